@@ -1,0 +1,172 @@
+"""A job of several processes: whether this is one of them, its share of the machine, and how all end together."""
+
+import atexit
+import contextlib
+import functools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# What MPICH and Intel MPI, Open MPI, and MVAPICH tell the processes they start.
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_COMING, _LEAVING = 0, 1
+_PAUSE = 5e-4
+
+
+def prepare_mpi() -> int:
+    """Join the other processes of `mpirun`, if there are any; all of them must call it.
+
+    `mpi_map` does so itself. A script that calls it first gets its share of the cores before JAX starts its threads,
+    and is safe from the beginning: from here on, a process that fails or leaves ends the job instead of hanging it.
+
+    **Returns:** the rank of this process, 0 where it is alone. Raises `RuntimeError` where `mpirun` started several
+    processes that cannot see each other.
+    """
+    comm = world()
+    return 0 if comm is None else comm.rank
+
+
+def world() -> Any:
+    """The communicator of all processes of this job, `None` where this process is alone.
+
+    Raises `RuntimeError` where the launcher started several processes but MPI sees one: they would all do everything.
+    """
+    size = _launched_size()
+    if size < 2 and "PMIX_RANK" not in os.environ and "mpi4py.MPI" not in sys.modules:
+        return None
+    try:
+        from mpi4py import MPI
+    # A RuntimeError is mpi4py's word for an MPI library it cannot find.
+    except (ImportError, RuntimeError) as error:
+        if size < 2:
+            return None
+        raise RuntimeError(
+            f"mpirun started {size} processes, but mpi4py cannot be used ({error}), so each of them would run the whole"
+            ' sweep. Install it with: pip install "dynx[mpi]"'
+        ) from error
+    comm = MPI.COMM_WORLD
+    if comm.size == 1 and size > 1:
+        library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
+        raise RuntimeError(
+            f"mpirun started {size} processes, but each of them is alone in mpi4py's MPI ({library}), so each would run"
+            " the whole sweep. Use the mpirun of that library: that of pip's mpich is next to the python executable"
+        )
+    if comm.size == 1:
+        return None
+    _join()
+    return comm
+
+
+def meet(comm: Any) -> None:
+    """Wait until every process has come; end the job if one of them leaves the script instead."""
+    _all_say(comm, _COMING, "mpi_map")
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Sleep until something is so; MPI's own waiting keeps a core busy, which a draw of another process could use."""
+    while not done():
+        time.sleep(_PAUSE)
+
+
+def end_the_job() -> None:
+    """End all processes of this job, with a non-zero exit; do nothing where this process is alone."""
+    MPI = sys.modules.get("mpi4py.MPI")
+    if MPI is not None and MPI.Is_initialized():
+        if MPI.Is_finalized() or MPI.COMM_WORLD.size == 1:
+            return
+        sys.stdout.flush()
+        sys.stderr.flush()
+        MPI.COMM_WORLD.Abort(1)
+    elif _launched_size() > 1:
+        # Before MPI has started, launchers notice a process that is killed, but not one that exits.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch_exceptions() -> None:
+    """Let an exception that ends this process end the whole job, whose other processes would wait for it for ever."""
+    previous = sys.excepthook
+    if getattr(previous, "ends_the_job", False):
+        return
+
+    def hook(kind, error, trace):
+        previous(kind, error, trace)
+        end_the_job()
+
+    hook.ends_the_job = True
+    sys.excepthook = hook
+
+
+@functools.cache
+def _join() -> None:
+    """What every process does once, when it first meets the others."""
+    from mpi4py import MPI
+
+    watch_exceptions()
+    atexit.register(_leave)
+    meet(MPI.COMM_WORLD)
+    _share_cores(MPI)
+
+
+def _leave() -> None:
+    from mpi4py import MPI
+
+    # MPI would wait here as well, but without noticing that the others wait for this process elsewhere.
+    if not MPI.Is_finalized():
+        _all_say(MPI.COMM_WORLD, _LEAVING, "the end of the script")
+
+
+def _all_say(comm: Any, word: int, place: str) -> None:
+    words = np.empty(comm.size, dtype=np.intc)
+    wait_until(comm.Iallgather(np.array([word], dtype=np.intc), words).Test)
+    if (words == word).all():
+        return
+    others = ", ".join(str(rank) for rank in np.flatnonzero(words != word))
+    sys.stderr.write(f"dynx: rank {comm.rank} is at {place}, rank {others} is not. Every rank must call mpi_map.\n")
+    end_the_job()
+
+
+def _launched_size() -> int:
+    """How many processes the launcher started, as far as it tells; 1 where there is no launcher."""
+    sizes = [int(os.environ[name]) for name in _SIZES if os.environ.get(name, "").isdigit()]
+    rank = os.environ.get("PMIX_RANK", "")
+    # PMIx tells the rank only: that of the last process is one less than their number.
+    return max([1, *sizes, int(rank) + 1 if rank.isdigit() else 1])
+
+
+def _share_cores(MPI: Any) -> None:
+    """Give each process of this machine its own cores, unless the launcher did.
+
+    XLA sizes its thread pool by the affinity mask; a pool that has started already is moved onto the share.
+    """
+    node = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+    rank, size = node.rank, node.size
+    if not hasattr(os, "sched_setaffinity"):
+        node.Free()
+        os.environ.setdefault("NPROC", str(max(1, (os.cpu_count() or 1) // size)))
+        return
+    masks = node.allgather(frozenset(os.sched_getaffinity(0)))
+    node.Free()
+    rivals = [other for other in range(size) if masks[other] & masks[rank]]
+    if len(rivals) == 1:
+        return
+    cores, place = sorted(masks[rank]), rivals.index(rank)
+    if len(cores) < len(rivals) or any(masks[other] != masks[rank] for other in rivals):
+        # More processes than cores: the system shifts them better than fixed places would.
+        os.environ.setdefault("NPROC", "1")
+        return
+    share = cores[place * len(cores) // len(rivals) : (place + 1) * len(cores) // len(rivals)]
+    for thread in os.listdir("/proc/self/task"):
+        # A thread may end in the meantime.
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), share)
+
+
+# Inert in a process that is alone. Under mpirun it must be there before the first line of the user's that can fail.
+watch_exceptions()

@@ -1,0 +1,121 @@
+"""Draws, shared among the processes of `mpirun`: who is free takes the next one, rank 0 too."""
+
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .launch import end_the_job, wait_until
+from .local import Record, attempt
+
+
+class Ledger:
+    """Rank 0's book of the draws: which is next, and what became of those before.
+
+    **Attributes:** `records`, one for each draw, in their order.
+    """
+
+    def __init__(self, size: int, report: Callable[[], Any]):
+        self.records: list[Record | None] = [None] * size
+        self._following = iter(range(size))
+        self._report = report
+        self._lock = threading.Lock()
+
+    def take(self) -> int | None:
+        """The next draw, `None` if there is none."""
+        with self._lock:
+            return next(self._following, None)
+
+    def put(self, i: int, record: Record) -> None:
+        """Enter what became of draw `i`."""
+        with self._lock:
+            self.records[i] = record
+            self._report()
+
+
+def solve_together(comm: Any, runner: Any, xs: np.ndarray | None, *, report: Callable[[], Any]) -> list[Record]:
+    """Run all draws of rank 0, on all processes.
+
+    **Arguments:**
+
+    - `comm`: the communicator of all processes.
+    - `runner`: this process's own runner; it never travels, so that it may hold lambdas.
+    - `xs`: on rank 0, parameter vectors of shape `(n, parameters)`; not read elsewhere.
+    - `report`: called on rank 0 after each draw.
+
+    **Returns:** on rank 0, `n` records in the order of `xs`; elsewhere, nothing in it. What is raised outside a draw,
+    `KeyboardInterrupt` included, ends the whole job.
+    """
+    with ending_the_job(), own_channel(comm) as channel:
+        ledger = Ledger(len(xs) if comm.rank == 0 else 0, report)
+        if comm.rank == 0:
+            _lead(channel, runner, xs, ledger)
+        else:
+            _follow(channel, runner)
+        wait_until(channel.Ibarrier().Test)
+    return ledger.records
+
+
+@contextmanager
+def ending_the_job() -> Iterator[None]:
+    """What is raised inside ends the job, even where a caller would catch it: the other processes cannot know."""
+    try:
+        yield
+    except BaseException:
+        traceback.print_exc()
+        end_the_job()
+        raise
+
+
+@contextmanager
+def own_channel(comm: Any) -> Iterator[Any]:
+    """A copy of the communicator, so that no message of the user's own is mistaken for one of the sweep."""
+    channel = comm.Dup()
+    yield channel
+    channel.Free()
+
+
+def _lead(comm: Any, runner: Any, xs: np.ndarray, ledger: Ledger) -> None:
+    """Answer the other ranks from a thread, and work meanwhile."""
+    from mpi4py import MPI
+
+    if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
+        # This MPI allows calls from the main thread only.
+        _serve(comm, xs, ledger)
+    else:
+        # The draws stay on the main thread, where signals and JAX's settings are.
+        server = threading.Thread(target=_serve, args=(comm, xs, ledger), name="dynx-server", daemon=True)
+        server.start()
+        while (i := ledger.take()) is not None:
+            ledger.put(i, attempt(runner, xs[i]))
+        server.join()
+
+
+def _serve(comm: Any, xs: np.ndarray, ledger: Ledger) -> None:
+    from mpi4py import MPI
+
+    with ending_the_job():
+        message, working = MPI.Status(), comm.size - 1
+        while working:
+            wait_until(lambda: comm.Iprobe(status=message))
+            finished = comm.recv(source=message.source)
+            if finished is not None:
+                ledger.put(*finished)
+            i = ledger.take()
+            comm.send(None if i is None else (i, xs[i]), dest=message.source)
+            working -= i is None
+
+
+def _follow(comm: Any, runner: Any) -> None:
+    finished = None
+    while True:
+        comm.send(finished, dest=0)
+        wait_until(lambda: comm.Iprobe(source=0))
+        task = comm.recv(source=0)
+        if task is None:
+            return
+        i, x = task
+        finished = (i, attempt(runner, x))

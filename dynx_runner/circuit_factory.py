@@ -1,0 +1,73 @@
+"""The bridge from a model file to a runner's `model_factory`."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import stagecraft
+
+
+def circuit_factory(path: str | Path, *, fixed: Mapping[str, float] | None = None) -> "CircuitFactory":
+    """A `model_factory` that builds the circuit of a model file, read once.
+
+    **Arguments:**
+
+    - `path`: the model file.
+    - `fixed`: parameters that differ from the file in every draw, as `{"main.beta": 0.97}`.
+
+    **Returns:** a function `(epochs_cfgs, stage_cfgs, conn_cfg)` to a circuit, in which every number under
+    `{scope: {"parameters": {name: number}}}` has replaced the file's. Raises `ModelError` for a file that cannot be
+    read, `ValueError` for a name in `fixed` that is not declared.
+    """
+    circuit = stagecraft.load(path)
+    return CircuitFactory(circuit.with_parameters(dict(fixed)) if fixed else circuit)
+
+
+class CircuitFactory:
+    """A circuit whose parameters are replaced draw by draw.
+
+    **Attributes:** `circuit`, at the parameters of the file and `fixed`.
+    """
+
+    def __init__(self, circuit: Any):
+        self.circuit = circuit
+
+    def __call__(self, epochs_cfgs: Mapping, stage_cfgs: Mapping, conn_cfg: Mapping) -> Any:
+        """The circuit at the parameters named in the configurations.
+
+        **Arguments:**
+
+        - `epochs_cfgs`, `stage_cfgs`: `{scope: {"parameters": {name: number}}}`; which of the two does not matter.
+        - `conn_cfg`: empty, since the model file holds the connections.
+
+        **Returns:** a circuit. Raises `ValueError` for anything else in the configurations, and unknown names.
+        """
+        if conn_cfg:
+            raise ValueError(f"conn_cfg has {_listed(conn_cfg)}, but the connections are those of the model file")
+        values = dict(_values(epochs_cfgs)) | dict(_values(stage_cfgs))
+        return self.circuit.with_parameters(values) if values else self.circuit
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """What may be drawn: every parameter that is one number, as `main.beta`."""
+        parameters = self.circuit.parameters
+        return tuple(
+            f"{scope}.{name}" for scope in parameters for name in parameters[scope] if _is_one(parameters[scope][name])
+        )
+
+
+def _values(configs: Mapping) -> Iterator[tuple[str, float]]:
+    for scope, config in configs.items():
+        others = [key for key in config if key != "parameters"]
+        if others:
+            raise ValueError(f"`{scope}` has {_listed(others)}, but only `parameters` can differ from the model file")
+        for name, value in config.get("parameters", {}).items():
+            yield f"{scope}.{name}", value
+
+
+def _is_one(array: Any) -> bool:
+    # A parameter by age is a path, not a number.
+    return getattr(array, "ndim", 0) == 0
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,156 @@
+"""Diagnostics: every complaint about a model names its file, line, column, and what to write instead."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# A longer source line is shown through a window around its caret.
+_WINDOW = 160
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a source file.
+
+    **Attributes:**
+
+    - `file`, `line`, `column`: the position, counted from 1.
+    - `text`: the source line, empty where there is none.
+    - `width`: the number of characters the caret underlines.
+    """
+
+    file: str = "<string>"
+    line: int = 1
+    column: int = 1
+    text: str = ""
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+    def snippet(self) -> str:
+        """The source line above its caret, or nothing where the line is not known."""
+        if not self.text:
+            return ""
+        text, column = self.text.replace("\t", " "), self.column
+        if len(text) > _WINDOW:
+            start = max(0, min(column - _WINDOW // 2, len(text) - _WINDOW))
+            text, column = text[start : start + _WINDOW], column - start
+        gutter = f"{self.line} | "
+        carets = "^" * max(1, min(self.width, len(text) - column + 1))
+        return f"\n  {gutter}{text}\n  {' ' * (len(gutter) + column - 1)}{carets}"
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One complaint.
+
+    **Attributes:**
+
+    - `code`: a stable name, e.g. `unknown-symbol`.
+    - `message`, `mark`: what is wrong, and where.
+    - `help`: what to write instead.
+    - `severity`: `"error"`, `"warning"` or `"note"`.
+    """
+
+    code: str
+    message: str
+    mark: Mark = Mark()
+    help: str | None = None
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        advice = f"\n  help: {self.help}" if self.help else ""
+        return f"{self.mark}: {self.severity}[{self.code}]: {self.message}{self.mark.snippet()}{advice}"
+
+
+class ModelError(ValueError):
+    """A model that cannot be read; it carries every complaint, and speaks for the first.
+
+    **Attributes:** `diagnostics`, and `code`, `line`, `column`, `file`, `help` of the first.
+    """
+
+    def __init__(self, *diagnostics: Diagnostic):
+        if not diagnostics:
+            raise TypeError("a ModelError needs at least one Diagnostic")
+        # `args` are the diagnostics themselves, so that the error survives pickling between processes.
+        self.args = self.diagnostics = diagnostics
+
+    @property
+    def code(self) -> str:
+        return self.diagnostics[0].code
+
+    @property
+    def help(self) -> str | None:
+        return self.diagnostics[0].help
+
+    @property
+    def file(self) -> str:
+        return self.diagnostics[0].mark.file
+
+    @property
+    def line(self) -> int:
+        return self.diagnostics[0].mark.line
+
+    @property
+    def column(self) -> int:
+        return self.diagnostics[0].mark.column
+
+    def __str__(self) -> str:
+        return "\n".join(str(diagnostic) for diagnostic in self.diagnostics)
+
+
+def did_you_mean(name: str, pool: Iterable[str]) -> str | None:
+    """The nearest declared names as a question, `None` when nothing is near.
+
+    **Arguments:**
+
+    - `name`: what was written.
+    - `pool`: what could have been meant.
+    """
+    # Up to case and underscores first: `Pr` is `P_r` rather than `R`.
+    pool = sorted(set(pool) - {name})
+    near = [candidate for candidate in pool if _plain(candidate) == _plain(name)]
+    near = near or difflib.get_close_matches(name, pool, 3, 0.6)
+    return f"did you mean {' or '.join(f'`{candidate}`' for candidate in near)}?" if near else None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+class Collector:
+    """Gathers complaints, so that a reader is told of all of them at once.
+
+    **Attributes:** `diagnostics`, all of them in the order of the source, and `errors`, those that refuse the model.
+    """
+
+    def __init__(self):
+        # A dictionary, since one helper read from two equations complains twice in the same words.
+        self._seen: dict[Diagnostic, None] = {}
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        return tuple(sorted(self._seen, key=lambda found: (found.mark.file, found.mark.line, found.mark.column)))
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        return tuple(found for found in self.diagnostics if found.severity == "error")
+
+    def error(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
+        self._seen[Diagnostic(code, message, mark, help)] = None
+
+    def warning(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
+        self._seen[Diagnostic(code, message, mark, help, "warning")] = None
+
+    def note(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
+        self._seen[Diagnostic(code, message, mark, help, "note")] = None
+
+    def extend(self, model_error: ModelError) -> None:
+        """Take over the diagnostics of an error raised below."""
+        self._seen.update(dict.fromkeys(model_error.diagnostics))
+
+    def raise_if_any(self) -> None:
+        """Raise one `ModelError` with every error found, ordered by file, line and column."""
+        if self.errors:
+            raise ModelError(*self.errors)

@@ -1,0 +1,46 @@
+"""Saying where a solve failed and which parameter may be to blame."""
+
+import numpy as np
+
+from stagecraft.model_circuit import ModelCircuit
+from stagecraft.results import Outcome
+
+_PERCHES = {0: "continuation (cntn)", 1: "decision (dcsn)"}
+
+
+def describe(solved: ModelCircuit) -> str:
+    """One sentence: stage, perch, period, what happened, what to do, and the suspects among the parameters."""
+    info, structure = solved.info, solved.structure
+    outcome, t = Outcome(int(info.outcome)), int(info.period)
+    name = structure.stages[0].name
+    place = _PERCHES.get(int(info.place), "") if outcome != Outcome.domain else "every perch"
+    where = f"stage {name}, {place}, period {t}{_age(structure, t)}"
+    if outcome == Outcome.grid:
+        where = f"stage {name}, grid of {structure.stages[0].post} on cntn, period {t}{_age(structure, t)}"
+    suspects = _suspects(solved, name, t, outcome)
+    return f"{where}: {outcome.message}. {suspects}"
+
+
+def _age(structure, t) -> str:
+    age = structure.calibration.age
+    return "" if age is None or t < 0 else f" (age {age[0] + age[1] * t:g})"
+
+
+def _suspects(solved, name, t, outcome) -> str:
+    """Parameters outside their domain or not finite; formulas that divide by zero; else the values of the period."""
+    found = []
+    for path, entry in solved.structure.calibration.leaves().items():
+        scope, _, leaf = path.partition(".")
+        value = np.asarray(solved.parameters[scope][leaf])
+        value = value[t] if entry.by_age else value
+        if not np.all(np.isfinite(value)):
+            found.append(f"`{path}` is {np.ravel(value)[0]:g}")
+        elif entry.domain is not None and not np.all(entry.domain.holds(value)):
+            found.append(f"`{path}` = {np.ravel(value)[0]:g} lies outside its domain {entry.domain}")
+    scope = {k: np.asarray(v) for k, v in solved.scope(name, t).items()}
+    if outcome == Outcome.nonfinite:
+        found += solved.structure.stage(name).suspects(scope)
+    if found:
+        return "Look at " + "; ".join(dict.fromkeys(found))
+    used = sorted(k for k, v in scope.items() if v.ndim == 0)
+    return "Parameters there: " + ", ".join(f"{k} = {scope[k]:.6g}" for k in used)

@@ -1,0 +1,401 @@
+"""Any graph of perches and movers: values are pulled backward through it, distributions are pushed forward.
+
+A mover is written `(source, target)`, `(source, target, operator)` or `(source, target, operator, name)` and belongs to
+one of two graphs. A backward operator turns the `sol` of its source into that of its target, `operator(sol) -> sol`; a
+forward one turns a `dist` into a `dist` and may read the policy kept where it starts, `operator(dist, sol) -> dist`.
+
+**What compiles again.** Arrays and Python floats inside operators (fields of an `equinox.Module`, arguments of a
+`functools.partial`) are leaves: new values reuse a compilation and have gradients. All else is static, and a plain
+function is compared by identity, so a board handed to a jitted function compiles anew for every fresh lambda. Define
+functions once, at module level, or build the board inside the jitted function.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from heptapod.errors import did_you_mean
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class Edge(NamedTuple):
+    """A mover as the graph sees it: its name, and the perches it leads from and to."""
+
+    name: str
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.target}"
+
+
+class _Held(eqx.Module):
+    """A user's callable as a pytree: its arrays are leaves, all else is static and decides the compilation."""
+
+    arrays: tuple
+    rest: Any = eqx.field(static=True)
+
+    def __init__(self, function: Callable, place: str):
+        if not callable(function):
+            raise ValueError(f"{place}: expected a callable, found {function!r}.")
+        if isinstance(function, functools.partial):
+            function = jax.tree_util.Partial(function.func, *function.args, **function.keywords)
+        leaves, structure = jax.tree.flatten(function)
+        # Whole numbers are sizes and stay static; reals are parameters.
+        moving = [eqx.is_array_like(leaf) and not isinstance(leaf, bool | int) for leaf in leaves]
+        self.arrays = tuple(_array(leaf) for leaf, moves in zip(leaves, moving, strict=True) if moves)
+        self.rest = structure, tuple(None if moves else (leaf,) for leaf, moves in zip(leaves, moving, strict=True))
+        try:
+            hash(self.rest)
+        except TypeError as error:
+            raise ValueError(f"{place}: {error}; whatever is not an array must be hashable.") from error
+
+    @property
+    def function(self) -> Callable:
+        structure, fixed = self.rest
+        arrays = iter(self.arrays)
+        return jax.tree.unflatten(structure, [next(arrays) if leaf is None else leaf[0] for leaf in fixed])
+
+
+class CircuitBoard(eqx.Module):
+    """A graph of perches and movers with what stands on it: `sol` and `dist` by perch, an operator by mover.
+
+    Immutable and a pytree: `jit`, `grad` and `vmap` pass through `pull` and `push`. Cycles and orphans are legal until
+    an order is needed (the picture of an infinite horizon has a cycle); `validate` names them.
+
+    **Arguments:**
+
+    - `perches`: names, or objects with a `name` and perhaps `sol`, `dist` and `group`.
+    - `forward`, `backward`: the movers of each graph: tuples (see above), or objects with `source`, `target` and
+      perhaps `operator` and `name`. The default name is `"{source}_to_{target}"`. Without operator: drawn, not run.
+    - `joins`: `{perch: join}`, `join(*sols) -> sol` of what backward movers bring, in the order they are listed
+      (`jnp.maximum`, a log-sum). No default where several arrive: the values of two branches do not add up.
+    - `merges`: `{perch: merge}`, `merge(*dists) -> dist` of what forward movers bring. By default distributions that
+      are arrays of one shape (masses on the same cells) add up; anything richer needs a merge.
+    - `groups`: `{perch: group}`, such as the stage it belongs to; drawn as a box.
+
+    **Raises:** `ValueError` that lists every unknown perch and every duplicate.
+    """
+
+    perches: tuple[str, ...] = eqx.field(static=True)
+    forward: tuple[Edge, ...] = eqx.field(static=True)
+    backward: tuple[Edge, ...] = eqx.field(static=True)
+    groups: tuple[str | None, ...] = eqx.field(static=True)
+    sol: dict[str, Any]
+    dist: dict[str, Any]
+    _operators: dict[str, _Held]
+    _joins: dict[str, _Held]
+    _merges: dict[str, _Held]
+
+    def __init__(
+        self,
+        perches: Iterable,
+        *,
+        forward: Iterable = (),
+        backward: Iterable = (),
+        joins: Mapping[str, Callable] | None = None,
+        merges: Mapping[str, Callable] | None = None,
+        groups: Mapping[str, str] | None = None,
+    ):
+        perches, forward, backward = list(perches), [_mover(m) for m in forward], [_mover(m) for m in backward]
+        joins, merges, groups = joins or {}, merges or {}, groups or {}
+        self.perches = tuple(perch if isinstance(perch, str) else perch.name for perch in perches)
+        self.forward, self.backward = (tuple(edge for edge, _ in movers) for movers in (forward, backward))
+        named = {"joins": joins, "merges": merges, "groups": groups}
+        strangers = _strangers(self, [(name, f"`{kind}`") for kind, names in named.items() for name in names])
+        wrong = _misnamed(self) + strangers
+        _refuse("The board is not a graph", wrong and wrong + _faults(self))
+        given = dict(zip(self.perches, perches, strict=True))
+        self.groups = tuple(groups.get(name, getattr(perch, "group", None)) for name, perch in given.items())
+        self.sol = _placed(self, "sol", {name: getattr(perch, "sol", None) for name, perch in given.items()})
+        self.dist = _placed(self, "dist", {name: getattr(perch, "dist", None) for name, perch in given.items()})
+        operators = {edge.name: operator for edge, operator in forward + backward if operator is not None}
+        self._operators = {name: _Held(operator, f"mover `{name}`") for name, operator in operators.items()}
+        self._joins = {perch: _Held(join, f"join of `{perch}`") for perch, join in joins.items()}
+        self._merges = {perch: _Held(merge, f"merge of `{perch}`") for perch, merge in merges.items()}
+
+    @property
+    def operators(self) -> dict[str, Callable]:
+        """The operators by mover; on a board of gradients, the gradients stand in their fields."""
+        return {name: held.function for name, held in self._operators.items()}
+
+    @property
+    def joins(self) -> dict[str, Callable]:
+        """The joins by perch; on a board of gradients, the gradients stand in their fields."""
+        return {perch: held.function for perch, held in self._joins.items()}
+
+    def with_sol(self, sol: Mapping[str, Any]) -> "CircuitBoard":
+        """The board with `sol` put on the perches named; numbers become arrays, `None` takes a `sol` away."""
+        return eqx.tree_at(lambda b: b.sol, self, _placed(self, "sol", {**self.sol, **sol}), is_leaf=_is_dict)
+
+    def with_dist(self, dist: Mapping[str, Any]) -> "CircuitBoard":
+        """The board with `dist` put on the perches named; numbers become arrays, `None` takes a `dist` away."""
+        return eqx.tree_at(lambda b: b.dist, self, _placed(self, "dist", {**self.dist, **dist}), is_leaf=_is_dict)
+
+    @property
+    def forward_order(self) -> tuple[str, ...]:
+        """Perches in the order in which distributions reach them, ties as declared; `ValueError` names the cycles."""
+        return _ordered(self, "forward")
+
+    @property
+    def backward_order(self) -> tuple[str, ...]:
+        """Perches in the order in which values reach them, ties as declared; `ValueError` names the cycles."""
+        return _ordered(self, "backward")
+
+    @property
+    def forward_graph(self) -> "nx.DiGraph":
+        """A new networkx graph of the forward movers: nodes carry `group`, edges `forward`, the mover's name."""
+        return _digraph(self, "forward")
+
+    @property
+    def backward_graph(self) -> "nx.DiGraph":
+        """A new networkx graph of the backward movers: nodes carry `group`, edges `backward`, the mover's name."""
+        return _digraph(self, "backward")
+
+    @property
+    def combined_graph(self) -> "nx.DiGraph":
+        """Both graphs in one; an edge along which a forward and a backward mover run has both names."""
+        return _digraph(self, "forward", "backward")
+
+    @property
+    def is_eulerian(self) -> bool:
+        """Whether one closed walk crosses every mover exactly once and meets every perch.
+
+        Euler's condition: all perches hang together, and as many movers leave each as reach it. A stage is the smallest
+        example, arvl -> dcsn -> cntn -> dcsn -> arvl; so is any connected board whose backward movers are the
+        transposes of its forward ones. Two movers that run side by side count as two.
+        """
+        import networkx as nx
+
+        graph = nx.MultiDiGraph([edge[1:] for edge in self.forward + self.backward])
+        graph.add_nodes_from(self.perches)
+        return nx.is_eulerian(graph)
+
+    def __repr__(self) -> str:
+        def row(kind: str) -> str:
+            words = [str(word) for word in getattr(self, kind)]
+            more = f", … ({len(words)} in all)" if len(words) > 8 else ""
+            return f"  {kind:<9}{', '.join(words[:8]) or 'none'}{more}"
+
+        return "\n".join(["CircuitBoard", *map(row, ("perches", "forward", "backward", "sol", "dist"))])
+
+
+def pull(board: CircuitBoard, sol: Mapping[str, Any] | None = None) -> CircuitBoard:
+    """Pull values backward: from the terminal perches, every mover fills the perch it reaches.
+
+    **Arguments:**
+
+    - `board`: operators on all backward movers, a join wherever several arrive.
+    - `sol`: `{perch: pytree of arrays}` for the terminals, the perches that backward movers only leave; may be left out
+      where the board already carries it.
+
+    **Returns:** the board with `sol` on every perch reached; differentiable in `sol` and in the operators.
+
+    **Raises:** `ValueError` listing cycles, terminals without `sol`, movers without operator, perches without join.
+    """
+    board = board.with_sol(sol or {})
+    return board.with_sol(_run(board, "sol", sol or {}))
+
+
+def push(board: CircuitBoard, dist: Mapping[str, Any] | None = None) -> CircuitBoard:
+    """Push distributions forward: from the origins, every mover carries its part on.
+
+    A forward operator is given the `sol` of the perch it leaves (`None` if there is none): the policy lives there. A
+    perch that several forward movers leave hands its whole `dist` to each, and each takes what goes its way.
+
+    **Arguments:**
+
+    - `board`: operators on all forward movers; pulled before, if they read policies.
+    - `dist`: `{perch: pytree of arrays}` for the origins, the perches that forward movers only leave; may be left out
+      where the board already carries it.
+
+    **Returns:** the board with `dist` on every perch reached; differentiable in `dist`, `sol` and the operators.
+
+    **Raises:** `ValueError` listing cycles, origins without `dist`, movers without operator; or naming a perch where
+    the distributions that arrive neither add up nor have a merge.
+    """
+    board = board.with_dist(dist or {})
+    return board.with_dist(_run(board, "dist", dist or {}))
+
+
+def validate(board: CircuitBoard) -> CircuitBoard:
+    """Return the board if neither graph has a cycle and every perch has a mover.
+
+    **Raises:** `ValueError` naming every orphan, and the cycles as `a -> b -> a` (at most eight of each graph).
+    """
+    _refuse("The board is not a circuit", _faults(board))
+    return board
+
+
+def _mover(item: Any) -> tuple[Edge, Callable | None]:
+    if hasattr(item, "source") and hasattr(item, "target"):
+        item = (item.source, item.target, getattr(item, "operator", None), getattr(item, "name", None))
+    if not isinstance(item, tuple | list) or not 2 <= len(item) <= 4:
+        raise ValueError(f"A mover is `(source, target, operator, name)`, the last two if need be; found {item!r}.")
+    source, target, operator, name = (*item, None, None)[:4]
+    return Edge(name or f"{source}_to_{target}", source, target), operator
+
+
+def _refuse(summary: str, faults: list[str]) -> None:
+    if faults:
+        raise ValueError(f"{summary}:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+def _strangers(board: CircuitBoard, names: Iterable[tuple[str, str]]) -> list[str]:
+    """What to say of every (name, place) that names no perch of the board."""
+    others = f"the perches are {', '.join(board.perches)}."
+    return [
+        f"{place}: `{name}` is not a perch; {did_you_mean(str(name), board.perches) or others}"
+        for name, place in names
+        if name not in board.perches
+    ]
+
+
+def _misnamed(board: CircuitBoard) -> list[str]:
+    """Endpoints that do not exist, and whatever is declared twice."""
+    faults = [f"perch `{name}` is declared twice." for name, times in Counter(board.perches).items() if times > 1]
+    kinds = {"forward": board.forward, "backward": board.backward}
+    ends = [(end, f"{kind} mover `{edge.name}`") for kind in kinds for edge in kinds[kind] for end in edge[1:]]
+    pairs = Counter((kind, edge[1:]) for kind in kinds for edge in kinds[kind])
+    twice = [
+        f"{kind} mover {' -> '.join(pair)} is declared twice." for (kind, pair), times in pairs.items() if times > 1
+    ]
+    names = Counter(edge.name for _, edge in {(kind, edge) for kind in kinds for edge in kinds[kind]})
+    shared = [f"several movers are called `{name}`; give names." for name, times in names.items() if times > 1]
+    return faults + _strangers(board, ends) + twice + shared
+
+
+def _faults(board: CircuitBoard) -> list[str]:
+    """Cycles and orphans."""
+    touched = {end for edge in board.forward + board.backward for end in edge[1:]}
+    orphans = [f"perch `{name}` is an orphan: no mover touches it." for name in board.perches if name not in touched]
+    return _cycles(board, "forward") + _cycles(board, "backward") + orphans
+
+
+def _sorted(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> tuple[list[str], bool]:
+    """Names so that every pair points onward, ties as declared, and whether that was possible.
+
+    Where only cycles are left the first name goes next; there the drawing of a cycle begins.
+    """
+    before = {name: {source for source, target in pairs if target == name} for name in names}
+    order, acyclic = [], True
+    while before:
+        ready = [name for name, sources in before.items() if not sources & before.keys()]
+        acyclic = acyclic and bool(ready)
+        for name in ready or list(before)[:1]:
+            order.append(name)
+            del before[name]
+    return order, acyclic
+
+
+def _ordered(board: CircuitBoard, kind: str) -> tuple[str, ...]:
+    _refuse(f"There is no {kind} order", _cycles(board, kind))
+    return tuple(_sorted(board.perches, [edge[1:] for edge in getattr(board, kind)])[0])
+
+
+def _cycles(board: CircuitBoard, kind: str) -> list[str]:
+    pairs = [edge[1:] for edge in getattr(board, kind)]
+    if _sorted(board.perches, pairs)[1]:
+        return []
+    import networkx as nx
+
+    rank = {name: i for i, name in enumerate(board.perches)}
+    cycles = islice(nx.simple_cycles(nx.DiGraph(pairs)), 8)
+    firsts = [(cycle, cycle.index(min(cycle, key=lambda name: rank.get(name, 0)))) for cycle in cycles]
+    return [f"{kind} cycle: {' -> '.join(cycle[i:] + cycle[: i + 1])}." for cycle, i in firsts]
+
+
+def _digraph(board: CircuitBoard, *kinds: str) -> "nx.DiGraph":
+    import networkx as nx
+
+    graph = nx.DiGraph()
+    for perch, group in zip(board.perches, board.groups, strict=True):
+        graph.add_node(perch, group=group)
+    for kind in kinds:
+        for edge in getattr(board, kind):
+            graph.add_edge(edge.source, edge.target, **{kind: edge.name})
+    return graph
+
+
+def _array(leaf: Any) -> jax.Array:
+    # A Python number makes a weakly typed array, which would be traced once more than a strong one.
+    return jnp.asarray(leaf, jnp.result_type(leaf)) if getattr(leaf, "weak_type", True) else leaf
+
+
+def _placed(board: CircuitBoard, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    _refuse(f"No such perch for {kind}", _strangers(board, [(name, f"`{kind}`") for name in data]))
+    strange = {name: [x for x in jax.tree.leaves(tree) if not eqx.is_array_like(x)] for name, tree in data.items()}
+    faults = [f"{kind} of `{name}`: {leaves[0]!r} is not an array." for name, leaves in strange.items() if leaves]
+    _refuse("Perches hold pytrees of arrays", faults)
+    return {name: jax.tree.map(_array, tree) for name, tree in data.items() if tree is not None}
+
+
+def _run(board: CircuitBoard, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands on every perch once every mover of one graph has run."""
+    pulled = kind == "sol"
+    edges, held = (board.backward, board._joins) if pulled else (board.forward, board._merges)
+    arrivals = {perch: [edge for edge in edges if edge.target == perch] for perch in board.perches}
+    _refuse(f"The board cannot be {'pulled' if pulled else 'pushed'}", _gaps(board, kind, edges, arrivals, given))
+    filled = dict(getattr(board, kind))
+    for perch in board.backward_order if pulled else board.forward_order:
+        arrived = []
+        for edge in arrivals[perch]:
+            policy = () if pulled else (board.sol.get(edge.source),)
+            operator = board._operators[edge.name]
+            arrived.append(_call(operator, f"mover `{edge.name}` ({edge})", filled[edge.source], *policy))
+        if arrived and perch in held:
+            filled[perch] = _call(held[perch], f"{'join' if pulled else 'merge'} of `{perch}`", *arrived)
+        elif arrived:
+            filled[perch] = arrived[0] if pulled else _total(perch, arrived)
+    return filled
+
+
+def _gaps(
+    board: CircuitBoard, kind: str, edges: tuple, arrivals: Mapping[str, list], given: Iterable[str]
+) -> list[str]:
+    """What is missing, or one too many, for a run."""
+    verb = "pull" if kind == "sol" else "push"
+    bare = dict.fromkeys(e.source for e in edges if not arrivals[e.source] and e.source not in getattr(board, kind))
+    faults = [f"no mover brings a {kind} to `{perch}`; give it, {verb}(board, {{'{perch}': ...}})." for perch in bare]
+    faults += [f"`{p}` is given a {kind} that `{arrivals[p][0].name}` would overwrite." for p in given if arrivals[p]]
+    faults += [f"mover `{edge.name}` has no operator." for edge in edges if edge.name not in board._operators]
+    faults += _cycles(board, "backward" if kind == "sol" else "forward")
+    for perch, into in arrivals.items():
+        if kind == "sol" and len(into) > 1 and perch not in board._joins:
+            names = ", ".join(f"`{edge.name}`" for edge in into)
+            faults.append(f"{names} all bring a sol to `{perch}`; say how they join: joins={{'{perch}': jnp.maximum}}.")
+    return faults
+
+
+def _call(held: _Held, place: str, *carried: Any) -> Any:
+    try:
+        result = held.function(*carried)
+    except Exception as error:
+        # An error in the user's own function keeps its type and gains its place.
+        error.add_note(f"in the {place}")
+        raise
+    if result is None:
+        raise ValueError(f"The {place} returned nothing; it must return what the perch is to hold.")
+    return result
+
+
+def _total(perch: str, dists: list) -> Any:
+    alike = all(isinstance(dist, jax.Array) and dist.shape == dists[0].shape for dist in dists)
+    if len(dists) > 1 and not alike:
+        raise ValueError(
+            f"The distributions that arrive at `{perch}` are not arrays of one shape, so they do not add up by "
+            f"themselves; give merges={{'{perch}': ...}}."
+        )
+    return functools.reduce(jnp.add, dists) if alike else dists[0]
+
+
+def _is_dict(node: Any) -> bool:
+    return isinstance(node, dict)

@@ -1,0 +1,189 @@
+"""Functional objects: values, marginal values and policies that answer at any state, called by the state's name.
+
+Every one of them, whether stored on knots, composed, or closed, answers `at(states)`; solving, simulating and the user call
+the same method.
+"""
+
+import abc
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stagecraft.horses.arrival import arrive
+from stagecraft.horses.egm import evaluate
+from stagecraft.horses.problems import ContinuousProblem, ExpectationProblem
+from stagecraft.solution import Answer, Rows
+
+States = dict[str, Float[Array, "..."]]
+
+
+class AbstractFunctional(eqx.Module):
+    """A function of the states of one perch."""
+
+    @property
+    @abc.abstractmethod
+    def dimensions(self) -> tuple[str, ...]:
+        """The names of the states."""
+
+    @abc.abstractmethod
+    def at(self, states: States) -> Answer:
+        """Value, marginal values and policies at states of one shape."""
+
+    @property
+    def value(self) -> "Named":
+        """The value as a function: `sol.value(m=ms)`."""
+        return Named(self, "value")
+
+    @property
+    def marginal(self) -> "Choices":
+        """The marginal values as functions: `sol.marginal["m"](m=ms)`."""
+        return Choices(self, "marginal", self.dimensions)
+
+
+class Named(eqx.Module):
+    """One number of an answer as a function: `sol.policy["c"](m=ms)`."""
+
+    functional: AbstractFunctional
+    kind: str = eqx.field(static=True)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __call__(self, **states) -> Float[Array, "..."]:
+        """Evaluate, vectorised over states of broadcastable shapes; `ValueError` on a wrong name."""
+        return _pick(self, _prepare(self.functional, states))
+
+
+@jax.jit
+def _pick(named: Named, states: States):
+    answer = named.functional.at(states)
+    found = getattr(answer, named.kind)
+    return found if named.name is None else found[named.name]
+
+
+def _prepare(functional, states) -> States:
+    """Arrays of one shape and the solution's type, under the names that the functional object expects."""
+    wanted = functional.dimensions
+    if set(states) != set(wanted):
+        given = ", ".join(sorted(states)) or "nothing"
+        raise ValueError(f"this function is called with {', '.join(wanted)}; {given} given")
+    dtype = next(x.dtype for x in jax.tree.leaves(functional) if jnp.issubdtype(x.dtype, jnp.floating))
+    arrays = [jnp.asarray(states[name], dtype) for name in wanted]
+    return dict(zip(wanted, jnp.broadcast_arrays(*arrays), strict=True))
+
+
+class Choices(eqx.Module):
+    """The functions of one kind, by name."""
+
+    functional: AbstractFunctional
+    kind: str = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+
+    def __getitem__(self, name: str) -> Named:
+        """The function of that name; `KeyError` says which there are."""
+        if name not in self.names:
+            raise KeyError(f"no {self.kind} of `{name}`; there are {', '.join(self.names)}")
+        return Named(self.functional, self.kind, name)
+
+    def keys(self) -> tuple[str, ...]:
+        """The names."""
+        return self.names
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Decision(AbstractFunctional):
+    """The solution at the decision: stored on its own endogenous knots.
+
+    **Attributes:** `problem`, `rows`; `state`, `control`: their names; `policy`: functions by name.
+    """
+
+    problem: ContinuousProblem
+    rows: Rows
+    state: str = eqx.field(static=True)
+    control: str = eqx.field(static=True)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return (self.state,)
+
+    def at(self, states: States) -> Answer:
+        """Value, marginal value and policy at decision states."""
+        answer = evaluate(self.problem, self.rows, states[self.state])
+        marginal, policy = {self.state: answer.marginal["state"]}, {self.control: answer.policy["control"]}
+        return Answer(answer.value, marginal, answer.weight, answer.feasible, policy)
+
+
+    @property
+    def policy(self) -> Choices:
+        """`policy["c"](m=...)`."""
+        return Choices(self, "policy", (self.control,))
+
+
+class Arrival(AbstractFunctional):
+    """The solution on arrival: the expectation of a decision, composed where it is asked."""
+
+    problem: ExpectationProblem
+    decision: AbstractFunctional
+    names: tuple[str, ...] = eqx.field(static=True)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return self.names
+
+    def at(self, states: States) -> Answer:
+        """Value and marginal values at arrival states."""
+        return arrive(self.problem, self.decision.at, states)
+
+
+class Closed(AbstractFunctional):
+    """A value given in closed form, as the terminal value is; its derivatives come from JAX.
+
+    **Attributes:** `parameters`: first argument of `function`; `function`: elementwise in the states after it.
+    """
+
+    parameters: dict[str, Array]
+    function: Callable = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return self.names
+
+    def at(self, states: States) -> Answer:
+        """Value and marginal values at states of one shape."""
+        given = tuple(states[name] for name in self.names)
+        total = lambda *xs: self.function(self.parameters, *xs) * jnp.ones_like(xs[0])
+        value = total(*given)
+        slopes = jax.grad(lambda *xs: jnp.sum(total(*xs)), tuple(range(len(given))))(*given)
+        marginal = dict(zip(self.names, slopes, strict=True))
+        return Answer(value, marginal, jnp.zeros_like(value), jnp.isfinite(value))
+
+
+class Linked(AbstractFunctional):
+    """A functional object under other names: a continuation is the next arrival with its states renamed.
+
+    **Attributes:** `pairs`: (name here, name there).
+    """
+
+    target: AbstractFunctional
+    pairs: tuple[tuple[str, str], ...] = eqx.field(static=True)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The names of the states on this side."""
+        return tuple(here for here, _ in self.pairs)
+
+    def at(self, states: States) -> Answer:
+        """The target's answer with its marginal values under the names of this side."""
+        answer = self.target.at({there: states[here] for here, there in self.pairs})
+        marginal = {here: answer.marginal[there] for here, there in self.pairs if there in answer.marginal}
+        return Answer(answer.value, marginal, answer.weight, answer.feasible)

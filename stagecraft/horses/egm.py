@@ -1,0 +1,171 @@
+"""The endogenous grid horse: one continuous control, one post-state, a first-order condition that can be inverted."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stagecraft.horses.problems import ContinuousProblem
+from stagecraft.operators.interpolate import Segment, take
+from stagecraft.solution import Answer, Continuation, Rows
+
+
+def tiny(dtype) -> float:
+    """The distance kept from an open bound: small beside any choice, large beside the smallest number of the type."""
+    return 1e-12 if jnp.finfo(dtype).bits == 64 else 1e-6
+
+
+def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
+    r"""Solve the first-order condition on the grid of the post-state, so that no maximum is sought.
+
+    $c_i$ solves $Q_c + (Q_{x'} + Q_V \lambda_i)\,g_c = 0$ at every knot $x'_i$, and $m_i$ solves $x'_i = g(m_i, c_i)$
+    (Carroll 2006, eq. 7, for any objective linear in $V$). Below the first knot the bound of the control takes over.
+
+    **Arguments:** `problem`, and the `continuation` on its knots.
+
+    **Returns:** `Rows`, increasing in the state wherever the problem is concave; the caller looks for folds.
+    """
+    p, post, slope = problem.parameters, problem.knots, continuation.marginal
+    idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
+    slope = jnp.where(idle, 1.0, slope)
+    control = problem.control_inverse(p, slope, post)
+    state = problem.state_inverse(p, post, control, slope)
+    value = continuation.value
+    held = jnp.zeros_like(idle)
+    if problem.floored:
+        floor = _other_bound(problem)(p, state) * jnp.ones_like(control)
+        held = jax.lax.stop_gradient(_beyond(problem, control, floor))
+        control = jnp.where(held, floor, control)
+        state = jnp.where(held, problem.state_inverse(p, post, control, slope), state)
+    state, control, post, value, weight = _spend_where_idle(problem, continuation, idle, state, control, post, value)
+    objective = lambda m, c, x, v: problem.objective(p, m, c, x, v) * jnp.ones_like(m)
+    marginal = envelope(problem, state, control, post, value)
+    if problem.floored:
+        by_state, by_post, by_value = jax.grad(lambda *a: jnp.sum(objective(a[0], control, a[1], a[2])), (0, 1, 2))(
+            state, post, value
+        )
+        g_m = _partial(problem, 0, state, control)
+        marginal = jnp.where(held, by_state + (by_post + by_value * continuation.marginal) * g_m, marginal)
+    by_value = _discount(problem, state, control, post, value)
+    weight = 1.0 + by_value * weight
+    value = objective(state, control, post, value)
+    level, level_slope, smooth = _levels(problem, value, marginal, weight)
+    low = (continuation.lowest_value, continuation.lowest_weight)
+    return Rows(state, control, value, marginal, weight, level, level_slope, smooth, *low, jnp.all(idle))
+
+
+def evaluate(problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."]) -> Answer:
+    r"""The decision at any state: the one evaluator that solving, simulating and the user share.
+
+    The policy is linear between knots and beyond the last; below the first it is the linear continuation or the bound,
+    whichever leaves more to the future. The value is a cubic Hermite of $u^{-1}(V/B)$; the marginal value is the
+    envelope condition $Q_m - Q_c\,g_m/g_c$ at $(m, c(m))$, which holds inside and on the corner.
+    """
+    p = problem.parameters
+    segment = Segment(rows.state, state)
+    line = segment.linear(rows.control)
+    low, high = (bound(p, state) * jnp.ones_like(state) for bound in (problem.lower, problem.upper))
+    bound = high if problem.corner == "upper" else low
+    beyond = line >= bound if problem.corner == "upper" else line <= bound
+    binds = jax.lax.stop_gradient(rows.idle | ((state < rows.state[0]) & beyond))
+    line = jnp.where(rows.idle, bound, line)
+    room = tiny(state.dtype)
+    feasible = jax.lax.stop_gradient(high > low) | (problem.floored & (high >= low))
+    control = jnp.maximum(jnp.minimum(line, high), low if problem.floored else low + room)
+    post = jnp.where(binds, problem.lowest, problem.transition(p, state, control))
+    corner = jnp.broadcast_to(rows.lowest_value, state.shape)
+    constrained = problem.objective(p, state, control, post, corner) * jnp.ones_like(state)
+    value = jnp.where(binds, constrained, _between(problem, rows, segment))
+    by_value = _discount(problem, state, control, post, corner)
+    weight = jnp.where(binds, 1.0 + by_value * rows.lowest_weight, segment.linear(rows.weight))
+    marginal = envelope(problem, state, control, post, _behind(problem, state, control, post, value))
+    if problem.floored:
+        other = _other_bound(problem)(p, state) * jnp.ones_like(state)
+        held = jax.lax.stop_gradient(_beyond(problem, line, other) | (control == other)) & ~binds
+        marginal = jnp.where(held, segment.linear(rows.marginal), marginal)
+    return Answer(value, {"state": marginal}, weight, feasible, {"control": control})
+
+
+def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:
+    r"""$\partial V/\partial m = Q_m - Q_c\,g_m/g_c$ with the post-state held fixed (Milgrom and Segal 2002)."""
+    total = lambda m, c: jnp.sum(problem.objective(problem.parameters, m, c, post, value) * jnp.ones_like(m))
+    q_m, q_c = jax.grad(total, (0, 1))(state, control)
+    return q_m - q_c * _partial(problem, 0, state, control) / _partial(problem, 1, state, control)
+
+
+def _partial(problem, argument, state, control):
+    total = lambda *mc: jnp.sum(problem.transition(problem.parameters, *mc) * jnp.ones_like(state))
+    return jax.grad(total, argument)(state, control)
+
+
+def _discount(problem, state, control, post, value):
+    """The derivative of the objective in the continuation value."""
+    total = lambda v: jnp.sum(problem.objective(problem.parameters, state, control, post, v) * jnp.ones_like(state))
+    return jax.grad(total)(value)
+
+
+def _behind(problem, state, control, post, value):
+    """The continuation value that the objective, linear in it, must have had to be worth `value`."""
+    nothing = problem.objective(problem.parameters, state, control, post, jnp.zeros_like(value))
+    by_value = _discount(problem, state, control, post, jnp.zeros_like(value))
+    return (value - nothing) / jnp.where(by_value == 0, 1.0, by_value)
+
+
+def _other_bound(problem):
+    return problem.lower if problem.corner == "upper" else problem.upper
+
+
+def _beyond(problem, control, bound):
+    return control < bound if problem.corner == "upper" else control > bound
+
+
+def _is_idle(problem, slope, post):
+    """Where saving is worth nothing the first-order condition may have no finite solution: then the bound holds."""
+    control = problem.control_inverse(problem.parameters, slope, post)
+    state = problem.state_inverse(problem.parameters, post, control, slope)
+    return (slope <= 0) & ~jnp.isfinite(control + state)
+
+
+def _spend_where_idle(problem, continuation, idle, state, control, post, value):
+    """Give idle knots the corner's choice when all are idle; otherwise the nearest busy knot stands in for them."""
+    p, ones = problem.parameters, jnp.ones_like(post)
+    spent = problem.state_inverse(p, problem.knots, problem.lower(p, state) * ones + 1.0, ones)
+    bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
+    all_idle, index = jnp.all(idle), jnp.arange(post.shape[0])
+    busy = jax.lax.cummax(jnp.where(idle, -1, index))
+    nearest = jnp.where(busy < 0, jnp.argmin(idle), busy)
+    pick = lambda idle_value, array: jnp.where(all_idle, idle_value, take(array, nearest))
+    weight = pick(continuation.lowest_weight, continuation.weight)
+    value = pick(continuation.lowest_value, value)
+    return pick(spent, state), pick(bound, control), pick(problem.lowest, post), value, weight
+
+
+def _levels(problem, value, marginal, weight):
+    r"""$w = u^{-1}(V/B)$ and its slope $V_m/(B\,u'(w))$ at the knots, and where they exist."""
+    if problem.utility is None or problem.interp == "linear":
+        return value, marginal, jnp.zeros(value.shape, bool)
+    p, mean = problem.parameters, value / weight
+    level_of = lambda v: problem.utility_inverse(p, v) * jnp.ones_like(v)
+    slope_of = lambda w: jax.grad(lambda x: jnp.sum(problem.utility(p, x)))(w)
+    trial = jax.lax.stop_gradient(level_of(jax.lax.stop_gradient(mean)))
+    steep = jax.lax.stop_gradient(slope_of(trial))
+    smooth = jnp.isfinite(trial) & (trial > 0) & jnp.isfinite(steep) & (steep > 0) & jnp.isfinite(marginal / steep)
+    # Any value that the inverse can take will do where the answer is not used.
+    safe = problem.utility(p, jnp.ones_like(mean)) * jnp.ones_like(mean)
+    level = level_of(jnp.where(smooth, mean, safe))
+    return level, marginal / (weight * slope_of(level)), smooth
+
+
+def _between(problem, rows, segment):
+    """The value between knots, by the level of consumption that is worth as much, or by itself where there is none."""
+    if problem.interp == "linear":
+        return segment.linear(rows.value)
+    plain = segment.hermite(rows.value, rows.marginal)
+    if problem.utility is None:
+        return plain
+    left, right = segment.ends(rows.smooth)
+    level = segment.hermite(rows.level, rows.level_slope)
+    smallest = jnp.minimum(*segment.ends(rows.level))
+    smooth = left & right & jax.lax.stop_gradient(level > 0)
+    level = jnp.where(smooth, level, jnp.where(smallest > 0, smallest, 1.0))
+    smoothed = segment.linear(rows.weight) * problem.utility(problem.parameters, level)
+    return jnp.where(smooth, smoothed, plain)

@@ -1,0 +1,69 @@
+"""The records between whisperers and horses: static pointwise functions, and the arrays that they read.
+
+Every function takes the parameters first (a dictionary of arrays, or whatever pytree the caller likes) and is elementwise in
+the rest, so that a record is a pytree whose only leaves are arrays, and two records of one model share a compilation.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+Pointwise = Callable[..., Float[Array, "..."]]
+
+
+class ContinuousProblem(eqx.Module):
+    r"""One continuous control and one post-state: $\max_c Q(m, c, x', V(x'))$ with $x' = g(m, c)$ and $l(m) \le c \le h(m)$.
+
+    **Attributes:**
+
+    - `parameters`: first argument of every function below.
+    - `knots`: the exogenous grid of the post-state $x'$, increasing.
+    - `lowest`: the lowest $x'$ that the bound allows; the corner.
+    - `objective`: $(p, m, c, x', V) \mapsto Q$, linear in $V$.
+    - `transition`: $(p, m, c) \mapsto x'$.
+    - `control_inverse`: $(p, \lambda, x') \mapsto c$, the first-order condition solved for the control.
+    - `state_inverse`: $(p, x', c, \lambda) \mapsto m$, the transition (or the first-order condition) solved for the state.
+    - `lower`, `upper`: $(p, m) \mapsto$ bound.
+    - `utility`, `utility_inverse`: the part of the reward that depends on $c$ alone, and its inverse; or `None`.
+    - `corner`: which bound leads to the lowest post-state, `"upper"` or `"lower"`.
+    - `floored`: whether the other bound can bind.
+    - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
+    """
+
+    parameters: Any
+    knots: Float[Array, " cntn"]
+    lowest: Float[Array, ""]
+    objective: Pointwise = eqx.field(static=True)
+    transition: Pointwise = eqx.field(static=True)
+    control_inverse: Pointwise = eqx.field(static=True)
+    state_inverse: Pointwise = eqx.field(static=True)
+    lower: Pointwise = eqx.field(static=True)
+    upper: Pointwise = eqx.field(static=True)
+    utility: Pointwise | None = eqx.field(static=True, default=None)
+    utility_inverse: Pointwise | None = eqx.field(static=True, default=None)
+    corner: str = eqx.field(static=True, default="upper")
+    floored: bool = eqx.field(static=True, default=False)
+    interp: str = eqx.field(static=True, default="auto")
+
+
+class ExpectationProblem(eqx.Module):
+    r"""Value on arrival: $A(x_a, E_w f_1, E_w f_2, \dots)$ with $f_i(x_a, w, V(g(x_a, w)))$.
+
+    **Attributes:**
+
+    - `parameters`: first argument of every function below.
+    - `nodes`: the shocks at the quadrature nodes, each of shape (nodes,).
+    - `weights`: the probabilities of the nodes.
+    - `to_state`: $(p, x_a, w) \mapsto$ the decision states, dictionaries in and out.
+    - `integrands`: $(p, x_a, w, V) \mapsto (f_1, f_2, \dots)$.
+    - `aggregator`: $(p, x_a, (E_1, E_2, \dots)) \mapsto A$.
+    """
+
+    parameters: Any
+    nodes: dict[str, Float[Array, " nodes"]]
+    weights: Float[Array, " nodes"]
+    to_state: Callable = eqx.field(static=True)
+    integrands: Callable = eqx.field(static=True)
+    aggregator: Callable = eqx.field(static=True)

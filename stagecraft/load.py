@@ -1,0 +1,39 @@
+"""From a model file to a circuit: the border at which numbers become arrays."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from stagecraft.model_circuit import ModelCircuit, Source
+
+
+def load(source: str | Path, *, parameters: Mapping | None = None, settings: Mapping | None = None) -> ModelCircuit:
+    """Read a model and make a circuit of it; nothing is solved or compiled.
+
+    The float type is fixed here: double precision after `stagecraft.enable_x64()`, single before.
+
+    **Arguments:**
+
+    - `source`: the path of a YAML file, or its text.
+    - `parameters`, `settings`: values in place of the file's, as `with_parameters` takes them.
+
+    **Raises:** `heptapod.ModelError` with every mistake in the file; `ValueError` for an unknown parameter path.
+    """
+    # heptapod brings sympy, which whoever solves a stage of plain JAX functions need not import.
+    import heptapod
+
+    return circuit_of(heptapod.load(source), parameters=parameters, settings=settings)
+
+
+def circuit_of(spec, *, parameters: Mapping | None = None, settings: Mapping | None = None) -> ModelCircuit:
+    """A circuit from a model that heptapod has read."""
+    dtype = jnp.result_type(float)
+    arrays = lambda tree: {
+        scope: {name: jnp.asarray(np.asarray(x), dtype) for name, x in names.items()} for scope, names in tree.items()
+    }
+    circuit = ModelCircuit(arrays(spec.parameters), arrays(spec.settings), spec.structure, Source(spec))
+    if settings:
+        circuit = circuit.with_settings(settings)
+    return circuit.with_parameters(parameters) if parameters else circuit

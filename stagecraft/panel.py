@@ -1,0 +1,45 @@
+"""A simulated panel: one array per variable, periods by agents."""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Panel(eqx.Module):
+    """What a simulation leaves.
+
+    **Attributes:**
+
+    - `data`: `{stage: {variable: array (periods, agents)}}`: arrival states, shocks, decision states, controls, post-states.
+    - `age`: (start, step) of the model's clock, or `None`.
+    """
+
+    data: dict[str, dict[str, Float[Array, "periods agents"]]]
+    age: tuple[float, float] | None = eqx.field(static=True, default=None)
+
+    def __getitem__(self, name: str) -> Any:
+        """The variables of a stage, or the variable of that name if one stage alone has it."""
+        if name in self.data:
+            return self.data[name]
+        homes = [stage for stage, variables in self.data.items() if name in variables]
+        if len(homes) != 1:
+            known = ", ".join(f"{stage}.{v}" for stage, variables in self.data.items() for v in variables)
+            raise KeyError(f"`{name}` is in {len(homes)} stages; the panel has {known}")
+        return self.data[homes[0]][name]
+
+    def to_pandas(self):
+        """A long frame: period, age, agent, stage, then one column per variable."""
+        import pandas as pd
+
+        frames = []
+        for stage, variables in self.data.items():
+            periods, agents = next(iter(variables.values())).shape
+            t = np.repeat(np.arange(periods), agents)
+            columns = {"period": t}
+            if self.age is not None:
+                columns["age"] = self.age[0] + self.age[1] * t
+            columns |= {"agent": np.tile(np.arange(agents), periods), "stage": stage}
+            frames.append(pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in variables.items()}))
+        return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,42 @@
+"""How a solve can end: an outcome for every ending, its message, and the one error that carries it."""
+
+import enum
+
+
+class Outcome(enum.IntEnum):
+    """The ending of a solve; `solved.info.outcome` holds one as an integer array, so that it survives `jit`."""
+
+    success = 0
+    domain = 1
+    grid = 2
+    nonfinite = 3
+    folded = 4
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do, without the place."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Outcome.success: "solved",
+    Outcome.domain: "a parameter lies outside its declared domain; change its value, or the domain after `in:`",
+    Outcome.grid: "a grid is not increasing; raise its `max`, or lower its `min`",
+    Outcome.nonfinite: "the solution is not finite; look for a division by zero or a value outside a function's domain",
+    Outcome.folded: "the endogenous grid folds back: the continuation value is not concave here, and plain EGM would "
+    "return a wrong policy; the stage needs an upper envelope",
+}
+
+
+class SolveError(ValueError):
+    """A solve that failed at the values given; says stage, perch, period and parameter.
+
+    **Attributes:** `outcome`: the `Outcome`.
+    """
+
+    def __init__(self, outcome: Outcome, message: str):
+        self.outcome = outcome
+        super().__init__(outcome, message)
+
+    def __str__(self) -> str:
+        return self.args[1]

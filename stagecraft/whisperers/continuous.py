@@ -1,0 +1,81 @@
+"""Tells the EGM horse about a stage with one continuous control: names become a record, nothing is computed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from stagecraft.horses.problems import ContinuousProblem
+from stagecraft.operators.rootfind import bracketed_newton
+
+
+@dataclass(frozen=True)
+class ControlByNewton:
+    """The first-order condition solved for the control where it has no closed form; a function compared by value.
+
+    **Attributes:** `foc`: $(p, c, \\lambda, x')$, zero at the optimum; `lower`: bound that the control stays above.
+    """
+
+    foc: Callable
+    lower: Callable
+
+    def __call__(self, parameters, slope, post):
+        """The control at each marginal value and post-state."""
+        low = jnp.broadcast_to(self.lower(parameters, post), post.shape)
+        low = jnp.where(jnp.isfinite(low), low, 0.0)
+        condition = lambda c: self.foc(parameters, c, slope, post)
+        return bracketed_newton(condition, low, low + 1.0)
+
+
+@dataclass(frozen=True)
+class StateByNewton:
+    """The transition solved for the state where it has no closed form, by a root above the lowest that was tried."""
+
+    transition: Callable
+
+    def __call__(self, parameters, post, control, slope):
+        """The state that leads to each post-state under each control."""
+        del slope  # The transition alone decides.
+        gap = lambda m: self.transition(parameters, m, control) - post
+        reach = 1e6 * (1.0 + jnp.abs(post))
+        return bracketed_newton(lambda y: gap(y - reach), jnp.zeros_like(post), reach + jnp.maximum(post, 1.0))
+
+
+@dataclass(frozen=True)
+class PostOf:
+    """The active post-state alone, out of the transition of all of them."""
+
+    num: object
+
+    def __call__(self, parameters, state, control):
+        """The post-state at each state and control."""
+        num = self.num
+        return num.to_continuation(parameters, {num.state: state}, {num.control: control})[num.post]
+
+
+def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
+    """The record of a stage in one period.
+
+    **Arguments:** `num`: the stage's pointwise functions; `scope`: the values that its equations see.
+
+    **Raises:** `ValueError` where no horse can solve the stage, with the reason.
+    """
+    if num.method is None:
+        raise ValueError(f"stage {num.name} cannot be solved: {num.reason}")
+    post = PostOf(num)
+    return ContinuousProblem(
+        parameters=scope,
+        knots=num.grid("cntn", num.post).build(scope),
+        lowest=num.lowest(scope),
+        objective=num.objective,
+        transition=post,
+        control_inverse=num.control_inverse or ControlByNewton(num.foc, num.lower),
+        state_inverse=num.state_inverse or StateByNewton(post),
+        lower=num.lower,
+        upper=num.upper,
+        utility=num.utility,
+        utility_inverse=num.utility_inverse,
+        corner=num.corner,
+        floored=num.floored,
+        interp=num.interp,
+    )

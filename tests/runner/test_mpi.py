@@ -1,0 +1,254 @@
+"""Real jobs of real processes: `mpirun -n N python script.py`, as a user starts them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dynx_runner
+
+# What every script starts with: draws that are pure JAX, with lambdas everywhere, and one that fails.
+PRELUDE = """
+import os, signal, sys, time
+import jax, numpy as np, pandas as pd
+from dynx_runner import CircuitRunner, mpi_map, prepare_mpi
+
+jax.config.update("jax_enable_x64", True)
+
+@jax.jit
+def iterate(beta):
+    step = lambda v, _: (jax.numpy.log1p(beta * v @ v.T / 40), None)
+    return jax.lax.scan(step, beta + jax.numpy.eye(40), None, 50)[0]
+
+def solver(model):
+    if model["beta"] > 0.9:
+        raise ZeroDivisionError("boom")
+    return iterate(model["beta"])
+
+runner = CircuitRunner(
+    {"main": {"beta": 0.5}}, {}, {}, {"main.beta": (0.0, 1.0)},
+    lambda epochs, stages, connections: epochs["main"], solver,
+    {"sum": lambda v: v.sum(), "largest": lambda v: abs(v).max()},
+)
+xs = np.linspace(0.0, 1.0, 31)[:, None]
+"""
+
+
+def mpirun():
+    beside = Path(sys.executable).parent / "mpirun"
+    found = str(beside) if beside.exists() else shutil.which("mpirun")
+    assert found, 'no mpirun: pip install "dynx[test]" brings one'
+    return found
+
+
+def environment(**extra):
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PMI", "OMPI", "MPI", "HYD"))
+    }
+    package = str(Path(dynx_runner.__file__).parent.parent)
+    return {**inherited, "PYTHONPATH": package, "PYTHONWARNINGS": "error", **extra}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Run a script on some ranks (0: without mpirun), in an empty directory."""
+
+    def run(script, ranks, *, timeout=40, **extra):
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(script))
+        launcher = [mpirun(), "-n", str(ranks)] if ranks else []
+        return subprocess.run(
+            [*launcher, sys.executable, str(path)],
+            cwd=tmp_path,
+            env=environment(**extra),
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_every_rank_has_the_same_table_whatever_the_number_of_ranks(start, tmp_path):
+    script = PRELUDE + (
+        "rank = int(os.environ.get('PMI_RANK', 0))\n"
+        # Only the draws of rank 0 count.
+        "df = mpi_map(runner, xs if rank == 0 else 'not even an array', progress=True)\n"
+        "df.to_pickle(f'{rank}.pkl')\n"
+        "assert rank == prepare_mpi()\n"
+    )
+    tables = {}
+    for ranks in (0, 2, 3):
+        job = start(script, ranks)
+        assert job.returncode == 0, job.stderr
+        # The bar is shown once.
+        assert job.stderr.count("draws: 100%") == 1 and "31/31" in job.stderr
+        ours = [pd.read_pickle(tmp_path / f"{rank}.pkl") for rank in range(max(ranks, 1))]
+        for theirs in ours[1:]:
+            assert theirs["seconds"].to_numpy().tobytes() == ours[0]["seconds"].to_numpy().tobytes()
+            pd.testing.assert_frame_equal(theirs, ours[0], check_exact=True)
+        tables[ranks] = ours[0].drop(columns="seconds")
+
+    alone = tables[0]
+    assert alone["main.beta"].tolist() == np.linspace(0.0, 1.0, 31).tolist()
+    assert alone["status"].tolist() == ["ok"] * 28 + ["failed"] * 3
+    assert alone["error"][30] == "ZeroDivisionError: boom (in solver)" and "in solver" in alone["traceback"][30]
+    for ranks in (2, 3):
+        for metric in ("sum", "largest"):
+            assert tables[ranks][metric].to_numpy().tobytes() == alone[metric].to_numpy().tobytes()
+        pd.testing.assert_frame_equal(tables[ranks], alone, check_exact=True)
+
+
+OUTSIDE = {
+    "before, on a rank that knows MPI": """
+from mpi4py import MPI
+if MPI.COMM_WORLD.rank == 1: raise ValueError("outside")
+""",
+    "before, where MPI has not started": "if os.environ['PMI_RANK'] == '1': raise ValueError('outside')",
+    "rank 1 leaves before": "if prepare_mpi() == 1: sys.exit(0)",
+    "rank 0 leaves before": "if prepare_mpi() == 0: sys.exit(2)",
+    "interrupted in a draw": """
+def interrupt(model):
+    if model["beta"] == 1.0: raise KeyboardInterrupt
+runner._solver = interrupt
+""",
+    "exit in a draw": """
+def leave(model):
+    if model["beta"] == 1.0: sys.exit(0)
+runner._solver = leave
+""",
+    "killed in a draw": """
+def die(model):
+    if model["beta"] == 1.0: os.kill(os.getpid(), signal.SIGKILL)
+runner._solver = die
+""",
+    "runners that differ": """
+if os.environ["PMI_RANK"] == "1": runner.metric_names = ("largest", "sum")
+""",
+    "draws of another shape": "xs = xs[:, 0]",
+}
+
+
+@pytest.mark.parametrize("case", OUTSIDE)
+def test_what_goes_wrong_outside_a_draw_ends_the_job(start, case):
+    begin = time.perf_counter()
+    job = start(PRELUDE + OUTSIDE[case] + "\nmpi_map(runner, xs)\nprint('the sweep returned')\n", 2)
+    assert time.perf_counter() - begin < 10
+    assert job.returncode != 0 and "the sweep returned" not in job.stdout, job.stderr
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_what_goes_wrong_after_a_sweep_ends_the_job(start, ranks):
+    begin = time.perf_counter()
+    job = start(
+        PRELUDE
+        + """
+mpi_map(runner, xs)
+if prepare_mpi() == 1:
+    raise ValueError("after the sweep")
+mpi_map(runner, xs)
+time.sleep(60)
+""",
+        ranks,
+    )
+    assert time.perf_counter() - begin < 10
+    assert job.returncode != 0 and "ValueError: after the sweep" in job.stderr
+
+
+def test_ranks_that_end_at_different_times_end_well(start):
+    script = (
+        PRELUDE + "mpi_map(runner, xs)\nmpi_map(runner, xs[:0])\nif prepare_mpi() == 0: time.sleep(1)\nprint('done')\n"
+    )
+    job = start(script, 3)
+    assert job.returncode == 0 and job.stdout.count("done") == 3 and job.stderr == ""
+
+
+@pytest.mark.parametrize("variable", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_an_mpirun_of_another_library_is_an_error_rather_than_copies(start, variable):
+    script = "import warnings; warnings.simplefilter('ignore')\n" + PRELUDE + "mpi_map(runner, xs)\nprint('a copy')\n"
+    job = start(script, 0, **{variable: "2"})
+    assert job.returncode != 0 and "a copy" not in job.stdout
+    assert "RuntimeError: mpirun started 2 processes, but each of them is alone" in job.stderr
+
+
+def test_mpirun_without_mpi4py_is_an_error_rather_than_copies(start):
+    job = start("import sys; sys.modules['mpi4py'] = None\n" + PRELUDE + "mpi_map(runner, xs)\nprint('a copy')\n", 2)
+    assert job.returncode != 0 and "a copy" not in job.stdout
+    assert "RuntimeError: mpirun started 2 processes, but mpi4py cannot be used" in job.stderr
+
+
+BALANCE = """
+import sys, time
+import numpy as np, pandas as pd
+from dynx_runner import CircuitRunner, mpi_map, prepare_mpi
+
+runner = CircuitRunner(
+    {"main": {"sleep": 0.0}}, {}, {}, {"main.sleep": (0.0, 9.0)},
+    lambda epochs, stages, connections: epochs["main"]["sleep"], time.sleep, {"slept": lambda m: m},
+)
+short = list(np.random.default_rng(0).uniform(0.01, 0.06, 40))
+xs = np.array({draws})[:, None]
+prepare_mpi()
+from mpi4py import MPI
+
+MPI.COMM_WORLD.Barrier()
+start = time.perf_counter()
+df = mpi_map(runner, xs)
+wall = time.perf_counter() - start
+if prepare_mpi() == 0:
+    print(wall * MPI.COMM_WORLD.size, df["seconds"].sum())
+"""
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize(
+    "draws",
+    ["[1.2] + short", "short[:1] + [1.2] + short", "short[:20] + [0.5] + short"],
+    ids=["rank 0 is long", "rank 1 may be long", "long in the middle"],
+)
+def test_unequal_draws_keep_every_rank_busy(start, ranks, draws):
+    job = start(BALANCE.replace("{draws}", draws), ranks)
+    assert job.returncode == 0, job.stderr
+    available, used = (float(word) for word in job.stdout.split())
+    # One draw and a little more is waited for at the end; a rank 0 silent while it works would cost a second.
+    assert available - used < 0.06 * ranks + 0.2
+
+
+def test_where_mpi_has_no_threads_rank_zero_only_answers(start):
+    job = start(
+        PRELUDE + "df = mpi_map(runner, xs)\nprint((df['status'] == 'ok').sum())\n",
+        2,
+        MPI4PY_RC_THREAD_LEVEL="funneled",
+    )
+    assert job.returncode == 0 and job.stdout.split() == ["28", "28"], job.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: ())(0)) < 2, reason="one core cannot be shared")
+@pytest.mark.parametrize("early", [True, False])
+def test_each_rank_has_its_own_cores_and_jax_no_more_threads(start, early):
+    script = ("from dynx_runner import prepare_mpi\nprepare_mpi()\n" if early else "") + PRELUDE
+    script += """
+iterate(0.5).block_until_ready()
+mpi_map(runner, xs)
+masks = {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+names = [open(f"/proc/self/task/{thread}/comm").read() for thread in os.listdir("/proc/self/task")]
+from mpi4py import MPI
+told = MPI.COMM_WORLD.allgather((masks, sum("XLAEigen" in name for name in names)))
+if MPI.COMM_WORLD.rank == 0:
+    (ours, pool), (theirs, _) = told
+    print(len(ours), len(theirs), len(ours & theirs), pool, len(*ours))
+"""
+    job = start(script, 2)
+    assert job.returncode == 0, job.stderr
+    ours, theirs, shared, pool, cores = map(int, job.stdout.split())
+    # All threads of a rank, those that ran before included, are on one set of cores, and the two sets differ.
+    assert (ours, theirs, shared) == (1, 1, 0)
+    assert pool == cores or not early
