@@ -1,10 +1,10 @@
 """Where a parameter lives: from a dotted path to a place in the configuration dictionaries."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Real
 from typing import NamedTuple
 
-from heptapod.errors import did_you_mean
+from ._advice import advise
 
 EPOCHS, STAGES, CONNECTIONS = range(3)
 
@@ -49,7 +49,7 @@ def find_place(path: str, configs: tuple[dict, dict, dict]) -> Place:
         place = Place(CONNECTIONS, tuple(keys))
     else:
         pool = [*epochs, *stages, "conn_cfg"]
-        raise ValueError(f"param_specs: `{path}`: no epoch or stage is called `{head}`; {_advice(head, pool)}")
+        raise ValueError(f"param_specs: `{path}`: no epoch or stage is called `{head}`; {advise(head, pool)}")
     value, walked = configs[place.config], "conn_cfg" if head == "conn_cfg" else ""
     for key in place.keys:
         if not isinstance(value, Mapping):
@@ -57,32 +57,13 @@ def find_place(path: str, configs: tuple[dict, dict, dict]) -> Place:
         if key not in value:
             # A level left out is likelier than a name misspelt.
             deeper = [f"{walked}.{below}" for below in _paths(value) if f".{below}".endswith(f".{keys[-1]}")]
-            advice = f"did you mean `{deeper[0]}`?" if deeper else _advice(key, value)
+            advice = f"did you mean `{deeper[0]}`?" if deeper else advise(key, value)
             raise ValueError(f"param_specs: `{path}`: `{walked}` has no `{key}`; {advice}")
         value, walked = value[key], f"{walked}.{key}".lstrip(".")
     if not _is_number(value):
         kind = "a section" if isinstance(value, Mapping) else f"{value!r:.60}"
         raise ValueError(f"param_specs: `{path}` holds {kind}; a parameter of a runner is one number")
     return place
-
-
-def find_place_in_circuit(path: str, configs: tuple[dict, dict, dict], names: Iterable[str]) -> Place:
-    """The place of a parameter that the model file declares, so that the configurations may be empty.
-
-    **Arguments:**
-
-    - `path`: `main.parameters.beta` or `main.beta`, which mean the same.
-    - `configs`: `(epochs_cfgs, stage_cfgs, conn_cfg)`, of which only the stages' names are read.
-    - `names`: what the circuit declares, as `main.beta`.
-
-    **Returns:** the place. Raises `ValueError` for a name that is not declared.
-    """
-    names = list(names)
-    short = path.replace(".parameters.", ".", 1)
-    if short not in names:
-        raise ValueError(f"param_specs: `{path}`: the circuit has no parameter `{short}`; {_advice(short, names)}")
-    scope, name = short.split(".", 1)
-    return Place(STAGES if scope in configs[STAGES] else EPOCHS, (scope, "parameters", name))
 
 
 def _paths(section: Mapping) -> Iterator[str]:
@@ -98,8 +79,3 @@ def _is_number(value: object) -> bool:
     if hasattr(value, "dtype"):
         return value.ndim == 0 and value.dtype.kind in "iuf"
     return value is None or (isinstance(value, Real) and not isinstance(value, bool))
-
-
-def _advice(name: str, pool: Iterable[object]) -> str:
-    pool = [str(candidate) for candidate in pool]
-    return did_you_mean(name, pool) or f"there is {', '.join(f'`{one}`' for one in sorted(pool)) or 'nothing'}"

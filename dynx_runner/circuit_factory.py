@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import stagecraft
+import numpy as np
 
 
 def circuit_factory(path: str | Path, *, fixed: Mapping[str, float] | None = None) -> "CircuitFactory":
@@ -19,6 +19,9 @@ def circuit_factory(path: str | Path, *, fixed: Mapping[str, float] | None = Non
     `{scope: {"parameters": {name: number}}}` has replaced the file's. Raises `ModelError` for a file that cannot be
     read, `ValueError` for a name in `fixed` that is not declared.
     """
+    # A runner of hand-written models need not import it.
+    import stagecraft
+
     circuit = stagecraft.load(path)
     return CircuitFactory(circuit.with_parameters(dict(fixed)) if fixed else circuit)
 
@@ -47,12 +50,25 @@ class CircuitFactory:
         values = dict(_values(epochs_cfgs)) | dict(_values(stage_cfgs))
         return self.circuit.with_parameters(values) if values else self.circuit
 
-    def parameter_names(self) -> tuple[str, ...]:
-        """What may be drawn: every parameter that is one number, as `main.beta`."""
-        parameters = self.circuit.parameters
-        return tuple(
-            f"{scope}.{name}" for scope in parameters for name in parameters[scope] if _is_one(parameters[scope][name])
-        )
+    def find(self, path: str) -> tuple[str, str]:
+        """The scope and the name of a parameter that a runner may draw.
+
+        **Arguments:**
+
+        - `path`: `main.parameters.beta` or `main.beta`, which mean the same.
+
+        **Returns:** `("main", "beta")`. Raises `ValueError` for a parameter that is not declared, or is not one number.
+        """
+        scope, _, name = path.replace(".parameters.", ".", 1).partition(".")
+        value = self.circuit.parameters.get(scope, {}).get(name, 0.0)
+        try:
+            self.circuit.with_parameters({f"{scope}.{name}": value})
+        except ValueError as error:
+            raise ValueError(f"param_specs: `{path}`: {error}") from None
+        if np.ndim(value):
+            # A parameter by age is a path of the model, to be drawn by a parameter that its formula contains.
+            raise ValueError(f"param_specs: `{path}` has shape {value.shape}; a parameter of a runner is one number")
+        return scope, name
 
 
 def _values(configs: Mapping) -> Iterator[tuple[str, float]]:
@@ -62,11 +78,6 @@ def _values(configs: Mapping) -> Iterator[tuple[str, float]]:
             raise ValueError(f"`{scope}` has {_listed(others)}, but only `parameters` can differ from the model file")
         for name, value in config.get("parameters", {}).items():
             yield f"{scope}.{name}", value
-
-
-def _is_one(array: Any) -> bool:
-    # A parameter by age is a path, not a number.
-    return getattr(array, "ndim", 0) == 0
 
 
 def _listed(names: Any) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from heptapod.errors import did_you_mean
-
-from ._places import Place, find_place, find_place_in_circuit
+from ._advice import advise
+from ._places import EPOCHS, STAGES, Place, find_place
 from ._prior import Prior, seeded
+from .circuit_factory import CircuitFactory
 
 
 class CircuitRunner:
@@ -38,8 +38,8 @@ class CircuitRunner:
         - `epochs_cfgs`, `stage_cfgs`, `conn_cfg`: what the model is built from; never changed.
         - `param_specs`: `{"main.parameters.beta": (low, high, sampler)}`. A path is an epoch, a stage or `conn_cfg`,
           then keys of nested dictionaries. The sampler maps `n` to `n` draws; `None`, or none, means uniform.
-        - `model_factory`: `(epochs_cfgs, stage_cfgs, conn_cfg)` to a model. One that has
-          `parameter_names()`, as that of `circuit_factory`, declares them itself: the configurations may be empty.
+        - `model_factory`: `(epochs_cfgs, stage_cfgs, conn_cfg)` to a model. That of
+          `circuit_factory` knows its parameters, so that the configurations may be empty.
         - `solver`: solves a model, in place or by returning a solved one.
         - `metric_fns`: `{name: function of the solved model}`, each returning one number.
         - `cache`: whether to remember the metrics of each `x`, and the last solved model.
@@ -83,8 +83,7 @@ class CircuitRunner:
         """
         for name in parameters:
             if name not in self.param_names:
-                advice = did_you_mean(name, self.param_names) or f"expected {', '.join(self.param_names)}"
-                raise ValueError(f"pack: unknown parameter `{name}`; {advice}")
+                raise ValueError(f"pack: unknown parameter `{name}`; {advise(name, self.param_names)}")
         missing = [name for name in self.param_names if name not in parameters]
         if missing:
             raise ValueError(f"pack: no value for {', '.join(f'`{name}`' for name in missing)}")
@@ -167,9 +166,9 @@ class CircuitRunner:
 
 
 def _find_places(names: tuple[str, ...], configs: tuple[dict, dict, dict], factory: Any) -> tuple[Place, ...]:
-    if hasattr(factory, "parameter_names"):
-        declared = factory.parameter_names()
-        places = [find_place_in_circuit(name, configs, declared) for name in names]
+    if isinstance(factory, CircuitFactory):
+        found = [factory.find(name) for name in names]
+        places = [Place(STAGES if s in configs[STAGES] else EPOCHS, (s, "parameters", name)) for s, name in found]
     else:
         places = [find_place(name, configs) for name in names]
     for name, place in zip(names, places, strict=True):

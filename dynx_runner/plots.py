@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heptapod.errors import did_you_mean
+from ._advice import advise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +28,7 @@ def plot_bars(df: "DataFrame", metric: str, ax: "Axes | None" = None, **style: A
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     if metric not in df.columns:
-        columns = [str(column) for column in df.columns]
-        raise ValueError(f"plot_bars: no column `{metric}`; {did_you_mean(metric, columns) or f'there is {columns}'}")
+        raise ValueError(f"plot_bars: no column `{metric}`; {advise(metric, df.columns)}")
     if ax is None:
         _, ax = plt.subplots(figsize=(10, 6))
     heights = df[metric].to_numpy(dtype=np.float64)

@@ -1,5 +1,6 @@
 """Sympy to frozen formulas and back, by walking the tree; `lambdify` prints source and executes it."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import sympy
@@ -109,8 +110,6 @@ def _number(expr: sympy.Expr) -> tuple:
         return ("call", "exp", ("num", 1, 1))
     if expr is sympy.nan:
         return ("float", "nan")  # As text: nan differs from itself, and formulas are compared by value.
-    if expr is sympy.zoo:
-        raise ValueError("complex infinity has no formula")
     return ("float", float(expr))
 
 
@@ -136,6 +135,8 @@ def _thaw(formula: tuple, symbols: Mapping[str, sympy.Symbol], known: dict[int, 
         return sympy.Rational(formula[1], formula[2])
     if head == "float":
         value = float(formula[1])
+        if value == math.pi:
+            return sympy.pi
         return sympy.nan if value != value else sympy.Float(value) if abs(value) < float("inf") else sympy.oo * value
     if head == "sym":
         return symbols[formula[1]] if formula[1] in symbols else sympy.Symbol(formula[1], real=True)

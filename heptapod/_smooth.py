@@ -61,7 +61,7 @@ def reciprocal(x):
 
 def integer_power(x, n: int):
     x = real(x)
-    return lax.integer_power(x, n) if n >= 0 else reciprocal(x if n == -1 else lax.integer_power(x, -n))
+    return lax.integer_pow(x, n) if n >= 0 else reciprocal(x if n == -1 else lax.integer_pow(x, -n))
 
 
 def power(b, p):
@@ -125,8 +125,8 @@ def crra(c, gamma):
 
 def cara(c, a):
     r"""$(1 - e^{-ac})/a$, which is $c$ at $a = 0$."""
-    c, a = real(c), real(a)
-    return shielded(jnp.multiply)(c, expm1_ratio(-a * c))
+    c, a, times = real(c), real(a), shielded(jnp.multiply)
+    return times(c, expm1_ratio(-times(a, c)))
 
 
 def ces(x, y, share, sigma):

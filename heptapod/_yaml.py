@@ -38,9 +38,17 @@ class Text(str):
             text = self.mark.text if len(before) == 1 else self.split("\n")[len(before) - 1]
             return replace(self.mark, line=self.mark.line + len(before) - 1, column=column, text=text, width=1)
         row, column = self.mark.line - 1, self.mark.column - 1
-        for character in self[:offset]:
-            row, column = self._step(character, row, column)
+        # The mark of a block is its first word; the blank lines above it are content all the same.
+        blank = len(self) - len(self.lstrip("\n")) if self.block else 0
+        for character in self[blank:offset]:
+            row, column = self._step(character, *self._settled(character, row, column))
+        row, column = self._settled(self[offset : offset + 1], row, column)
         return replace(self.mark, line=row + 1, column=column + 1, text=self.lines[row], width=1)
+
+    def _settled(self, character: str, row: int, column: int) -> tuple[int, int]:
+        # Of n + 1 line breaks in a folded text n are kept, so a word may wait on a later line.
+        waits = character.strip() and not self.lines[row][column:].strip() and row + 1 < len(self.lines)
+        return self._next_line(row) if waits else (row, column)
 
     def _step(self, character: str, row: int, column: int) -> tuple[int, int]:
         source = self.lines[row]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from stagecraft.functional import Closed, Linked
-from stagecraft.horses.egm import tiny
+from stagecraft.horses.egm import room_above
 from stagecraft.model_circuit import ModelCircuit
 from stagecraft.solution import Answer, Rows
 
@@ -51,7 +51,8 @@ def _terminal_answer(terminal: Linked, points) -> Answer:
     trial = jax.lax.stop_gradient(terminal.at(jax.lax.stop_gradient(points)))
     slopes = sum(trial.marginal.values())
     bad = ~(jnp.isfinite(trial.value) & jnp.isfinite(slopes))
-    return terminal.at({name: jnp.where(bad, x + tiny(x.dtype), x) for name, x in points.items()})
+    answer = terminal.at({name: jnp.where(bad, x + room_above(x), x) for name, x in points.items()})
+    return Answer(answer.value, answer.marginal, answer.weight, ~bad)
 
 
 def _finite(tree) -> Bool[Array, ""]:

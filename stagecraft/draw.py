@@ -4,14 +4,14 @@ import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .circuit_board import CircuitBoard, Edge, _sorted
+from stagecraft.circuit_board import CircuitBoard, Edge, _sorted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Lengths are in points, y downwards as in SVG. Blue and vermilion differ to every eye, and the dashes without colour.
 _STYLES = {"forward": ("#0b62a4", None, "forward: pushes dist"), "backward": ("#c8501e", (5, 3), "backward: pulls sol")}
-_HEIGHT, _LETTER, _GAP, _ROW, _PAD, _TITLE = 26.0, 7.2, 46.0, 28.0, 16.0, 16.0
+_HEIGHT, _LETTER, _GAP, _ROW, _PAD, _TITLE = 26.0, 7.2, 48.0, 34.0, 16.0, 16.0
 
 Point = tuple[float, float]
 Arc = tuple[Point, Point, Point, Point]
@@ -62,15 +62,17 @@ def draw(thing: Any, ax: "Axes | None" = None) -> "Axes":
     layout = _layout(_board(thing))
     left, top, right, bottom = layout.bounds
     bottom += 26  # Room for the legend.
+    width, height = max(right - left, 300), bottom - top
     if ax is None:
-        _, ax = plt.subplots(figsize=(max(right - left, 300) / 60, (bottom - top) / 60))
+        _, ax = plt.subplots(figsize=(width / 60, height / 60))
         ax.figure.subplots_adjust(0.01, 0.01, 0.99, 0.99)
-    middle, half = (left + right) / 2, max(right - left, 300) / 2
-    ax.set(xlim=(middle - half, middle + half), ylim=(bottom, top), aspect="equal")
-    ax.set_axis_off()
-    # Text keeps its proportion to the boxes on axes of any size.
+    # Text keeps its proportion to the boxes on axes of any size; large axes are left partly empty.
     area = ax.get_window_extent()
-    unit = min(area.width / (2 * half), area.height / (bottom - top)) * 72 / ax.figure.dpi
+    unit = min(area.width / width, area.height / height) * 72 / ax.figure.dpi
+    empty, unit = max(unit / 1.2, 1) / 2, min(unit, 1.2)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    ax.set(xlim=(x - empty * width, x + empty * width), ylim=(y + empty * height, y - empty * height), aspect="equal")
+    ax.set_axis_off()
 
     def patch(box: Box, radius: float, **style):
         corner = (box.x - box.width / 2 + radius, box.y - box.height / 2 + radius)
@@ -81,7 +83,9 @@ def draw(thing: Any, ax: "Axes | None" = None) -> "Axes":
         patch(box, 8, facecolor="#f4f4f1", edgecolor="#c9c9c2", zorder=0)
         place = (box.x - box.width / 2 + 9, box.y - box.height / 2 + 13)
         halo = {"facecolor": "#f4f4f1", "edgecolor": "none", "pad": 1}
-        ax.text(*place, box.text, fontsize=11 * unit, weight="bold", color="#55554f", va="center", zorder=1.5, bbox=halo)
+        ax.text(
+            *place, box.text, fontsize=11 * unit, weight="bold", color="#55554f", va="center", zorder=1.5, bbox=halo
+        )
     for kind, _, arc in layout.arcs:
         colour, dash, _ = _STYLES[kind]
         line = {"color": colour, "linewidth": 1.5 * unit, "linestyle": (0, dash) if dash else "-", "zorder": 1}
@@ -96,7 +100,8 @@ def draw(thing: Any, ax: "Axes | None" = None) -> "Axes":
         for k in kinds
     ]
     if handles:
-        ax.legend(handles=handles, loc="lower center", ncols=2, frameon=False, fontsize=10 * unit, borderaxespad=0)
+        legend = {"loc": "lower center", "bbox_to_anchor": (x, bottom), "bbox_transform": ax.transData}
+        ax.legend(handles=handles, **legend, ncols=2, frameon=False, fontsize=10 * unit, borderaxespad=0)
     return ax
 
 
@@ -210,7 +215,7 @@ def _layout(board: CircuitBoard) -> Layout:
     """Groups in columns along the forward graph, and inside each group its perches likewise."""
     group_of = dict(zip(board.perches, board.groups, strict=True))
     # A backward mover points against the picture; where it is some forward mover's transpose it says nothing new.
-    pairs = [edge[1:] for edge in board.forward] + [(edge.target, edge.source) for edge in board.backward]
+    pairs = dict.fromkeys([e[1:] for e in board.forward] + [(e.target, e.source) for e in board.backward])
     blocks: dict[tuple, list[str]] = {}
     for name, group in group_of.items():
         blocks.setdefault(("perch", name) if group is None else ("group", group), []).append(name)
@@ -283,7 +288,7 @@ def _arcs(board: CircuitBoard, perches: dict[str, Box]) -> Iterator[tuple[str, E
                 )
                 continue
             others = [box for name, box in perches.items() if name not in edge[1:]]
-            bends = [12, 30, 48, 70, 96, 126][edge[1:] in taken :]
+            bends = [10, 30, 48, 70, 96, 126][edge[1:] in taken :]
             arcs = (_bent(start, end, bend) for bend in bends)
             arc = next((arc for arc in arcs if _is_free(arc, others)), _bent(start, end, bends[-1]))
             taken.add(edge[1:])

@@ -50,7 +50,7 @@ class Optimise(eqx.Module):
         """Solve, given the continuation's answer at `points`."""
         slope = answer.marginal[self.post]
         low = (answer.value[0], answer.weight[0])
-        continuation = Continuation(answer.value[1:], slope[1:], answer.weight[1:], *low)
+        continuation = Continuation(answer.value[1:], slope[1:], answer.weight[1:], answer.feasible[1:], *low)
         return Decision(self.problem, egm(self.problem, continuation), self.state, self.control)
 
     def __call__(self, continuation: AbstractFunctional) -> Decision:

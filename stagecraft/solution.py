@@ -29,6 +29,7 @@ class Continuation(eqx.Module):
     value: Float[Array, " cntn"]
     marginal: Float[Array, " cntn"]
     weight: Float[Array, " cntn"]
+    feasible: Bool[Array, " cntn"]
     lowest_value: Float[Array, ""]
     lowest_weight: Float[Array, ""]
 

@@ -79,13 +79,11 @@ def end_the_job() -> None:
     if MPI is not None and MPI.Is_initialized():
         if MPI.Is_finalized() or MPI.COMM_WORLD.size == 1:
             return
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _last_words()
         MPI.COMM_WORLD.Abort(1)
     elif _launched_size() > 1:
         # Before MPI has started, launchers notice a process that is killed, but not one that exits.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _last_words()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -130,6 +128,13 @@ def _all_say(comm: Any, word: int, place: str) -> None:
     others = ", ".join(str(rank) for rank in np.flatnonzero(words != word))
     sys.stderr.write(f"dynx: rank {comm.rank} is at {place}, rank {others} is not. Every rank must call mpi_map.\n")
     end_the_job()
+
+
+def _last_words() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The launcher drops what it has not passed on yet; tracebacks were seen cut short.
+    time.sleep(0.3)
 
 
 def _launched_size() -> int:

@@ -9,9 +9,10 @@ from stagecraft.operators.interpolate import Segment, take
 from stagecraft.solution import Answer, Continuation, Rows
 
 
-def tiny(dtype) -> float:
-    """The distance kept from an open bound: small beside any choice, large beside the smallest number of the type."""
-    return 1e-12 if jnp.finfo(dtype).bits == 64 else 1e-6
+def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The distance kept from an open bound: small beside any choice, large beside rounding."""
+    tiny = 1e-14 if jnp.finfo(bound.dtype).bits == 64 else 1e-6
+    return tiny * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
 
 
 def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
@@ -49,6 +50,7 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     weight = 1.0 + by_value * weight
     value = objective(state, control, post, value)
     level, level_slope, smooth = _levels(problem, value, marginal, weight)
+    level_slope = _secant_where(~continuation.feasible, state, level, level_slope)
     low = (continuation.lowest_value, continuation.lowest_weight)
     return Rows(state, control, value, marginal, weight, level, level_slope, smooth, *low, jnp.all(idle))
 
@@ -68,9 +70,8 @@ def evaluate(problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."])
     beyond = line >= bound if problem.corner == "upper" else line <= bound
     binds = jax.lax.stop_gradient(rows.idle | ((state < rows.state[0]) & beyond))
     line = jnp.where(rows.idle, bound, line)
-    room = tiny(state.dtype)
     feasible = jax.lax.stop_gradient(high > low) | (problem.floored & (high >= low))
-    control = jnp.maximum(jnp.minimum(line, high), low if problem.floored else low + room)
+    control = jnp.maximum(jnp.minimum(line, high), low + room_above(low))
     post = jnp.where(binds, problem.lowest, problem.transition(p, state, control))
     corner = jnp.broadcast_to(rows.lowest_value, state.shape)
     constrained = problem.objective(p, state, control, post, corner) * jnp.ones_like(state)
@@ -80,7 +81,7 @@ def evaluate(problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."])
     marginal = envelope(problem, state, control, post, _behind(problem, state, control, post, value))
     if problem.floored:
         other = _other_bound(problem)(p, state) * jnp.ones_like(state)
-        held = jax.lax.stop_gradient(_beyond(problem, line, other) | (control == other)) & ~binds
+        held = jax.lax.stop_gradient(_beyond(problem, line, other)) & ~binds
         marginal = jnp.where(held, segment.linear(rows.marginal), marginal)
     return Answer(value, {"state": marginal}, weight, feasible, {"control": control})
 
@@ -153,6 +154,13 @@ def _levels(problem, value, marginal, weight):
     safe = problem.utility(p, jnp.ones_like(mean)) * jnp.ones_like(mean)
     level = level_of(jnp.where(smooth, mean, safe))
     return level, marginal / (weight * slope_of(level)), smooth
+
+
+def _secant_where(edge, state, level, slope):
+    """At the edge of the feasible set marginal values are infinite; the slope of the cell stands in for them."""
+    width = jnp.diff(state)
+    secant = jnp.diff(level) / jnp.where(width == 0, 1.0, width)
+    return slope.at[:-1].set(jnp.where(edge[:-1], secant, slope[:-1]))
 
 
 def _between(problem, rows, segment):
