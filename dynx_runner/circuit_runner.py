@@ -167,6 +167,8 @@ class CircuitRunner:
 
 def _find_places(names: tuple[str, ...], configs: tuple[dict, dict, dict], factory: Any) -> tuple[Place, ...]:
     if isinstance(factory, CircuitFactory):
+        # Names in the configurations are checked now, not in the first draw.
+        factory(*configs)
         found = [factory.find(name) for name in names]
         places = [Place(STAGES if s in configs[STAGES] else EPOCHS, (s, "parameters", name)) for s, name in found]
     else:

@@ -57,9 +57,12 @@ def evaluate(formula: tuple, env: Mapping[str, Any]):
     - `formula`: the nested tuple.
     - `env`: an array for each symbol.
     """
+    parts = list(_bottom_up(formula))
+    # Only a formula with branches can leave one untaken; any other is spared the guards, and so the compiler is.
+    guarded = any(part[0] in ("where", "min", "max") for part in parts)
     done: dict[int, _Node] = {}
-    for part in _bottom_up(formula):
-        done[id(part)] = _node(part, [done[id(child)] for child in _children(part)], env)
+    for part in parts:
+        done[id(part)] = _node(part, [done[id(child)] for child in _children(part)], env, guarded)
     return jnp.asarray(done[id(formula)].value)
 
 
@@ -126,10 +129,10 @@ def _bottom_up(formula: tuple) -> Iterator[tuple]:
             stack.extend((child, False) for child in reversed(_children(part)))
 
 
-def _node(formula: tuple, args: list[_Node], env: Mapping[str, Any]) -> _Node:
+def _node(formula: tuple, args: list[_Node], env: Mapping[str, Any], guarded: bool) -> _Node:
     head = formula[0]
     values = [arg.value for arg in args]
-    tame = all(arg.tame for arg in args)
+    tame = not guarded or all(arg.tame for arg in args)
     if head in ("num", "float"):
         # Python numbers, so that single precision stays single.
         number = formula[1] / formula[2] if head == "num" else float(formula[1])
@@ -149,10 +152,10 @@ def _node(formula: tuple, args: list[_Node], env: Mapping[str, Any]) -> _Node:
     if head == "where":
         condition, taken, other = values
         return _Node(jnp.where(condition, _number(taken), _number(other)), tame)
-    return _arithmetic(formula, args, tame)
+    return _arithmetic(formula, args, tame, guarded)
 
 
-def _arithmetic(formula: tuple, args: list[_Node], tame: bool) -> _Node:
+def _arithmetic(formula: tuple, args: list[_Node], tame: bool, guarded: bool) -> _Node:
     head = formula[0]
     values = [_number(arg.value) for arg in args]
     if head == "add":
@@ -162,7 +165,7 @@ def _arithmetic(formula: tuple, args: list[_Node], tame: bool) -> _Node:
     if head == "mul":
         return _product(args, values, tame)
     if head == "pow":
-        return _power(formula, values, tame)
+        return _power(formula, values, tame, guarded)
     if head == "call":
         return _call(formula[1], values, tame)
     raise ValueError(f"`{head}` is not the head of a formula")
@@ -178,10 +181,11 @@ def _product(args: list[_Node], values: list, tame: bool) -> _Node:
     )
 
 
-def _power(formula: tuple, values: list, tame: bool) -> _Node:
+def _power(formula: tuple, values: list, tame: bool, guarded: bool) -> _Node:
     exponent = formula[2]
+    power = smooth.power if guarded else smooth.plain_power
     if exponent[0] != "num":
-        return _Node(smooth.power(*values), False)
+        return _Node(power(*values), False)
     base, p, q = values[0], exponent[1], exponent[2]
     if q == 1:
         raised = functools.partial(smooth.integer_power, n=p)
@@ -189,7 +193,7 @@ def _power(formula: tuple, values: list, tame: bool) -> _Node:
     if q == 2 and abs(p) == 1:
         root = smooth.sqrt(base)
         return _Node(root if p == 1 else smooth.reciprocal(root), False)
-    return _Node(smooth.power(base, p / q), False)
+    return _Node(power(base, p / q), False)
 
 
 def _call(name: str, values: list, tame: bool) -> _Node:

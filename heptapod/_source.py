@@ -8,7 +8,7 @@ import warnings
 from dataclasses import replace
 from typing import NoReturn
 
-from ._yaml import Text
+from ._text import Text
 from .errors import Diagnostic, Mark, ModelError
 
 MAX_CHARACTERS = 4_000

@@ -323,6 +323,7 @@ class _Stage:
             state_inverse=equation(derived.state_inverse, post, control, SLOPE),
             utility=equation(derived.utility, control), utility_inverse=equation(derived.utility_inverse, UTIL.name),
             lowest=None if derived.lowest is None else freeze(derived.lowest),
+            discounted_by_state=derived.discount.has(sp.Symbol(state, real=True)),
             corner=derived.corner, floored=bool(floored and (bound.lower if derived.corner == "upper" else bound.upper) is not None),
         )  # fmt: skip
 

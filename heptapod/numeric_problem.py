@@ -57,6 +57,7 @@ class NumericProblem:
     lowest: Formula | None = None
     corner: str = "upper"
     floored: bool = False
+    discounted_by_state: bool = False
     interp: str = "auto"
 
     def __post_init__(self):

@@ -57,7 +57,7 @@ def _terminal_answer(terminal: Linked, points) -> Answer:
 
 def _finite(tree) -> Bool[Array, ""]:
     floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]))
+    return jnp.all(jnp.isfinite(jnp.concatenate([jnp.ravel(x) for x in floats])))
 
 
 def _unfolded(rows: Rows) -> Bool[Array, ""]:

@@ -240,7 +240,8 @@ def _mover(item: Any) -> tuple[Edge, Callable | None]:
         item = (item.source, item.target, getattr(item, "operator", None), getattr(item, "name", None))
     if not isinstance(item, tuple | list) or not 2 <= len(item) <= 4:
         raise ValueError(f"A mover is `(source, target, operator, name)`, the last two if need be; found {item!r}.")
-    source, target, operator, name = (*item, None, None)[:4]
+    source, target = item[:2]
+    operator, name = (*item[2:], None, None)[:2]
     return Edge(name or f"{source}_to_{target}", source, target), operator
 
 
@@ -261,14 +262,15 @@ def _strangers(board: CircuitBoard, names: Iterable[tuple[str, str]]) -> list[st
 
 def _misnamed(board: CircuitBoard) -> list[str]:
     """Endpoints that do not exist, and whatever is declared twice."""
-    faults = [f"perch `{name}` is declared twice." for name, times in Counter(board.perches).items() if times > 1]
+    faults = [] if board.perches else ["it has no perch."]
+    faults += [f"perch `{name}` is declared twice." for name, times in Counter(board.perches).items() if times > 1]
     kinds = {"forward": board.forward, "backward": board.backward}
     ends = [(end, f"{kind} mover `{edge.name}`") for kind in kinds for edge in kinds[kind] for end in edge[1:]]
     pairs = Counter((kind, edge[1:]) for kind in kinds for edge in kinds[kind])
     twice = [
         f"{kind} mover {' -> '.join(pair)} is declared twice." for (kind, pair), times in pairs.items() if times > 1
     ]
-    names = Counter(edge.name for _, edge in {(kind, edge) for kind in kinds for edge in kinds[kind]})
+    names = Counter(edge.name for _, edge in dict.fromkeys((kind, edge) for kind in kinds for edge in kinds[kind]))
     shared = [f"several movers are called `{name}`; give names." for name, times in names.items() if times > 1]
     return faults + _strangers(board, ends) + twice + shared
 
@@ -388,7 +390,7 @@ def _call(held: _Held, place: str, *carried: Any) -> Any:
 
 
 def _total(perch: str, dists: list) -> Any:
-    alike = all(isinstance(dist, jax.Array) and dist.shape == dists[0].shape for dist in dists)
+    alike = all(eqx.is_array_like(dist) and jnp.shape(dist) == jnp.shape(dists[0]) for dist in dists)
     if len(dists) > 1 and not alike:
         raise ValueError(
             f"The distributions that arrive at `{perch}` are not arrays of one shape, so they do not add up by "

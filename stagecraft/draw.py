@@ -14,7 +14,7 @@ _STYLES = {"forward": ("#0b62a4", None, "forward: pushes dist"), "backward": ("#
 _HEIGHT, _LETTER, _GAP, _ROW, _PAD, _TITLE = 26.0, 7.2, 48.0, 34.0, 16.0, 16.0
 
 Point = tuple[float, float]
-Arc = tuple[Point, Point, Point, Point]
+Arc = tuple[Point, ...]
 
 
 class Box(NamedTuple):
@@ -33,6 +33,11 @@ class Layout(NamedTuple):
     perches: dict[str, Box]
     groups: dict[str, Box]
     arcs: list[tuple[str, Edge, Arc]]
+
+    @property
+    def kinds(self) -> set[str]:
+        """The directions that occur."""
+        return {kind for kind, _, _ in self.arcs}
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -55,17 +60,14 @@ def draw(thing: Any, ax: "Axes | None" = None) -> "Axes":
     **Returns:** the axes. `ValueError` if there is no board.
     """
     from matplotlib import pyplot as plt
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-    from matplotlib.path import Path
 
     layout = _layout(_board(thing))
     left, top, right, bottom = layout.bounds
     bottom += 26  # Room for the legend.
     width, height = max(right - left, 300), bottom - top
     if ax is None:
-        _, ax = plt.subplots(figsize=(width / 60, height / 60))
-        ax.figure.subplots_adjust(0.01, 0.01, 0.99, 0.99)
+        figure, ax = plt.subplots(figsize=(width / 60, height / 60))
+        figure.subplots_adjust(0.01, 0.01, 0.99, 0.99)
     # Text keeps its proportion to the boxes on axes of any size; large axes are left partly empty.
     area = ax.get_window_extent()
     unit = min(area.width / width, area.height / height) * 72 / ax.figure.dpi
@@ -73,35 +75,11 @@ def draw(thing: Any, ax: "Axes | None" = None) -> "Axes":
     x, y = (left + right) / 2, (top + bottom) / 2
     ax.set(xlim=(x - empty * width, x + empty * width), ylim=(y + empty * height, y - empty * height), aspect="equal")
     ax.set_axis_off()
-
-    def patch(box: Box, radius: float, **style):
-        corner = (box.x - box.width / 2 + radius, box.y - box.height / 2 + radius)
-        size = (box.width - 2 * radius, box.height - 2 * radius)
-        ax.add_patch(FancyBboxPatch(corner, *size, boxstyle=f"round,pad={radius}", **style))
-
-    for box in layout.groups.values():
-        patch(box, 8, facecolor="#f4f4f1", edgecolor="#c9c9c2", zorder=0)
-        place = (box.x - box.width / 2 + 9, box.y - box.height / 2 + 13)
-        halo = {"facecolor": "#f4f4f1", "edgecolor": "none", "pad": 1}
-        ax.text(
-            *place, box.text, fontsize=11 * unit, weight="bold", color="#55554f", va="center", zorder=1.5, bbox=halo
-        )
-    for kind, _, arc in layout.arcs:
-        colour, dash, _ = _STYLES[kind]
-        line = {"color": colour, "linewidth": 1.5 * unit, "linestyle": (0, dash) if dash else "-", "zorder": 1}
-        head = f"-|>,head_length={5 * unit},head_width={2.5 * unit}"
-        ax.add_patch(FancyArrowPatch(path=Path(arc, [1, 4, 4, 4]), arrowstyle=head, mutation_scale=1, **line))
-    for box in layout.perches.values():
-        patch(box, box.height / 2, facecolor="white", edgecolor="#33332f", linewidth=1.2 * unit, zorder=2)
-        ax.text(box.x, box.y, box.text, fontsize=11.5 * unit, ha="center", va="center", zorder=3)
-    kinds = dict.fromkeys(kind for kind, _, _ in layout.arcs)
-    handles = [
-        Line2D([], [], color=_STYLES[k][0], linestyle=(0, _STYLES[k][1]) if _STYLES[k][1] else "-", label=_STYLES[k][2])
-        for k in kinds
-    ]
+    _paint(ax, layout, unit)
+    handles = [ax.plot([], [], label=_STYLES[k][2], **_line(k, unit))[0] for k in _STYLES if k in layout.kinds]
     if handles:
-        legend = {"loc": "lower center", "bbox_to_anchor": (x, bottom), "bbox_transform": ax.transData}
-        ax.legend(handles=handles, **legend, ncols=2, frameon=False, fontsize=10 * unit, borderaxespad=0)
+        place = {"loc": "lower center", "bbox_to_anchor": (x, bottom), "bbox_transform": ax.transData}
+        ax.legend(handles=handles, **place, ncols=2, frameon=False, fontsize=10 * unit, borderaxespad=0)
     return ax
 
 
@@ -149,7 +127,8 @@ def svg(thing: Any) -> str:
     left, top, right, bottom = layout.bounds
     width, height = right - left, bottom - top
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="circuit" '
+        f'width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="{left:.1f} {top:.1f} {width:.1f} {height:.1f}" style="max-width:100%;height:auto" '
         f'font-family="sans-serif" font-size="12" fill="none" stroke="currentColor">'
     ]
@@ -170,6 +149,36 @@ def svg(thing: Any) -> str:
         parts.append(_rectangle(box, box.height / 2, 'stroke-width="1.2"'))
         parts.append(_text(box.text, (box.x, box.y + 4), 'text-anchor="middle"'))
     return "".join(parts) + "</svg>"
+
+
+def _paint(ax: "Axes", layout: Layout, unit: float) -> None:
+    """Boxes and arcs in the coordinates of the layout; `unit` is the size of a point of the layout on paper."""
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+    from matplotlib.path import Path
+
+    def patch(box: Box, radius: float, **style: Any) -> None:
+        corner = (box.x - box.width / 2 + radius, box.y - box.height / 2 + radius)
+        size = (box.width - 2 * radius, box.height - 2 * radius)
+        ax.add_patch(FancyBboxPatch(corner, *size, boxstyle=f"round,pad={radius}", **style))
+
+    text = {"fontsize": 11.3 * unit, "va": "center", "parse_math": False}
+    halo = {"facecolor": "#f4f4f1", "edgecolor": "none", "pad": 1}
+    for box in layout.groups.values():
+        patch(box, 8, facecolor="#f4f4f1", edgecolor="#c9c9c2", zorder=0)
+        place = (box.x - box.width / 2 + 9, box.y - box.height / 2 + 13)
+        ax.text(*place, box.text, weight="bold", color="#55554f", zorder=1.5, bbox=halo, **text)
+    head = f"-|>,head_length={5 * unit},head_width={2.5 * unit}"
+    for kind, _, arc in layout.arcs:
+        path = Path(arc, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
+        ax.add_patch(FancyArrowPatch(path=path, arrowstyle=head, mutation_scale=1, zorder=1, **_line(kind, unit)))
+    for box in layout.perches.values():
+        patch(box, box.height / 2, facecolor="white", edgecolor="#33332f", linewidth=1.2 * unit, zorder=2)
+        ax.text(box.x, box.y, box.text, ha="center", zorder=3, **text)
+
+
+def _line(kind: str, unit: float) -> dict[str, Any]:
+    colour, dash, _ = _STYLES[kind]
+    return {"color": colour, "linewidth": 1.5 * unit, "linestyle": (0, dash) if dash else "-"}
 
 
 def _board(thing: Any) -> CircuitBoard:
@@ -227,10 +236,9 @@ def _layout(board: CircuitBoard) -> Layout:
         within = [(s, t, 0.0) for s, t in pairs if s in pills and t in pills]
         places, (width, height) = _columns(pills, within, _GAP, _ROW)
         boxed = kind == "group"
-        frame = (
-            (max(width, len(text) * _LETTER + 4) + 2 * _PAD, height + 2 * _PAD + _TITLE) if boxed else (width, height)
-        )
-        sizes[kind, text] = frame
+        if boxed:
+            width, height = max(width, len(text) * _LETTER + 4) + 2 * _PAD, height + 2 * _PAD + _TITLE
+        sizes[kind, text] = width, height
         offsets |= {n: (x, y + boxed * _TITLE / 2, pills[n]) for n, (x, y) in places.items()}
 
     between = [
@@ -281,11 +289,8 @@ def _arcs(board: CircuitBoard, perches: dict[str, Box]) -> Iterator[tuple[str, E
             if start is end:
                 side = -1 if kind == "forward" else 1
                 y = start.y + side * (start.height / 2 + 2)
-                yield (
-                    kind,
-                    edge,
-                    tuple((start.x + dx, y + side * dy) for dx, dy in ((-10, 0), (-22, 30), (22, 30), (10, 0))),
-                )
+                steps = ((-10, 0), (-22, 30), (22, 30), (10, 0))
+                yield kind, edge, tuple((start.x + dx, y + side * dy) for dx, dy in steps)
                 continue
             others = [box for name, box in perches.items() if name not in edge[1:]]
             bends = [10, 30, 48, 70, 96, 126][edge[1:] in taken :]

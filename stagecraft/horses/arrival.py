@@ -41,13 +41,14 @@ def arrive(
         return problem.aggregator(p, states, means) * jnp.ones_like(some)
 
     still = jax.tree.map(jnp.zeros_like, states)
-    value, weight = jax.jvp(total, (states, answer.value), (still, answer.weight))
+    value, derivative = jax.linearize(total, states, answer.value)
     marginal = {}
     for name in states:
         along = {**still, name: jnp.ones_like(some)}
         _, moved = jax.jvp(to_state, (states,), (along,))
         change = sum(answer.marginal[k] * moved[k] for k in answer.marginal)
-        marginal[name] = jax.jvp(total, (states, answer.value), (along, change))[1]
+        marginal[name] = derivative(along, change)
+    weight = derivative(still, answer.weight)
     column = problem.weights.reshape((-1,) + (1,) * some.ndim)
     feasible = jnp.all(answer.feasible | (column == 0), axis=0)
     return Answer(value, marginal, weight, feasible)

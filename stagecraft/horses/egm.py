@@ -44,7 +44,7 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
         by_state, by_post, by_value = jax.grad(lambda *a: jnp.sum(objective(a[0], control, a[1], a[2])), (0, 1, 2))(
             state, post, value
         )
-        g_m = _partial(problem, 0, state, control)
+        g_m, _ = _partials(problem, state, control)
         marginal = jnp.where(held, by_state + (by_post + by_value * continuation.marginal) * g_m, marginal)
     by_value = _discount(problem, state, control, post, value)
     weight = 1.0 + by_value * weight
@@ -78,7 +78,8 @@ def evaluate(problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."])
     value = jnp.where(binds, constrained, _between(problem, rows, segment))
     by_value = _discount(problem, state, control, post, corner)
     weight = jnp.where(binds, 1.0 + by_value * rows.lowest_weight, segment.linear(rows.weight))
-    marginal = envelope(problem, state, control, post, _behind(problem, state, control, post, value))
+    behind = _behind(problem, state, control, post, value) if problem.discounted_by_state else corner
+    marginal = envelope(problem, state, control, post, behind)
     if problem.floored:
         other = _other_bound(problem)(p, state) * jnp.ones_like(state)
         held = jax.lax.stop_gradient(_beyond(problem, line, other)) & ~binds
@@ -90,12 +91,14 @@ def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[A
     r"""$\partial V/\partial m = Q_m - Q_c\,g_m/g_c$ with the post-state held fixed (Milgrom and Segal 2002)."""
     total = lambda m, c: jnp.sum(problem.objective(problem.parameters, m, c, post, value) * jnp.ones_like(m))
     q_m, q_c = jax.grad(total, (0, 1))(state, control)
-    return q_m - q_c * _partial(problem, 0, state, control) / _partial(problem, 1, state, control)
+    g_m, g_c = _partials(problem, state, control)
+    return q_m - q_c * g_m / g_c
 
 
-def _partial(problem, argument, state, control):
-    total = lambda *mc: jnp.sum(problem.transition(problem.parameters, *mc) * jnp.ones_like(state))
-    return jax.grad(total, argument)(state, control)
+def _partials(problem, state, control):
+    """The derivatives of the transition in state and control."""
+    total = lambda m, c: jnp.sum(problem.transition(problem.parameters, m, c) * jnp.ones_like(state))
+    return jax.grad(total, (0, 1))(state, control)
 
 
 def _discount(problem, state, control, post, value):
@@ -127,13 +130,12 @@ def _is_idle(problem, slope, post):
 
 
 def _spend_where_idle(problem, continuation, idle, state, control, post, value):
-    """Give idle knots the corner's choice when all are idle; otherwise the nearest busy knot stands in for them."""
+    """Give idle knots the corner's choice when all are idle; otherwise the first or last busy knot stands in for them."""
     p, ones = problem.parameters, jnp.ones_like(post)
     spent = problem.state_inverse(p, problem.knots, problem.lower(p, state) * ones + 1.0, ones)
     bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
     all_idle, index = jnp.all(idle), jnp.arange(post.shape[0])
-    busy = jax.lax.cummax(jnp.where(idle, -1, index))
-    nearest = jnp.where(busy < 0, jnp.argmin(idle), busy)
+    nearest = jnp.clip(index, jnp.argmin(idle), index[-1] - jnp.argmin(idle[::-1]))
     pick = lambda idle_value, array: jnp.where(all_idle, idle_value, take(array, nearest))
     weight = pick(continuation.lowest_weight, continuation.weight)
     value = pick(continuation.lowest_value, value)

@@ -29,6 +29,7 @@ class ContinuousProblem(eqx.Module):
     - `utility`, `utility_inverse`: the part of the reward that depends on $c$ alone, and its inverse; or `None`.
     - `corner`: which bound leads to the lowest post-state, `"upper"` or `"lower"`.
     - `floored`: whether the other bound can bind.
+    - `discounted_by_state`: whether $Q_V$ depends on $m$, so that $Q_m$ needs the continuation value.
     - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
     """
 
@@ -45,6 +46,7 @@ class ContinuousProblem(eqx.Module):
     utility_inverse: Pointwise | None = eqx.field(static=True, default=None)
     corner: str = eqx.field(static=True, default="upper")
     floored: bool = eqx.field(static=True, default=False)
+    discounted_by_state: bool = eqx.field(static=True, default=True)
     interp: str = eqx.field(static=True, default="auto")
 
 

@@ -77,5 +77,6 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
         utility_inverse=num.utility_inverse,
         corner=num.corner,
         floored=num.floored,
+        discounted_by_state=num.discounted_by_state,
         interp=num.interp,
     )

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -76,11 +75,11 @@ def test_two_names_of_one_parameter_are_refused(factory):
 def test_what_a_model_file_decides_cannot_be_configured(factory):
     specs = {"CONS.beta": (0.9, 0.99)}
     with pytest.raises(ValueError, match="`CONS` has `settings`"):
-        make_runner(factory, specs, ({}, {"CONS": {"settings": {"n_a": 10}}}, {})).run([0.93])
+        make_runner(factory, specs, ({}, {"CONS": {"settings": {"n_a": 10}}}, {}))
     with pytest.raises(ValueError, match="conn_cfg has `inter_period`"):
-        make_runner(factory, specs, ({}, {}, {"inter_period": []})).run([0.93])
+        make_runner(factory, specs, ({}, {}, {"inter_period": []}))
     with pytest.raises(ValueError, match=r"CONS\.bata"):
-        make_runner(factory, specs, ({}, {"CONS": {"parameters": {"bata": 0.9}}}, {})).run([0.93])
+        make_runner(factory, specs, ({}, {"CONS": {"parameters": {"bata": 0.9}}}, {}))
 
 
 def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path):
@@ -104,4 +103,4 @@ def test_the_sweep_is_the_same_in_any_order(factory):
         mpi_map(make_runner(factory, {"CONS.beta": (0, 1), "CONS.gamma": (0, 9)}), xs[::-1]),
     )
     assert ahead["value"].to_numpy().tobytes() == back["value"].to_numpy()[::-1].tobytes()
-    assert bool(jnp.all(jnp.isfinite(ahead["value"].to_numpy())))
+    assert np.isfinite(ahead["value"]).all()
