@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from numbers import Real
 from typing import NamedTuple
 
-from ._advice import advise
+from dynx_runner._advice import advise
 
 EPOCHS, STAGES, CONNECTIONS = range(3)
 

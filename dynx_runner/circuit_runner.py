@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ._advice import advise
-from ._places import EPOCHS, STAGES, Place, find_place
-from ._prior import Prior, seeded
-from .circuit_factory import CircuitFactory
+from dynx_runner._advice import advise
+from dynx_runner._places import EPOCHS, STAGES, Place, find_place
+from dynx_runner._prior import Prior, seeded
+from dynx_runner.circuit_factory import CircuitFactory
 
 
 class CircuitRunner:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from .backends.launch import meet, world
-from .backends.local import Record, solve_here
-from .backends.mpi import ending_the_job, solve_together
+from dynx_runner.backends.launch import meet, world
+from dynx_runner.backends.local import Record, solve_here
+from dynx_runner.backends.mpi import ending_the_job, solve_together
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -209,8 +209,8 @@ class _Model:
                                   (*path, "mapping", name), did_you_mean(str(to), needed))  # fmt: skip
         names = {n: mapping.get(n, n) for n in supplied}
         pairs = tuple((n, to) for n, to in names.items() if to in needed)
-        missing = [n for n in needed if n not in dict((b, a) for a, b in pairs)]
-        if missing:
+        missing = [n for n in needed if n not in [to for _, to in pairs]]
+        if missing and all(n in supplied and to in needed for n, to in mapping.items()):
             self.reader.error("mapping", f"arrival of {target} needs {missing}; {source}.cntn supplies {sorted(map(str, names.values()))}",
                               path, f"e.g. mapping: {{{supplied[0]}: {missing[0]}}}")  # fmt: skip
         return Link(source, target, pairs)

@@ -89,7 +89,7 @@ class _Stage:
             return None
         self._check_names()
         self.controls = tuple(reader.mapping((*self.math, "controls"), None, "`controls`"))
-        g_av = self._transition("g_av", "arvl", "dcsn", [d for s in self.shocks for d in s.dimensions])
+        g_av = self._transition("g_av", "arvl", "dcsn", self.drawn)
         g_ve = self._transition("g_ve", "dcsn", "cntn", list(self.controls))
         objective = self._objective()
         bounds = self._bounds()
@@ -108,7 +108,11 @@ class _Stage:
         path = (*self.math, "shocks")
         vectors = {n: int(np.shape(v)[-1]) for n, v in self.own.numbers.items() if self._is_vector(n, v)}
         shocks = []
-        for name in self.reader.mapping(path, None, "`shocks`"):
+        # The dimensions of a shock that is itself in error are known all the same, lest one mistake be told many times.
+        self.drawn = []
+        for name, block in self.reader.mapping(path, None, "`shocks`").items():
+            listed = block.get("dimensions") if isinstance(block, Mapping) else None
+            self.drawn += [x for x in listed if isinstance(x, str)] if isinstance(listed, list) else []
             shock = read_shock(self.reader, (*path, name), self.slots, self.own.integers, vectors)
             if shock is not None:
                 check_shock(self.reader, (*path, name), shock, self.own.numbers)
@@ -160,9 +164,8 @@ class _Stage:
                 if name in self.parameter_symbols:
                     self.reader.error("name", f"`{name}` is a state on {perch} and a parameter", (*self.math, "state_space", perch),
                                       "rename one of them", key=True)  # fmt: skip
-        drawn = [d for s in self.shocks for d in s.dimensions]
-        for name in drawn:
-            if name in self.parameter_symbols or drawn.count(name) > 1 or name in self.spaces["arvl"].dimensions:
+        for name in dict.fromkeys(self.drawn):
+            if name in self.parameter_symbols or self.drawn.count(name) > 1 or name in self.spaces["arvl"].dimensions:
                 self.reader.error("name", f"the shock `{name}` shares its name with a parameter, a state or another shock",
                                   (*self.math, "shocks"), "rename one of them", key=True)  # fmt: skip
 
@@ -248,7 +251,7 @@ class _Stage:
         value = sp.Symbol("V", real=True)
         expression = EXPECT(value)
         if "A" in self.functions:
-            shocks = [d for s in self.shocks for d in s.dimensions]
+            shocks = self.drawn
             scope = self._scope(("arvl",), shocks, "A", expect=True)
             scope.symbols["V"] = value
             path = (*self.math, "functions", "A")

@@ -1,5 +1,6 @@
 """The model circuit: all periods of a model, its parameters and, once solved, its solution."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,7 +75,10 @@ class ModelCircuit(eqx.Module):
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
             raise IndexError(f"period {t} of a circuit with periods 0 to {last}")
-        return _view(self, jnp.asarray(t % len(self)), t % len(self) == last)
+        period = _view(self, jnp.asarray(t % len(self)), t % len(self) == last)
+        # Outside the compiled view, which remembers the source that it was first traced with.
+        stages = {name: dataclasses.replace(stage, source=self.source) for name, stage in period.stages.items()}
+        return Period(stages, period.t)
 
     def with_parameters(self, parameters: Mapping) -> "ModelCircuit":
         """The same circuit with other parameter values, and without a solution.

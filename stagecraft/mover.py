@@ -29,8 +29,13 @@ class Mover(eqx.Module):
         return f"{self.source}_to_{self.target}"
 
     def __call__(self, *arguments):
-        """What the operator makes of what stands at the source."""
-        return self.operator(*arguments)
+        """What the operator makes of what stands at the source; compiled once for all movers of one structure."""
+        return _apply(self.operator, *arguments)
+
+
+@eqx.filter_jit
+def _apply(operator, *arguments):
+    return operator(*arguments)
 
 
 class Optimise(eqx.Module):

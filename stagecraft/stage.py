@@ -18,6 +18,7 @@ class Stage(eqx.Module):
     - `name`; `num`: its pointwise functions, static and compared by value.
     - `arvl`, `dcsn`, `cntn`: its perches.
     - `cntn_to_dcsn`, `dcsn_to_arvl`: backward movers; `arvl_to_dcsn`, `dcsn_to_cntn`: forward movers.
+    - `source`: what was read, for `explain`; `None` for a stage that was built from functions.
     """
 
     name: str = eqx.field(static=True)
@@ -29,6 +30,7 @@ class Stage(eqx.Module):
     dcsn_to_arvl: Mover
     arvl_to_dcsn: Mover
     dcsn_to_cntn: Mover
+    source: object = eqx.field(static=True, default=None)
 
 
 def build_stage(num, scope: Mapping) -> Stage:

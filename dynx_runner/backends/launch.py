@@ -15,7 +15,7 @@ import numpy as np
 # What MPICH and Intel MPI, Open MPI, and MVAPICH tell the processes they start.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _COMING, _LEAVING = 0, 1
-_PAUSE = 5e-4
+_SHORTEST, _LONGEST = 5e-5, 5e-3
 
 
 def prepare_mpi() -> int:
@@ -69,8 +69,10 @@ def meet(comm: Any) -> None:
 
 def wait_until(done: Callable[[], bool]) -> None:
     """Sleep until something is so; MPI's own waiting keeps a core busy, which a draw of another process could use."""
+    start = time.perf_counter()
     while not done():
-        time.sleep(_PAUSE)
+        # A twentieth of the wait so far: prompt where draws are short, idle where they are long.
+        time.sleep(min(max((time.perf_counter() - start) / 20, _SHORTEST), _LONGEST))
 
 
 def end_the_job() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .launch import end_the_job, wait_until
-from .local import Record, attempt
+from dynx_runner.backends.launch import end_the_job, wait_until
+from dynx_runner.backends.local import Record, attempt
 
 
 class Ledger:

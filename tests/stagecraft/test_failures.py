@@ -1,0 +1,119 @@
+"""Bad values: said with stage, perch, period and parameter, and never silently wrong."""
+
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import heptapod
+import stagecraft as sc
+
+sys.path.insert(0, str(Path(__file__).parent))
+from models import BUFFER  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def circuit():
+    return sc.load(BUFFER)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("main.bta", "did you mean `main.beta`"),
+        ("beta", "did you mean `main.beta`"),
+        ("CONS.beta", "it is inherited: set `main.beta`"),
+        ("CONS.n", "a size and static"),
+        ("WORK.gamma", "did you mean `CONS.gamma`"),
+    ],
+)
+def test_an_unknown_path_is_refused_with_a_suggestion(circuit, path, message):
+    with pytest.raises(ValueError, match=message):
+        circuit.with_parameters({path: 0.5})
+    with pytest.raises(ValueError, match=message):
+        sc.load(BUFFER, parameters={path: 0.5})
+
+
+@pytest.mark.parametrize("value", ["0.9", None, [0.9, 0.9], np.ones(3)])
+def test_a_value_of_the_wrong_kind_is_refused(circuit, value):
+    with pytest.raises(ValueError, match=r"main\.beta"):
+        circuit.with_parameters({"main.beta": value})
+
+
+def test_a_value_outside_its_domain_is_refused(circuit):
+    with pytest.raises(ValueError, match=r"CONS\.gamma` = -1 lies outside its domain \(0, inf\)"):
+        circuit.with_parameters({"CONS.gamma": -1.0})
+
+
+def test_a_domain_holds_under_jit_too(circuit):
+    """There the outcome is carried, and raised at the next verb that sees it."""
+
+    @jax.jit
+    def outcome(floor):
+        parameters = {**circuit.parameters, "CONS": {**circuit.parameters["CONS"], "floor": floor}}
+        return sc.solve(circuit.with_parameters(parameters)).info.outcome
+
+    assert int(outcome(jnp.asarray(0.5))) == sc.Outcome.success
+    assert int(outcome(jnp.asarray(1.5))) == sc.Outcome.domain
+
+
+def test_a_grid_that_does_not_increase_names_its_place(circuit):
+    with pytest.raises(sc.SolveError, match=r"stage CONS, grid of a_nxt on cntn, period 11 \(age 41\): a grid is not increasing"):
+        sc.solve(circuit.with_settings({"CONS.top": -1.0}))
+
+
+def test_a_solve_that_is_not_finite_names_stage_perch_period_and_parameter(circuit):
+    with pytest.raises(sc.SolveError) as caught:
+        sc.solve(circuit.with_parameters({"CONS.gamma": 1.0}))
+    message = str(caught.value)
+    assert caught.value.outcome == sc.Outcome.nonfinite
+    assert all(word in message for word in ("stage CONS", "period 11 (age 41)", "decision (dcsn)", "`gamma` = 1"))
+
+
+def test_a_failure_is_returned_on_request(circuit):
+    solved = sc.solve(circuit.with_parameters({"CONS.gamma": 1.0}), throw=False)
+    assert int(solved.info.outcome) == sc.Outcome.nonfinite and int(solved.info.period) == 11
+
+
+def test_a_parameter_that_is_not_a_number_is_named(circuit):
+    with pytest.raises(sc.SolveError, match=r"`main\.R` is nan"):
+        sc.solve(circuit.with_parameters({"main.R": np.nan}))
+
+
+def test_a_convex_continuation_is_not_solved_by_plain_egm():
+    text = BUFFER.replace("terminal: log(a + 1)", "terminal: log(a + 1) + 6*exp(-(a - 4)^2)")
+    with pytest.raises(sc.SolveError, match="folds back") as caught:
+        sc.solve(sc.load(text))
+    assert caught.value.outcome == sc.Outcome.folded
+
+
+def test_a_stage_that_no_method_solves_is_refused_with_the_reason():
+    text = BUFFER.replace("Q: u(c) + beta*V[>]", "Q: (u(c) + beta*V[>])^2")
+    with pytest.raises(ValueError, match="stage CONS cannot be solved: the objective is not linear in V"):
+        sc.solve(sc.load(text))
+
+
+def test_initial_states_are_checked(circuit):
+    solved = sc.solve(circuit)
+    key = jax.random.key(0)
+    with pytest.raises(ValueError, match="must give a; it gives b"):
+        sc.simulate(solved, {"b": 1.0}, key=key)
+    with pytest.raises(ValueError, match="3 values of a for 5 agents"):
+        sc.simulate(solved, {"a": np.zeros(3)}, agents=5, key=key)
+    with pytest.raises(ValueError, match="not finite"):
+        sc.simulate(solved, {"a": np.array([0.0, np.nan])}, key=key)
+    with pytest.raises(ValueError, match="no feasible choice"):
+        sc.simulate(solved, {"a": -5.0}, agents=10, key=key)
+    with pytest.raises(ValueError, match="not solved"):
+        sc.simulate(circuit, {"a": 0.0}, key=key)
+
+
+def test_an_infinite_horizon_is_not_solved_yet():
+    text = BUFFER.replace("horizon: 12", "horizon: infinite").replace("G: {by: age, steps: {30: 1.02, 36: 1.0}}", "G: 1.01")
+    spec = heptapod.load(text)
+    assert spec.structure.horizon is None
+    with pytest.raises(ValueError, match="infinite"):
+        sc.solve(sc.load(text))

@@ -1,0 +1,146 @@
+"""The house: arrows point one way, classes are abstract or final, and importing does nothing."""
+
+import ast
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dynx_runner
+import heptapod
+import stagecraft
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"heptapod": 0, "stagecraft": 1, "dynx_runner": 2}
+LAYERS = {
+    "heptapod": [
+        ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_source"],
+        ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_tree"], ["calibration"], ["_declare"], ["_invert"], ["equation"],
+        ["derive"], ["grids"], ["shocks"], ["perch_space"], ["numeric_problem"], ["functional_problem"],
+        ["circuit_spec"], ["load"], ["explain"],
+    ],
+    "stagecraft": [
+        ["results"], ["operators"], ["solution"], ["horses"], ["functional"], ["whisperers"], ["perch"], ["mover"],
+        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["stage"], ["period"], ["_paths"], ["model_circuit"], ["load"],
+        ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["simulate"], ["euler_errors"], ["explain"], ["precision"],
+    ],
+    "dynx_runner": [
+        ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],
+    ],
+}  # fmt: skip
+
+
+def source_files():
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def room(module: str) -> tuple[str, str]:
+    """The package and the room that a dotted module name stands in."""
+    parts = module.split(".")
+    return parts[0], parts[1] if len(parts) > 1 else "__init__"
+
+
+def imports(path: Path):
+    """Every module that a file imports at its top level, as absolute dotted names with the line."""
+    here = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = here.rsplit(".", node.level)[0] + "." if node.level else ""
+            if node.module is None:
+                for alias in node.names:
+                    yield base + alias.name, node.lineno
+            else:
+                yield (base + node.module).rstrip("."), node.lineno
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_arrows_point_one_way(path):
+    """Between packages heptapod <- stagecraft <- dynx_runner; inside one, only rooms earlier in its list."""
+    package, name = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    order = {r: i for i, layer in enumerate(LAYERS[package]) for r in layer}
+    if name != "__init__":
+        assert name in order, f"{path} has no place in the house: add it to LAYERS"
+    for module, line in imports(path):
+        other, target = room(module)
+        if other not in PACKAGES:
+            continue
+        assert PACKAGES[other] <= PACKAGES[package], f"{path}:{line} imports {module}, against the arrows"
+        if other == package and name != "__init__" and target not in (name, "__init__"):
+            assert order[target] < order[name], f"{path}:{line} imports {module}, which comes later"
+
+
+def classes():
+    for package in (heptapod, stagecraft, dynx_runner):
+        folder = Path(package.__file__).parent
+        for path in sorted(folder.rglob("*.py")):
+            name = ".".join((package.__name__, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__")
+            module = sys.modules.get(name)
+            for _, cls in inspect.getmembers(module, inspect.isclass) if module else ():
+                if cls.__module__ == name:
+                    yield cls
+
+
+@pytest.mark.parametrize("cls", list(dict.fromkeys(classes())), ids=lambda c: f"{c.__module__}.{c.__qualname__}")
+def test_classes_are_abstract_or_final(cls):
+    """A class of ours that is built upon is abstract and says so; nobody overrides a concrete method."""
+    for base in cls.__mro__[1:]:
+        if base.__module__.split(".")[0] not in PACKAGES:
+            continue
+        assert inspect.isabstract(base), f"{cls.__name__} builds on {base.__name__}, which is not abstract"
+        for name, member in vars(base).items():
+            concrete = inspect.isfunction(member) and not getattr(member, "__isabstractmethod__", False)
+            made = name.startswith("__") or name not in vars(cls)
+            assert made or not concrete, f"{cls.__name__} overrides {base.__name__}.{name}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_importing_starts_nothing(package):
+    """No JAX backend, and neither matplotlib, pandas nor mpi4py."""
+    code = (
+        f"import {package}, sys\n"
+        "from jax._src import xla_bridge\n"
+        "assert not xla_bridge.backends_are_initialized(), 'a backend was started'\n"
+        "heavy = [m for m in ('matplotlib', 'pandas', 'mpi4py') if m in sys.modules]\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_importing_reads_no_environment_and_changes_no_configuration(path):
+    """Outside functions no file mentions the environment, JAX's configuration, or opens anything."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        text = ast.unparse(node)
+        for word in ("environ", "getenv", "jax.config", "open(", "print("):
+            assert word not in text, f"{path}:{node.lineno} {word}"
+
+
+def test_no_private_jax_and_no_evaluation():
+    for path in source_files():
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            name = getattr(node, "id", None)
+            called = isinstance(node, ast.Call) and getattr(node.func, "id", None) in ("eval", "exec", "compile")
+            assert not called, f"{path}:{node.lineno} evaluates text"
+            assert name not in ("sympify", "lambdify", "parse_expr"), f"{path}:{node.lineno} {name}"
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert not node.module.startswith("jax._src"), f"{path}:{node.lineno} uses JAX's own internals"
+
+
+@pytest.mark.slow
+def test_importing_stagecraft_costs_little_more_than_jax():
+    """At most 2.2 times `import jax`, best of several fresh processes each."""
+    seconds = {}
+    for package in ("jax", "stagecraft"):
+        code = f"import time; t = time.perf_counter(); import {package}; print(time.perf_counter() - t)"
+        runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(7)]
+        seconds[package] = min(float(run.stdout) for run in runs)
+    assert seconds["stagecraft"] <= 2.2 * seconds["jax"], seconds
