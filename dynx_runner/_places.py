@@ -1,10 +1,8 @@
 """Where a parameter lives: from a dotted path to a place in the configuration dictionaries."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from typing import NamedTuple
-
-from dynx_runner._advice import advise
 
 EPOCHS, STAGES, CONNECTIONS = range(3)
 
@@ -79,3 +77,12 @@ def _is_number(value: object) -> bool:
     if hasattr(value, "dtype"):
         return value.ndim == 0 and value.dtype.kind in "iuf"
     return value is None or (isinstance(value, Real) and not isinstance(value, bool))
+
+
+def advise(name: str, pool: Iterable[object]) -> str:
+    """The names nearest to one that is unknown, or else all there are, as the end of a message."""
+    # heptapod brings sympy, which a runner of hand-written models need not import.
+    from heptapod.errors import did_you_mean
+
+    pool = [str(candidate) for candidate in pool]
+    return did_you_mean(name, pool) or f"there is {', '.join(f'`{one}`' for one in pool) or 'nothing'}"

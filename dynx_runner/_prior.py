@@ -28,8 +28,8 @@ class Prior:
         """
         if not isinstance(spec, tuple | list) or len(spec) not in (2, 3):
             raise ValueError(f"param_specs: `{path}`: expected (low, high, sampler) or (low, high), got {spec!r:.80}")
-        low, high, sampler = (*spec, None)[:3]
-        self.path, self.low, self.high = path, float(low), float(high)
+        self.path, self.low, self.high = path, float(spec[0]), float(spec[1])
+        sampler = spec[2] if len(spec) == 3 else None
         if not self.low < self.high:
             raise ValueError(f"param_specs: `{path}`: low = {self.low} must be below high = {self.high}")
         if sampler is None and not np.isfinite([self.low, self.high]).all():

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dynx_runner._advice import advise
-from dynx_runner._places import EPOCHS, STAGES, Place, find_place
+from dynx_runner._places import EPOCHS, STAGES, Place, advise, find_place
 from dynx_runner._prior import Prior, seeded
 from dynx_runner.circuit_factory import CircuitFactory
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynx_runner._advice import advise
+from dynx_runner._places import advise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +45,6 @@ def plot_bars(df: "DataFrame", metric: str, ax: "Axes | None" = None, **style: A
         FuncFormatter(lambda place, _: labels[round(place)] if 0 <= round(place) < len(labels) else "")
     )
     ax.set_xlim(-0.6, max(len(labels), 1) - 0.4)
-    ax.set_xlabel(df.index.name or "draw")
+    ax.set_xlabel(str(df.index.name or "draw"))
     ax.set_ylabel(metric)
     return ax

@@ -86,7 +86,7 @@ def _table(runner: Any, xs: np.ndarray, records: list[Record]) -> "DataFrame":
     # Imported here, since a runner without a sweep needs no pandas.
     import pandas as pd
 
-    columns = {name: xs[:, position] for position, name in enumerate(runner.param_names)}
+    columns: dict[str, Any] = {name: xs[:, position] for position, name in enumerate(runner.param_names)}
     for name in runner.metric_names:
         columns[name] = np.array([record.metrics.get(name, np.nan) for record in records], dtype=np.float64)
     columns["status"] = ["failed" if record.error else "ok" for record in records]

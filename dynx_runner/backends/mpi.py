@@ -15,11 +15,11 @@ from dynx_runner.backends.local import Record, attempt
 class Ledger:
     """Rank 0's book of the draws: which is next, and what became of those before.
 
-    **Attributes:** `records`, one for each draw, in their order.
+    **Attributes:** `records`, by the number of the draw.
     """
 
     def __init__(self, size: int, report: Callable[[], Any]):
-        self.records: list[Record | None] = [None] * size
+        self.records: dict[int, Record] = {}
         self._following = iter(range(size))
         self._report = report
         self._lock = threading.Lock()
@@ -43,20 +43,19 @@ def solve_together(comm: Any, runner: Any, xs: np.ndarray | None, *, report: Cal
 
     - `comm`: the communicator of all processes.
     - `runner`: this process's own runner; it never travels, so that it may hold lambdas.
-    - `xs`: on rank 0, parameter vectors of shape `(n, parameters)`; not read elsewhere.
+    - `xs`: on rank 0, parameter vectors of shape `(n, parameters)`; elsewhere `None`.
     - `report`: called on rank 0 after each draw.
 
-    **Returns:** on rank 0, `n` records in the order of `xs`; elsewhere, nothing in it. What is raised outside a draw,
+    **Returns:** on rank 0, `n` records in the order of `xs`; elsewhere none. What is raised outside a draw,
     `KeyboardInterrupt` included, ends the whole job.
     """
     with ending_the_job(), own_channel(comm) as channel:
-        ledger = Ledger(len(xs) if comm.rank == 0 else 0, report)
-        if comm.rank == 0:
-            _lead(channel, runner, xs, ledger)
+        if xs is None:
+            records = _follow(channel, runner)
         else:
-            _follow(channel, runner)
+            records = _lead(channel, runner, xs, report)
         wait_until(channel.Ibarrier().Test)
-    return ledger.records
+    return records
 
 
 @contextmanager
@@ -78,10 +77,11 @@ def own_channel(comm: Any) -> Iterator[Any]:
     channel.Free()
 
 
-def _lead(comm: Any, runner: Any, xs: np.ndarray, ledger: Ledger) -> None:
+def _lead(comm: Any, runner: Any, xs: np.ndarray, report: Callable[[], Any]) -> list[Record]:
     """Answer the other ranks from a thread, and work meanwhile."""
     from mpi4py import MPI
 
+    ledger = Ledger(len(xs), report)
     if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
         # This MPI allows calls from the main thread only.
         _serve(comm, xs, ledger)
@@ -92,6 +92,7 @@ def _lead(comm: Any, runner: Any, xs: np.ndarray, ledger: Ledger) -> None:
         while (i := ledger.take()) is not None:
             ledger.put(i, attempt(runner, xs[i]))
         server.join()
+    return [ledger.records[i] for i in range(len(xs))]
 
 
 def _serve(comm: Any, xs: np.ndarray, ledger: Ledger) -> None:
@@ -109,13 +110,14 @@ def _serve(comm: Any, xs: np.ndarray, ledger: Ledger) -> None:
             working -= i is None
 
 
-def _follow(comm: Any, runner: Any) -> None:
+def _follow(comm: Any, runner: Any) -> list[Record]:
+    """Ask rank 0 for draws until there are none."""
     finished = None
     while True:
         comm.send(finished, dest=0)
         wait_until(lambda: comm.Iprobe(source=0))
         task = comm.recv(source=0)
         if task is None:
-            return
+            return []
         i, x = task
         finished = (i, attempt(runner, x))
