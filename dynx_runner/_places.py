@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 EPOCHS, STAGES, CONNECTIONS = range(3)
 
@@ -72,7 +72,7 @@ def _paths(section: Mapping) -> Iterator[str]:
             yield str(key)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     # `None` is a number yet to be given; `True` is a switch.
     if hasattr(value, "dtype"):
         return value.ndim == 0 and value.dtype.kind in "iuf"

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Prior:
             raise ValueError(f"param_specs: `{path}`: an infinite bound needs a sampler")
         if sampler is not None and not callable(sampler):
             raise ValueError(f"param_specs: `{path}`: the sampler must be a function of n, got {sampler!r:.80}")
-        self.sampler: Callable[[int], np.ndarray] = sampler or self._uniform
+        self.sampler: Callable[[int], Any] = sampler or self._uniform
 
     def draw(self, n: int) -> np.ndarray:
         """Draw `n` values.

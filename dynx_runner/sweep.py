@@ -76,9 +76,7 @@ def _vectors(xs: Any, names: tuple[str, ...]) -> np.ndarray:
         vectors = vectors.reshape(0, len(names))
     if vectors.ndim != 2 or vectors.shape[1] != len(names):
         hint = "; for one draw, pass xs[None, :]" if vectors.shape == (len(names),) else ""
-        raise ValueError(
-            f"mpi_map: xs has shape {vectors.shape}, expected (draws, {len(names)}) for {', '.join(names)}{hint}"
-        )
+        raise ValueError(f"mpi_map: xs has shape {vectors.shape}, expected (draws, {len(names)}) for {', '.join(names)}{hint}")
     return vectors
 
 

@@ -113,9 +113,7 @@ class Arithmetic:
         return expression
 
     def _check_power(self, base: sympy.Expr, exponent: sympy.Expr) -> None:
-        inner = _largest(exponent) * max(
-            [_largest(part.exp) for part in sympy.Mul.make_args(base) if part.is_Pow] or [1]
-        )
+        inner = _largest(exponent) * max([_largest(part.exp) for part in sympy.Mul.make_args(base) if part.is_Pow] or [1])
         if inner > MAX_INNER_EXPONENT or (exponent.is_number and inner > MAX_EXPONENT):
             raise Refusal("literal", f"a constant beyond {MAX_EXPONENT} in an exponent (9^9^9 and the like)")
         coefficient = base.as_coeff_Mul()[0]
@@ -129,9 +127,7 @@ class Arithmetic:
         if expression in self._measured:
             return self._measured[expression]
         if expression in (sympy.zoo, sympy.nan, sympy.I, sympy.oo, -sympy.oo):
-            raise Refusal(
-                "literal", f"`{_short(expression)}` is not a real number", "log(0), sqrt(-1), 0^(-1) and the like"
-            )
+            raise Refusal("literal", f"`{_short(expression)}` is not a real number", "log(0), sqrt(-1), 0^(-1) and the like")
         sizes = [self._measure(part) for part in _parts(expression)]
         size = 1 + sum(size for size, _ in sizes), 1 + max((level for _, level in sizes), default=0)
         if size[0] > MAX_SIZE or size[1] > MAX_LEVELS:
@@ -159,9 +155,7 @@ def truth(value):
 def _parts(expression: sympy.Basic) -> tuple:
     # An infinite bound may be compared with, `c < inf`, and nothing else.
     infinite = (sympy.oo, -sympy.oo)
-    return tuple(
-        p for p in expression.args if not (isinstance(expression, sympy.core.relational.Relational) and p in infinite)
-    )
+    return tuple(p for p in expression.args if not (isinstance(expression, sympy.core.relational.Relational) and p in infinite))
 
 
 def _largest(exponent: sympy.Expr) -> sympy.Rational:

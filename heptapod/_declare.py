@@ -55,9 +55,7 @@ class Time:
         return {"t": t} if self.age is None else {"t": t, "age": self.age[0] + self.age[1] * t}
 
 
-def read_scope(
-    reader: Reader, path: Path, name: str, time: Time, model: Declared | None, inherit_all: bool
-) -> Declared:
+def read_scope(reader: Reader, path: Path, name: str, time: Time, model: Declared | None, inherit_all: bool) -> Declared:
     """Read the parameters and settings below `path`.
 
     **Arguments:** `model`: the model's own scope, which brackets refer to; `None` when reading that scope itself.
@@ -160,9 +158,7 @@ class _Group:
     def _by_age_values(self, name, path, values):
         if not isinstance(values, list) or len(values) < self.time.periods:
             count = len(values) if isinstance(values, list) else 0
-            self.reader.error(
-                "by-age", f"`{name}` has {count} values for {self.time.periods} periods", (*path, "values")
-            )
+            self.reader.error("by-age", f"`{name}` has {count} values for {self.time.periods} periods", (*path, "values"))
             return None
         return values[: self.time.periods]
 
@@ -256,8 +252,4 @@ def _ring(waiting) -> list[str]:
 
 def _short(value) -> str:
     flat = np.ravel(value)
-    return (
-        f"{flat[0]:g}"
-        if flat.size == 1
-        else f"[{', '.join(f'{v:g}' for v in flat[:3])}{', ...' if flat.size > 3 else ''}]"
-    )
+    return f"{flat[0]:g}" if flat.size == 1 else f"[{', '.join(f'{v:g}' for v in flat[:3])}{', ...' if flat.size > 3 else ''}]"

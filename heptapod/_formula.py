@@ -176,9 +176,7 @@ def _product(args: list[_Node], values: list, tame: bool) -> _Node:
     factors = [value for value, arg in zip(values, args, strict=True) if not arg.constant]
     # The derivative of x*y is y, so an infinite y would poison x, even in a branch that is not taken.
     times = operator.mul if tame else smooth.shielded(operator.mul)
-    return _Node(
-        functools.reduce(operator.mul, constants + ([functools.reduce(times, factors)] if factors else [])), tame
-    )
+    return _Node(functools.reduce(operator.mul, constants + ([functools.reduce(times, factors)] if factors else [])), tame)
 
 
 def _power(formula: tuple, values: list, tame: bool, guarded: bool) -> _Node:

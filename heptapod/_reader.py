@@ -78,9 +78,7 @@ class Reader:
         if reading is None:
             word = _WORDS.get(type(node).__name__, f"`{type(node).__name__}`")
             help = "equations are arithmetic over declared names: + - * / ^ < <= and or not, `a if x < y else b`, "
-            self.source.fail(
-                "not-allowed", f"{word} has no place in an equation", node, help + ", ".join(sorted(BUILTINS))
-            )
+            self.source.fail("not-allowed", f"{word} has no place in an equation", node, help + ", ".join(sorted(BUILTINS)))
         try:
             return reading(self, node, depth + 1)
         except Refusal as refusal:
@@ -202,11 +200,7 @@ class Reader:
         function = node.func
         if isinstance(function, ast.Name):
             return self._proper(function.id, function)
-        if (
-            isinstance(function, ast.Attribute)
-            and isinstance(function.value, ast.Name)
-            and function.value.id in _MODULES
-        ):
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in _MODULES:
             if function.attr in _NUMPY:
                 return _NUMPY[function.attr]
             message = f"`{function.value.id}.{function.attr}` has no counterpart here"

@@ -221,9 +221,7 @@ class _Builder:
             return self._float(value, mark)
         if tag in ("bool", "null"):
             return value.lower() == "true" if tag == "bool" else None
-        if any(
-            ord(character) < 32 and character not in "\n\t" or "\ud800" <= character < "\ue000" for character in value
-        ):
+        if any(ord(character) < 32 and character not in "\n\t" or "\ud800" <= character < "\ue000" for character in value):
             self.found.error("yaml", "an escape for a character that has no place in a model file", mark)
         text = Text(value, self._content(node, mark), self.lines, node.style in ("|", ">"))
         self.values[path] = text.mark
@@ -238,9 +236,7 @@ class _Builder:
     def _float(self, value: str, mark: Mark) -> float:
         special = value.lower().lstrip("+-") in (".inf", ".nan")
         number = float(value.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        if not special and (
-            abs(number) == float("inf") or number == 0 and re.search("[1-9]", re.split("[eE]", value)[0])
-        ):
+        if not special and (abs(number) == float("inf") or number == 0 and re.search("[1-9]", re.split("[eE]", value)[0])):
             self.found.error("literal", f"`{value[:40]}` is out of the range of double precision", mark)
         return number
 

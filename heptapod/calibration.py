@@ -96,10 +96,7 @@ class Calibration:
     def leaves(self) -> dict[str, Entry]:
         """Every traced parameter, by its path `scope.name`."""
         return {
-            f"{table.name}.{name}": entry
-            for table in self.scopes
-            for name, entry in table.parameters
-            if entry.kind == "leaf"
+            f"{table.name}.{name}": entry for table in self.scopes for name, entry in table.parameters if entry.kind == "leaf"
         }
 
     def environment(self, stage: str, parameters: Mapping, settings: Mapping, t) -> dict:

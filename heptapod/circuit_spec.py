@@ -130,7 +130,12 @@ class _Model:
             horizon = self._named_horizon(path)
         if not infinite and (not isinstance(horizon, int) or isinstance(horizon, bool) or not 1 <= horizon <= 100_000):
             if horizon is not None:
-                reader.error("horizon", f"`horizon: {horizon}` is not a number of periods", path, "an integer from 1 up, or `infinite`")
+                reader.error(
+                    "horizon",
+                    f"`horizon: {horizon}` is not a number of periods",
+                    path,
+                    "an integer from 1 up, or `infinite`",
+                )
             horizon = 1
         age = None
         if "age" in self.raw:
@@ -167,7 +172,13 @@ class _Model:
         stages = reader.mapping(("stages",), None, "`stages`")
         if len(stages) > 1:
             second = list(stages)[1]
-            reader.error("structure", "models of several stages cannot be read yet", ("stages", second), "one stage a file", key=True)
+            reader.error(
+                "structure",
+                "models of several stages cannot be read yet",
+                ("stages", second),
+                "one stage a file",
+                key=True,
+            )
         return {k: ("stages", k) for k in list(stages)[:1]}
 
     def _links(self, stages):
@@ -211,6 +222,7 @@ class _Model:
         pairs = tuple((n, to) for n, to in names.items() if to in needed)
         missing = [n for n in needed if n not in [to for _, to in pairs]]
         if missing and all(n in supplied and to in needed for n, to in mapping.items()):
-            self.reader.error("mapping", f"arrival of {target} needs {missing}; {source}.cntn supplies {sorted(map(str, names.values()))}",
-                              path, f"e.g. mapping: {{{supplied[0]}: {missing[0]}}}")  # fmt: skip
+            given = sorted(map(str, names.values()))
+            message = f"arrival of {target} needs {missing}; {source}.cntn supplies {given}"
+            self.reader.error("mapping", message, path, f"e.g. mapping: {{{supplied[0]}: {missing[0]}}}")
         return Link(source, target, pairs)

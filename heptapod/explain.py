@@ -32,7 +32,10 @@ def _stage(problem: FunctionalProblem) -> str:
     control, state, post = num.control, num.state, num.post
     lines = [
         ("method", "endogenous grid (egm)"),
-        ("because", f"Q is linear in V[>], {control} moves {post} alone, and the first-order condition can be inverted"),
+        (
+            "because",
+            f"Q is linear in V[>], {control} moves {post} alone, and the first-order condition can be inverted",
+        ),
         ("condition", f"0 = {show(derived.foc)}"),
         (control, show(derived.control_inverse)),
         (state, show(derived.state_inverse)),

@@ -1,6 +1,5 @@
 """A stage as it is written, with what was derived from it: math, parameters, settings, methods, and their numeric side."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,23 +7,17 @@ import numpy as np
 import sympy as sp
 
 from heptapod._declare import Declared, Time
+from heptapod._equations import Equations, StageReader
 from heptapod._lower import freeze
 from heptapod._numeric import number
-from heptapod._parse import Bounds, Helper, Scope, parse_bounds
-from heptapod.builtins import EXPECT
+from heptapod._parse import Bounds
 from heptapod._tree import Path, Reader
 from heptapod.derive import UTIL, Derived, Stated, derive
-from heptapod.equation import SLOPE, VALUE, Aggregator, Equation, Integrands, Transition, key
-from heptapod.errors import ModelError, did_you_mean
+from heptapod.equation import SLOPE, VALUE, Equation, Transition, key
 from heptapod.numeric_problem import NumericProblem
-from heptapod.perch_space import PerchSpace, read_state_space
-from heptapod.shocks.read import check_shock, read_shock
 
 STAGE_KEYS = ("name", "description", "kind", "parameters", "settings", "definitions", "methods", "math")
-MATH_KEYS = ("functions", "controls", "shocks", "state_space")
-SLOTS = ("g_av", "g_ve", "Q", "A")
 METHODS = {"solution": ("auto", "egm"), "interp": ("auto", "linear"), "upper_envelope": ("auto", "none")}
-_HELPER = re.compile(r"^\s*([^\W\d]\w*)\s*\(([^()]*)\)\s*$")
 
 
 @dataclass(frozen=True)
@@ -48,315 +41,130 @@ class FunctionalProblem:
 
 
 def read_stage(
-    reader: Reader, path: Path, name: str, time: Time, model: Declared, own: Declared, terminal: Path | None, inherit: bool
+    reader: Reader,
+    path: Path,
+    name: str,
+    time: Time,
+    model: Declared,
+    own: Declared,
+    terminal: Path | None,
+    inherit: bool,
 ) -> FunctionalProblem | None:
     """Read one stage; errors are collected in `reader`, and any of them makes the result `None`."""
     before = len(reader.collector.errors)
-    reading = _Stage(reader, path, name, time, model, own, inherit)
-    problem = reading.read(terminal)
+    reader.mapping(path, STAGE_KEYS, "a stage")
+    reader.word((*path, "kind"), ("sequential",), "`kind`", "sequential")
+    methods = _methods(reader, (*path, "methods"))
+    reading = StageReader(reader, path, name, time, model, own, inherit)
+    equations = reading.read(terminal)
+    if equations is None or len(reader.collector.errors) > before:
+        return None
+    calibrated = {n: v for n, v in own.numbers.items() if n in reading.parameters}
+    derived, solved = _derive(reader, (*path, "math"), equations, own, calibrated)
+    num = NumericProblem(**_common(name, equations, methods["interp"]), **solved)
+    settings = {n: v for n, v in own.numbers.items() if n not in reading.parameters}
+    values = {n: v for n, v in calibrated.items() if n not in time.numbers}
+    problem = FunctionalProblem(name, reader.get((*path, "math")), values, settings, methods, num, derived)
     return problem if len(reader.collector.errors) == before else None
 
 
-class _Stage:
-    """The scopes of one stage while its equations are read."""
+def _methods(reader, path):
+    reader.mapping(path, METHODS, "`methods`")
+    return {k: reader.word((*path, k), words, f"`methods.{k}`", "auto") for k, words in METHODS.items()}
 
-    def __init__(self, reader, path, name, time, model, own, inherit):
-        self.reader, self.path, self.name, self.time = reader, path, name, time
-        self.model, self.own, self.inherit = model, own, inherit
-        self.math = (*path, "math")
-        inherited = model.parameter_names if inherit else ()
-        self.parameters = tuple(dict.fromkeys((*inherited, *own.parameter_names, *time.numbers)))
-        self.settings = tuple(n for n in own.numbers if n not in self.parameters)
-        symbol = lambda names: {n: sp.Symbol(n, real=True) for n in names}
-        self.parameter_symbols = symbol(self.parameters)
-        self.elsewhere = {
-            n: f'a model parameter: add `{n}: ["{n}"]` to the parameters of {name}'
-            for n in model.parameter_names
-            if n not in self.parameters
-        } | {n: "a setting, for grids and sizes; to use it in an equation make it a parameter" for n in self.settings}
-        self.slots = Scope({**self.parameter_symbols, **symbol(self.settings)}, where=f"stage {name}", elsewhere={}, tags=False)
 
-    def read(self, terminal):
-        reader = self.reader
-        reader.mapping(self.path, STAGE_KEYS, "a stage")
-        reader.mapping(self.math, MATH_KEYS, "`math`")
-        reader.word((*self.path, "kind"), ("sequential",), "`kind`", "sequential")
-        methods = self._methods()
-        self.spaces = read_state_space(reader, (*self.math, "state_space"), self.slots, self.own.integers, self.own.numbers)
-        self.shocks = self._shocks()
-        self.helpers, self.functions = self._split_functions()
-        if set(self.spaces) != {"arvl", "dcsn", "cntn"}:
-            return None
-        self._check_names()
-        self.controls = tuple(reader.mapping((*self.math, "controls"), None, "`controls`"))
-        g_av = self._transition("g_av", "arvl", "dcsn", self.drawn)
-        g_ve = self._transition("g_ve", "dcsn", "cntn", list(self.controls))
-        objective = self._objective()
-        bounds = self._bounds()
-        arrival = self._arrival_value()
-        ending = self._terminal(terminal)
-        if None in (g_av, g_ve, objective, bounds, arrival):
-            return None
-        return self._assemble(methods, g_av, g_ve, objective, bounds, arrival, ending)
+def _common(name, equations: Equations, interp):
+    """The numeric side of what is written, before anything is derived."""
+    drawn = tuple((d, d) for s in equations.shocks for d in s.dimensions)
+    tagged = lambda perch: tuple((key(n, perch), n) for n in equations.spaces[perch].dimensions)
+    frozen = lambda g: tuple((n, freeze(e)) for n, e in g.items())
+    return dict(
+        name=name,
+        spaces=tuple(equations.spaces.items()),
+        controls=equations.controls,
+        shocks=equations.shocks,
+        to_decision=Transition(frozen(equations.g_av), tagged("arvl") + drawn),
+        to_continuation=Transition(frozen(equations.g_ve), tagged("dcsn") + tuple((c, c) for c in equations.controls)),
+        integrands=equations.integrands,
+        aggregator=equations.aggregator,
+        terminal=equations.terminal,
+        interp=interp,
+    )
 
-    def _methods(self):
-        path = (*self.path, "methods")
-        self.reader.mapping(path, METHODS, "`methods`")
-        return {k: self.reader.word((*path, k), words, f"`methods.{k}`", "auto") for k, words in METHODS.items()}
 
-    def _shocks(self):
-        path = (*self.math, "shocks")
-        vectors = {n: int(np.shape(v)[-1]) for n, v in self.own.numbers.items() if self._is_vector(n, v)}
-        shocks = []
-        # The dimensions of a shock that is itself in error are known all the same, lest one mistake be told many times.
-        self.drawn = []
-        for name, block in self.reader.mapping(path, None, "`shocks`").items():
-            listed = block.get("dimensions") if isinstance(block, Mapping) else None
-            self.drawn += [x for x in listed if isinstance(x, str)] if isinstance(listed, list) else []
-            shock = read_shock(self.reader, (*path, name), self.slots, self.own.integers, vectors)
-            if shock is not None:
-                check_shock(self.reader, (*path, name), shock, self.own.numbers)
-                shocks.append(shock)
-        return shocks
+def _derive(reader, path, equations: Equations, own, calibrated):
+    """What EGM needs, or the reason why it cannot solve the stage."""
+    reason = _out_of_reach(equations)
+    if reason:
+        return Derived(problem=reason), {"reason": reason}
+    (control,) = equations.controls
+    bound = equations.bounds[control]
+    scalars = tuple((n, float(np.ravel(v)[0])) for n, v in calibrated.items() if np.ndim(v) <= 1)
+    transition = tuple((key(n, "cntn"), e) for n, e in equations.g_ve.items())
+    states = tuple(key(n, "dcsn") for n in equations.spaces["dcsn"].dimensions)
+    derived = derive(Stated(equations.objective, transition, control, bound.lower, bound.upper, states, scalars))
+    if derived.problem:
+        return derived, {"reason": derived.problem}
+    _check_corner(reader, path, equations, derived, own.numbers)
+    return derived, _solved(equations.objective, derived, bound, control)
 
-    def _is_vector(self, name, value):
-        """Vector parameters, as against by-age scalars; a by-age vector has two axes."""
-        tables = {**self.model.table.entries, **self.own.table.entries} if self.inherit else self.own.table.entries
-        entry = tables.get(name)
-        if entry is not None and entry.kind == "reference":
-            entry = self.model.table.entries.get(entry.target)
-        return entry is not None and entry.kind == "leaf" and len(entry.shape) == 1 and np.ndim(value) >= 1
 
-    def _split_functions(self):
-        """Helpers `name(arguments)` apart from the four equations of a stage."""
-        path, helpers, functions = (*self.math, "functions"), {}, []
-        for k, body in self.reader.mapping(path, None, "`functions`").items():
-            match = _HELPER.match(k)
-            if not match and k in SLOTS:
-                functions.append(k)
-            elif not match:
-                help = did_you_mean(k, SLOTS) or f"equations are {', '.join(SLOTS)}; helpers are written `name(arguments): ...`"
-                self.reader.error("unknown-key", f"`{k}` is not an equation of a stage", (*path, k), help, key=True)
-            else:
-                name, arguments = match[1], tuple(a.strip() for a in match[2].split(",") if a.strip())
-                if name in SLOTS or not all(a.isidentifier() for a in arguments) or len(set(arguments)) < len(arguments):
-                    self.reader.error("name", f"`{k}` is not a helper: a name and distinct arguments", (*path, k), key=True)
-                else:
-                    helpers[name] = Helper(arguments, body)
-        for name, helper in helpers.items():
-            self._check_helper(name, helper, helpers)
-        return helpers, functions
+def _solved(objective, derived: Derived, bound: Bounds, control):
+    """The numeric side of what was derived."""
+    state, post = derived.state, derived.post
+    equation = lambda e, *arguments: None if e is None else Equation(freeze(e), arguments)
+    other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
+    return dict(
+        method="egm",
+        state=state[:-3],
+        post=post[:-3],
+        control=control,
+        objective=equation(objective, state, control, post, VALUE),
+        lower=equation(-sp.oo if bound.lower is None else bound.lower, state),
+        upper=equation(sp.oo if bound.upper is None else bound.upper, state),
+        foc=equation(derived.foc, control, SLOPE, post),
+        control_inverse=equation(derived.control_inverse, SLOPE, post),
+        state_inverse=equation(derived.state_inverse, post, control, SLOPE),
+        utility=equation(derived.utility, control),
+        utility_inverse=equation(derived.utility_inverse, UTIL.name),
+        lowest=None if derived.lowest is None else freeze(derived.lowest),
+        corner=derived.corner,
+        floored=other is not None and not strict,
+        discounted_by_state=derived.discount.has(sp.Symbol(state, real=True)),
+    )
 
-    def _check_helper(self, name, helper, helpers):
-        """Read the body once by itself, so that an unused helper is checked, too."""
-        text = next(k for k in self.reader.mapping((*self.math, "functions"), None, "") if _HELPER.match(k) and _HELPER.match(k)[1] == name)
-        arguments = {a: sp.Symbol(a, real=True) for a in helper.parameters}
-        others = {k: v for k, v in helpers.items()}
-        scope = Scope({**self.parameter_symbols, **arguments}, functions=others, where=f"{name}() of stage {self.name}",
-                      elsewhere=self.elsewhere, helper_symbols=self.parameter_symbols, tags=False,
-                      hint=f"a helper sees its arguments ({', '.join(helper.parameters)}) and the parameters only")  # fmt: skip
-        self.reader.expression((*self.math, "functions", text), scope)
 
-    def _check_names(self):
-        """One name, one meaning: a state, shock or control may not share its name with a parameter."""
-        for perch, space in self.spaces.items():
-            for name in space.dimensions:
-                if name in self.parameter_symbols:
-                    self.reader.error("name", f"`{name}` is a state on {perch} and a parameter", (*self.math, "state_space", perch),
-                                      "rename one of them", key=True)  # fmt: skip
-        for name in dict.fromkeys(self.drawn):
-            if name in self.parameter_symbols or self.drawn.count(name) > 1 or name in self.spaces["arvl"].dimensions:
-                self.reader.error("name", f"the shock `{name}` shares its name with a parameter, a state or another shock",
-                                  (*self.math, "shocks"), "rename one of them", key=True)  # fmt: skip
+def _out_of_reach(equations: Equations):
+    """Why no horse of today solves the stage, or `None`."""
+    if len(equations.controls) != 1:
+        return f"{len(equations.controls)} controls: only stages with one continuous control are solved so far"
+    if any(len(equations.spaces[p].dimensions) != 1 for p in ("dcsn", "cntn")):
+        return "more than one state at the decision or in the continuation: only one is solved so far"
+    (post,) = equations.spaces["cntn"].dimensions
+    if equations.spaces["cntn"].grid(post) is None:
+        return f"the post-state {post} has no grid, on which EGM stands"
+    return None
 
-    def _scope(self, perches, others, where, default=None, expect=False):
-        """States of several perches with and without tags; a name on two perches needs one, unless `default` has it."""
-        symbols, ambiguous = dict(self.parameter_symbols), {}
-        for perch in perches:
-            for name in self.spaces[perch].dimensions:
-                symbols[f"{name}@{perch}"] = sp.Symbol(key(name, perch), real=True)
-        for name in dict.fromkeys(n for p in perches for n in self.spaces[p].dimensions):
-            homes = [p for p in perches if name in self.spaces[p].dimensions]
-            if len(homes) == 1 or default in homes:
-                symbols[name] = symbols[f"{name}@{default if default in homes else homes[0]}"]
-            else:
-                tags = " or ".join(f"`{key(name, p)}`" for p in homes)
-                ambiguous[name] = f"write {tags}"
-        symbols |= {n: sp.Symbol(n, real=True) for n in others}
-        return Scope(symbols, functions=self.helpers, where=f"{where} of stage {self.name}", elsewhere=self.elsewhere,
-                     ambiguous=ambiguous, helper_symbols=self.parameter_symbols, expect=expect)  # fmt: skip
 
-    def _transition(self, slot, source, target, others):
-        """Every dimension of the target perch: its equation, or the variable of the same name that carries over."""
-        path = (*self.math, "functions", slot)
-        arrow = "arrival -> decision" if slot == "g_av" else "decision -> continuation"
-        scope = self._scope((source,), others, f"{slot} ({arrow})")
-        dimensions = self.spaces[target].dimensions
-        found = {}
-        if slot in self.functions:
-            for statement in self.reader.statements(path, scope):
-                name, _, perch = (statement.target or "").partition("@")
-                if not name:
-                    self.reader.collector.error("equation", "a transition reads `target = expression`", statement.mark)
-                elif name not in dimensions or perch not in ("", target):
-                    self.reader.collector.error("target", f"`{name}` is not a dimension of {target} ({', '.join(dimensions)})",
-                                                statement.mark, did_you_mean(name, dimensions))  # fmt: skip
-                elif name in found:
-                    self.reader.collector.error("duplicate-key", f"`{name}` has two equations", statement.mark)
-                else:
-                    found[name] = statement.expression
-        missing = [n for n in dimensions if n not in found and n not in scope.symbols]
-        if missing and not (slot in self.functions and not found):
-            names = ", ".join(f"`{n}`" for n in missing)
-            self.reader.error("missing-equation", f"{names} of {target}: no equation in {slot}, and no variable of that name "
-                              f"to carry over", path, key=True)  # fmt: skip
-        if missing:
-            return None
-        return {n: found.get(n, scope.symbols.get(n)) for n in dimensions}
-
-    def _objective(self):
-        path = (*self.math, "functions", "Q")
-        if "Q" not in self.functions:
-            self.reader.error("objective", f"stage {self.name} has no objective `Q`", (*self.math, "functions"),
-                              "e.g. Q: u(c) + beta*V[>]", key=True)  # fmt: skip
-            return None
-        scope = self._scope(("dcsn", "cntn"), self.controls, "Q")
-        scope.symbols["V@cntn"] = sp.Symbol(VALUE, real=True)
-        objective = self.reader.expression(path, scope)
-        if objective is not None and not objective.has(sp.Symbol(VALUE, real=True)):
-            self.reader.error("objective", f"Q of stage {self.name} has no continuation value `V[>]`", path,
-                              "e.g. Q: u(c) + beta*V[>]", key=True)  # fmt: skip
-        return objective
-
-    def _bounds(self):
-        """The bounds of every control, in decision states and parameters."""
-        out = {}
-        for name in self.controls:
-            path = (*self.math, "controls", name)
-            if name in self.parameter_symbols or any(name in s.dimensions for p, s in self.spaces.items() if p != "cntn"):
-                self.reader.error("name", f"the control `{name}` shares its name with a state or a parameter", path, key=True)
-            text = self.reader.get(path)
-            if not isinstance(text, str):
-                self.reader.error("bounds", f"the control `{name}` needs its bounds", path, f"e.g. {name}: 0 < {name} <= m")
-                return None
-            try:
-                out[name] = parse_bounds(text, name, self._scope(("dcsn",), (name,), f"bounds of {name}"), self.reader.mark(path))
-            except ModelError as error:
-                self.reader.collector.extend(error)
-                return None
-        return out
-
-    def _arrival_value(self):
-        """`A` as an aggregator of expectations and the integrands inside them; `E[V]` when it is not given."""
-        value = sp.Symbol("V", real=True)
-        expression = EXPECT(value)
-        if "A" in self.functions:
-            shocks = self.drawn
-            scope = self._scope(("arvl",), shocks, "A", expect=True)
-            scope.symbols["V"] = value
-            path = (*self.math, "functions", "A")
-            expression = self.reader.expression(path, scope)
-            if expression is None:
-                return None
-            outside = expression.subs({e: 0 for e in expression.atoms(EXPECT)}, simultaneous=True)
-            loose = [str(s) for s in outside.free_symbols if s == value or str(s) in shocks]
-            if loose or not expression.has(EXPECT):
-                what = f"`{loose[0]}` stands outside `E[...]`" if loose else "there is no `E[...]`"
-                self.reader.error("objective", f"A of stage {self.name}: {what}", path, "e.g. A: E[V]", key=True)
-                return None
-        inside = sorted(expression.atoms(EXPECT), key=str)
-        means = {e: sp.Symbol(f"E_{i}", real=True) for i, e in enumerate(inside)}
-        self.arrival_text = expression
-        return Aggregator(freeze(expression.subs(means))), Integrands(tuple(freeze(e.args[0]) for e in inside))
-
-    def _terminal(self, path):
-        if path is None or self.reader.get(path) is None:
-            return None
-        scope = self._scope(("arvl",), (), "terminal")
-        expression = self.reader.expression(path, scope)
-        self.terminal_text = expression
-        if expression is None:
-            return None
-        return Equation(freeze(expression), tuple(key(n, "arvl") for n in self.spaces["arvl"].dimensions))
-
-    def _assemble(self, methods, g_av, g_ve, objective, bounds, arrival, ending):
-        aggregator, integrands = arrival
-        shocks = tuple(self.shocks)
-        drawn = tuple((d, d) for s in shocks for d in s.dimensions)
-        tagged = lambda perch: tuple((key(n, perch), n) for n in self.spaces[perch].dimensions)
-        frozen = lambda g: tuple((n, freeze(e)) for n, e in g.items())
-        to_decision = Transition(frozen(g_av), tagged("arvl") + drawn)
-        to_continuation = Transition(frozen(g_ve), tagged("dcsn") + tuple((c, c) for c in self.controls))
-        common = dict(name=self.name, spaces=tuple(self.spaces.items()), controls=self.controls, shocks=shocks,
-                      to_decision=to_decision, to_continuation=to_continuation, integrands=integrands,
-                      aggregator=aggregator, terminal=ending, interp=methods["interp"])  # fmt: skip
-        derived, solved = self._derive(g_ve, objective, bounds)
-        num = NumericProblem(**common, **solved)
-        visible = {n: v for n, v in self.own.numbers.items() if n not in self.time.numbers}
-        values = {n: v for n, v in visible.items() if n in self.parameters}
-        settings = {n: v for n, v in visible.items() if n not in self.parameters}
-        return FunctionalProblem(self.name, self.reader.get(self.math), values, settings, methods, num, derived)
-
-    def _derive(self, g_ve, objective, bounds):
-        """What EGM needs, or the reason why it cannot solve the stage."""
-        reason = self._out_of_reach(g_ve)
-        if reason:
-            return Derived(problem=reason), {"reason": reason}
-        control = self.controls[0]
-        bound: Bounds = bounds[control]
-        calibrated = {n: v for n, v in self.own.numbers.items() if n in self.parameter_symbols and np.ndim(v) <= 1}
-        calibrated = {n: float(np.ravel(v)[0]) for n, v in calibrated.items()}
-        transition = tuple((key(n, "cntn"), e) for n, e in g_ve.items())
-        states = tuple(key(n, "dcsn") for n in self.spaces["dcsn"].dimensions)
-        stated = Stated(objective, transition, control, bound.lower, bound.upper, states, tuple(calibrated.items()))
-        derived = derive(stated)
-        if derived.problem:
-            return derived, {"reason": derived.problem}
-        self._check_corner(derived, bound, control)
-        state, post = derived.state, derived.post
-        equation = lambda e, *arguments: None if e is None else Equation(freeze(e), arguments)
-        free = lambda e, default: default if e is None else e
-        floored = not (bound.lower_strict if derived.corner == "upper" else bound.upper_strict)
-        return derived, dict(
-            method="egm", state=state[:-3], post=post[:-3], control=control,
-            objective=equation(objective, state, control, post, VALUE),
-            lower=equation(free(bound.lower, -sp.oo), state), upper=equation(free(bound.upper, sp.oo), state),
-            foc=equation(derived.foc, control, SLOPE, post),
-            control_inverse=equation(derived.control_inverse, SLOPE, post),
-            state_inverse=equation(derived.state_inverse, post, control, SLOPE),
-            utility=equation(derived.utility, control), utility_inverse=equation(derived.utility_inverse, UTIL.name),
-            lowest=None if derived.lowest is None else freeze(derived.lowest),
-            discounted_by_state=derived.discount.has(sp.Symbol(state, real=True)),
-            corner=derived.corner, floored=bool(floored and (bound.lower if derived.corner == "upper" else bound.upper) is not None),
-        )  # fmt: skip
-
-    def _out_of_reach(self, g_ve):
-        if len(self.controls) != 1:
-            return f"{len(self.controls)} controls: only stages with one continuous control are solved so far"
-        if len(self.spaces["cntn"].dimensions) != 1 or len(self.spaces["dcsn"].dimensions) != 1:
-            return "more than one state at the decision or in the continuation: only one is solved so far"
-        post = self.spaces["cntn"].dimensions[0]
-        if self.spaces["cntn"].grid(post) is None:
-            return f"the post-state {post} has no grid, on which EGM stands"
-        del g_ve
-        return None
-
-    def _check_corner(self, derived, bound: Bounds, control):
-        """The bound must imply the lowest post-state, and the grid must not begin below it."""
-        path = (*self.math, "controls", control)
-        if derived.lowest is None:
-            self.reader.error("bounds", f"`{control}` has no {derived.corner} bound, so that nothing says where {derived.post[:-3]} "
-                              "ends", path, f"e.g. {control}: 0 < {control} <= {derived.state[:-3]}")  # fmt: skip
-            return
-        loose = [str(s)[:-3] for s in derived.lowest.free_symbols if str(s).endswith("]")]
-        if loose:
-            self.reader.error("bounds", f"at the bound of `{control}` the post-state still depends on `{loose[0]}`, so that the bound "
-                              f"implies no lowest {derived.post[:-3]}", path, "EGM needs a bound that exhausts the state")  # fmt: skip
-            return
-        grid = self.spaces["cntn"].grid(derived.post[:-3])
-        first = grid.values[0] if grid.type == "list" else grid.minimum
-        low, least = number(freeze(derived.lowest), self.own.numbers), number(first, self.own.numbers)
-        if np.any(least < low - 1e-9 * (1 + np.abs(low))):
-            self.reader.error("grid-bounds", f"the grid of {derived.post[:-3]} begins at {np.ravel(least)[0]:g}, below the lowest "
-                              f"{np.ravel(low)[0]:g} that the bound of `{control}` allows",
-                              (*self.math, "state_space", "cntn", "grid", derived.post[:-3]), key=True)  # fmt: skip
+def _check_corner(reader, path, equations: Equations, derived: Derived, numbers):
+    """The bound must imply the lowest post-state, and the grid must not begin below it."""
+    (control,), state, post = equations.controls, derived.state[:-3], derived.post[:-3]
+    place = (*path, "controls", control)
+    if derived.lowest is None:
+        message = f"`{control}` has no {derived.corner} bound, so that nothing says where {post} ends"
+        reader.error("bounds", message, place, f"e.g. {control}: 0 < {control} <= {state}")
+        return
+    loose = [str(s)[:-3] for s in derived.lowest.free_symbols if str(s).endswith("]")]
+    if loose:
+        message = (
+            f"at the bound of `{control}` {post} still depends on `{loose[0]}`, so that the bound implies no lowest {post}"
+        )
+        reader.error("bounds", message, place, "EGM needs a bound that exhausts the state")
+        return
+    grid = equations.spaces["cntn"].grid(post)
+    first = grid.values[0] if grid.type == "list" else grid.minimum
+    low, least = number(freeze(derived.lowest), numbers), number(first, numbers)
+    if np.any(least < low - 1e-9 * (1 + np.abs(low))):
+        found = f"begins at {np.ravel(least)[0]:g}, below the lowest {np.ravel(low)[0]:g}"
+        message = f"the grid of {post} {found} that the bound of `{control}` allows"
+        reader.error("grid-bounds", message, (*path, "state_space", "cntn", "grid", post), key=True)

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 
 from heptapod._formula import Formula
 from heptapod._numeric import number
-from heptapod._tree import Path, Reader
 from heptapod._parse import Scope
+from heptapod._tree import Path, Reader
 
 TYPES = ("linspace", "geomspace", "exp", "power", "chebyshev", "list")
 KEYS = ("type", "min", "max", "points", "values", "nest", "p")
@@ -126,6 +126,4 @@ def check_grid(reader: Reader, path: Path, grid: Grid, scope: Mapping) -> None:
     if not low < high:
         reader.error("grid-bounds", f"min = {low:g} is not below max = {high:g}", (*path, "min"), key=True)
     elif grid.type == "geomspace" and low <= 0:
-        reader.error(
-            "grid-bounds", "a geomspace grid needs min > 0", (*path, "min"), "use `type: exp` or `power`", key=True
-        )
+        reader.error("grid-bounds", "a geomspace grid needs min > 0", (*path, "min"), "use `type: exp` or `power`", key=True)

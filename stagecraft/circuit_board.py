@@ -11,30 +11,17 @@ functions once, at module level, or build the board inside the jitted function.
 """
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from heptapod.errors import did_you_mean
+from stagecraft._graph import Edge, cycles, digraph, faults, misnamed, ordered, refuse, strangers
 
 if TYPE_CHECKING:
     import networkx as nx
-
-
-class Edge(NamedTuple):
-    """A mover as the graph sees it: its name, and the perches it leads from and to."""
-
-    name: str
-    source: str
-    target: str
-
-    def __str__(self) -> str:
-        return f"{self.source} -> {self.target}"
 
 
 class _Held(eqx.Module):
@@ -110,9 +97,9 @@ class CircuitBoard(eqx.Module):
         self.perches = tuple(perch if isinstance(perch, str) else perch.name for perch in perches)
         self.forward, self.backward = (tuple(edge for edge, _ in movers) for movers in (forward, backward))
         named = {"joins": joins, "merges": merges, "groups": groups}
-        strangers = _strangers(self, [(name, f"`{kind}`") for kind, names in named.items() for name in names])
-        wrong = _misnamed(self) + strangers
-        _refuse("The board is not a graph", wrong and wrong + _faults(self))
+        unknown = strangers(self, [(name, f"`{kind}`") for kind, names in named.items() for name in names])
+        wrong = misnamed(self) + unknown
+        refuse("The board is not a graph", wrong and wrong + faults(self))
         given = dict(zip(self.perches, perches, strict=True))
         self.groups = tuple(groups.get(name, getattr(perch, "group", None)) for name, perch in given.items())
         self.sol = _placed(self, "sol", {name: getattr(perch, "sol", None) for name, perch in given.items()})
@@ -143,27 +130,27 @@ class CircuitBoard(eqx.Module):
     @property
     def forward_order(self) -> tuple[str, ...]:
         """Perches in the order in which distributions reach them, ties as declared; `ValueError` names the cycles."""
-        return _ordered(self, "forward")
+        return ordered(self, "forward")
 
     @property
     def backward_order(self) -> tuple[str, ...]:
         """Perches in the order in which values reach them, ties as declared; `ValueError` names the cycles."""
-        return _ordered(self, "backward")
+        return ordered(self, "backward")
 
     @property
     def forward_graph(self) -> "nx.DiGraph":
         """A new networkx graph of the forward movers: nodes carry `group`, edges `forward`, the mover's name."""
-        return _digraph(self, "forward")
+        return digraph(self, "forward")
 
     @property
     def backward_graph(self) -> "nx.DiGraph":
         """A new networkx graph of the backward movers: nodes carry `group`, edges `backward`, the mover's name."""
-        return _digraph(self, "backward")
+        return digraph(self, "backward")
 
     @property
     def combined_graph(self) -> "nx.DiGraph":
         """Both graphs in one; an edge along which a forward and a backward mover run has both names."""
-        return _digraph(self, "forward", "backward")
+        return digraph(self, "forward", "backward")
 
     @property
     def is_eulerian(self) -> bool:
@@ -231,7 +218,7 @@ def validate(board: CircuitBoard) -> CircuitBoard:
 
     **Raises:** `ValueError` naming every orphan, and the cycles as `a -> b -> a` (at most eight of each graph).
     """
-    _refuse("The board is not a circuit", _faults(board))
+    refuse("The board is not a circuit", faults(board))
     return board
 
 
@@ -245,98 +232,16 @@ def _mover(item: Any) -> tuple[Edge, Callable | None]:
     return Edge(name or f"{source}_to_{target}", source, target), operator
 
 
-def _refuse(summary: str, faults: list[str]) -> None:
-    if faults:
-        raise ValueError(f"{summary}:\n" + "\n".join(f"  - {fault}" for fault in faults))
-
-
-def _strangers(board: CircuitBoard, names: Iterable[tuple[str, str]]) -> list[str]:
-    """What to say of every (name, place) that names no perch of the board."""
-    others = f"the perches are {', '.join(board.perches)}."
-    return [
-        f"{place}: `{name}` is not a perch; {did_you_mean(str(name), board.perches) or others}"
-        for name, place in names
-        if name not in board.perches
-    ]
-
-
-def _misnamed(board: CircuitBoard) -> list[str]:
-    """Endpoints that do not exist, and whatever is declared twice."""
-    faults = [] if board.perches else ["it has no perch."]
-    faults += [f"perch `{name}` is declared twice." for name, times in Counter(board.perches).items() if times > 1]
-    kinds = {"forward": board.forward, "backward": board.backward}
-    ends = [(end, f"{kind} mover `{edge.name}`") for kind in kinds for edge in kinds[kind] for end in edge[1:]]
-    pairs = Counter((kind, edge[1:]) for kind in kinds for edge in kinds[kind])
-    twice = [
-        f"{kind} mover {' -> '.join(pair)} is declared twice." for (kind, pair), times in pairs.items() if times > 1
-    ]
-    names = Counter(edge.name for _, edge in dict.fromkeys((kind, edge) for kind in kinds for edge in kinds[kind]))
-    shared = [f"several movers are called `{name}`; give names." for name, times in names.items() if times > 1]
-    return faults + _strangers(board, ends) + twice + shared
-
-
-def _faults(board: CircuitBoard) -> list[str]:
-    """Cycles and orphans."""
-    touched = {end for edge in board.forward + board.backward for end in edge[1:]}
-    orphans = [f"perch `{name}` is an orphan: no mover touches it." for name in board.perches if name not in touched]
-    return _cycles(board, "forward") + _cycles(board, "backward") + orphans
-
-
-def _sorted(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> tuple[list[str], bool]:
-    """Names so that every pair points onward, ties as declared, and whether that was possible.
-
-    Where only cycles are left the first name goes next; there the drawing of a cycle begins.
-    """
-    before = {name: {source for source, target in pairs if target == name} for name in names}
-    order, acyclic = [], True
-    while before:
-        ready = [name for name, sources in before.items() if not sources & before.keys()]
-        acyclic = acyclic and bool(ready)
-        for name in ready or list(before)[:1]:
-            order.append(name)
-            del before[name]
-    return order, acyclic
-
-
-def _ordered(board: CircuitBoard, kind: str) -> tuple[str, ...]:
-    _refuse(f"There is no {kind} order", _cycles(board, kind))
-    return tuple(_sorted(board.perches, [edge[1:] for edge in getattr(board, kind)])[0])
-
-
-def _cycles(board: CircuitBoard, kind: str) -> list[str]:
-    pairs = [edge[1:] for edge in getattr(board, kind)]
-    if _sorted(board.perches, pairs)[1]:
-        return []
-    import networkx as nx
-
-    rank = {name: i for i, name in enumerate(board.perches)}
-    cycles = islice(nx.simple_cycles(nx.DiGraph(pairs)), 8)
-    firsts = [(cycle, cycle.index(min(cycle, key=lambda name: rank.get(name, 0)))) for cycle in cycles]
-    return [f"{kind} cycle: {' -> '.join(cycle[i:] + cycle[: i + 1])}." for cycle, i in firsts]
-
-
-def _digraph(board: CircuitBoard, *kinds: str) -> "nx.DiGraph":
-    import networkx as nx
-
-    graph = nx.DiGraph()
-    for perch, group in zip(board.perches, board.groups, strict=True):
-        graph.add_node(perch, group=group)
-    for kind in kinds:
-        for edge in getattr(board, kind):
-            graph.add_edge(edge.source, edge.target, **{kind: edge.name})
-    return graph
-
-
 def _array(leaf: Any) -> jax.Array:
     # A Python number makes a weakly typed array, which would be traced once more than a strong one.
     return jnp.asarray(leaf, jnp.result_type(leaf)) if getattr(leaf, "weak_type", True) else leaf
 
 
 def _placed(board: CircuitBoard, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    _refuse(f"No such perch for {kind}", _strangers(board, [(name, f"`{kind}`") for name in data]))
+    refuse(f"No such perch for {kind}", strangers(board, [(name, f"`{kind}`") for name in data]))
     strange = {name: [x for x in jax.tree.leaves(tree) if not eqx.is_array_like(x)] for name, tree in data.items()}
     faults = [f"{kind} of `{name}`: {leaves[0]!r} is not an array." for name, leaves in strange.items() if leaves]
-    _refuse("Perches hold pytrees of arrays", faults)
+    refuse("Perches hold pytrees of arrays", faults)
     return {name: jax.tree.map(_array, tree) for name, tree in data.items() if tree is not None}
 
 
@@ -345,7 +250,7 @@ def _run(board: CircuitBoard, kind: str, given: Mapping[str, Any]) -> dict[str, 
     pulled = kind == "sol"
     edges, held = (board.backward, board._joins) if pulled else (board.forward, board._merges)
     arrivals = {perch: [edge for edge in edges if edge.target == perch] for perch in board.perches}
-    _refuse(f"The board cannot be {'pulled' if pulled else 'pushed'}", _gaps(board, kind, edges, arrivals, given))
+    refuse(f"The board cannot be {'pulled' if pulled else 'pushed'}", _gaps(board, kind, edges, arrivals, given))
     filled = dict(getattr(board, kind))
     for perch in board.backward_order if pulled else board.forward_order:
         arrived = []
@@ -360,16 +265,14 @@ def _run(board: CircuitBoard, kind: str, given: Mapping[str, Any]) -> dict[str, 
     return filled
 
 
-def _gaps(
-    board: CircuitBoard, kind: str, edges: tuple, arrivals: Mapping[str, list], given: Iterable[str]
-) -> list[str]:
+def _gaps(board: CircuitBoard, kind: str, edges: tuple, arrivals: Mapping[str, list], given: Iterable[str]) -> list[str]:
     """What is missing, or one too many, for a run."""
     verb = "pull" if kind == "sol" else "push"
     bare = dict.fromkeys(e.source for e in edges if not arrivals[e.source] and e.source not in getattr(board, kind))
     faults = [f"no mover brings a {kind} to `{perch}`; give it, {verb}(board, {{'{perch}': ...}})." for perch in bare]
     faults += [f"`{p}` is given a {kind} that `{arrivals[p][0].name}` would overwrite." for p in given if arrivals[p]]
     faults += [f"mover `{edge.name}` has no operator." for edge in edges if edge.name not in board._operators]
-    faults += _cycles(board, "backward" if kind == "sol" else "forward")
+    faults += cycles(board, "backward" if kind == "sol" else "forward")
     for perch, into in arrivals.items():
         if kind == "sol" and len(into) > 1 and perch not in board._joins:
             names = ", ".join(f"`{edge.name}`" for edge in into)

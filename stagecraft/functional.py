@@ -119,7 +119,6 @@ class Decision(AbstractFunctional):
         marginal, policy = {self.state: answer.marginal["state"]}, {self.control: answer.policy["control"]}
         return Answer(answer.value, marginal, answer.weight, answer.feasible, policy)
 
-
     @property
     def policy(self) -> Choices:
         """`policy["c"](m=...)`."""

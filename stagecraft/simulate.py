@@ -36,8 +36,8 @@ def simulate(solved: ModelCircuit, initial: Mapping, *, agents: int | None = Non
         t, i = np.argwhere(~np.asarray(feasible))[0]
         share = 1 - float(np.mean(feasible))
         raise ValueError(
-            f"stage {solved.structure.stages[0].name}: no feasible choice for {share:.1%} of the agent-periods, first for agent "
-            f"{i} in period {t}; give initial states from which the bounds of the control leave room"
+            f"stage {solved.structure.stages[0].name}: no feasible choice for {share:.1%} of the agent-periods, first for "
+            f"agent {i} in period {t}; give initial states from which the bounds of the control leave room"
         )
     return panel
 

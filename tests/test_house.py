@@ -19,7 +19,7 @@ LAYERS = {
     "heptapod": [
         ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_source"],
         ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_tree"], ["calibration"], ["_declare"], ["_invert"], ["equation"],
-        ["derive"], ["grids"], ["shocks"], ["perch_space"], ["numeric_problem"], ["functional_problem"],
+        ["derive"], ["grids"], ["shocks"], ["perch_space"], ["_equations"], ["numeric_problem"], ["functional_problem"],
         ["circuit_spec"], ["load"], ["explain"],
     ],
     "stagecraft": [

@@ -133,9 +133,7 @@ def duality(board):
 
 
 def picture(board, path):
-    figure, axes = plt.subplot_mosaic(
-        [["circuit", "circuit"], ["policy", "share"]], figsize=(9, 6), layout="constrained"
-    )
+    figure, axes = plt.subplot_mosaic([["circuit", "circuit"], ["policy", "share"]], figsize=(9, 6), layout="constrained")
     draw(board, axes["circuit"])
     axes["policy"].plot(CASH, board.sol["cash"]["saving"], label="saved, by cash")
     axes["policy"].plot(SAVINGS, board.sol["saved"]["work"], label="probability of work, by savings")

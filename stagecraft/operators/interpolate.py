@@ -60,12 +60,7 @@ class Segment:
         y0, y1 = self.ends(values)
         d0, d1 = self.ends(slopes)
         t, h = self.share, self.width
-        inside = (
-            y0 * (1 + 2 * t) * (1 - t) ** 2
-            + h * d0 * t * (1 - t) ** 2
-            + y1 * t**2 * (3 - 2 * t)
-            + h * d1 * t**2 * (t - 1)
-        )
+        inside = y0 * (1 + 2 * t) * (1 - t) ** 2 + h * d0 * t * (1 - t) ** 2 + y1 * t**2 * (3 - 2 * t) + h * d1 * t**2 * (t - 1)
         above = y1 + d1 * h * (t - 1)
         below = y0 + d0 * h * t
         return jnp.where(t > 1, above, jnp.where(t < 0, below, inside))

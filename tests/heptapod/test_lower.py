@@ -246,9 +246,7 @@ def test_symbolic_and_automatic_derivatives_agree(gamma, sigma):
 
 def test_ces_has_constant_returns_and_does_not_overflow():
     for sigma in (0.01, 0.5, 1.0, 5.0):
-        assert float(_smooth.ces(2e80, 6e80, 0.3, sigma)) == pytest.approx(
-            2e80 * float(_smooth.ces(1.0, 3.0, 0.3, sigma))
-        )
+        assert float(_smooth.ces(2e80, 6e80, 0.3, sigma)) == pytest.approx(2e80 * float(_smooth.ces(1.0, 3.0, 0.3, sigma)))
         assert jnp.isfinite(_smooth.ces(1e-200, 1e200, 0.3, sigma))
 
 

@@ -107,9 +107,7 @@ def test_a_text_knows_where_its_content_begins(path, line, column):
     text = document.data
     for step in path:
         text = text[step]
-    assert (
-        (text.mark.line, text.mark.column) == (line, column) == (document.mark(path).line, document.mark(path).column)
-    )
+    assert (text.mark.line, text.mark.column) == (line, column) == (document.mark(path).line, document.mark(path).column)
     assert text.block == (path[-1] == "math")
 
 

@@ -59,9 +59,7 @@ def mpirun():
 
 
 def environment(**extra):
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PMI", "OMPI", "MPI", "HYD"))
-    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "OMPI", "MPI", "HYD"))}
     package = str(Path(dynx_runner.__file__).parent.parent)
     return {**inherited, "PYTHONPATH": package, "PYTHONWARNINGS": "error", **extra}
 
@@ -173,9 +171,7 @@ time.sleep(60)
 
 
 def test_ranks_that_end_at_different_times_end_well(start):
-    script = (
-        PRELUDE + "mpi_map(runner, xs)\nmpi_map(runner, xs[:0])\nif prepare_mpi() == 0: time.sleep(1)\nprint('done')\n"
-    )
+    script = PRELUDE + "mpi_map(runner, xs)\nmpi_map(runner, xs[:0])\nif prepare_mpi() == 0: time.sleep(1)\nprint('done')\n"
     job = start(script, 3)
     assert job.returncode == 0 and job.stdout.count("done") == 3 and job.stderr == ""
 
@@ -258,3 +254,52 @@ if MPI.COMM_WORLD.rank == 0:
     # All threads of a rank, those that ran before included, are on one set of cores, and the two sets differ.
     assert (ours, theirs, shared) == (1, 1, 0)
     assert pool == cores or not early
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def table_of(job):
+    """The rows that the example prints, without the time they took."""
+    assert job.returncode == 0, job.stderr
+    return [line.split()[:-1] for line in job.stdout.splitlines() if " ok " in line]
+
+
+def test_the_example_prints_the_same_table_from_one_process_and_from_two(start):
+    call = f"import runpy, sys; sys.argv += ['--draws', '3']; runpy.run_path({str(EXAMPLES / 'sweep' / 'main.py')!r}, "
+    call += "run_name='__main__')"
+    extra = {"MPLBACKEND": "Agg", "PYTHONWARNINGS": "default"}
+    alone, together = (table_of(start(call, ranks, timeout=90, **extra)) for ranks in (0, 2))
+    assert len(alone) == 3 and alone == together
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two ranks need two cores")
+def test_two_ranks_take_little_more_than_half_the_time(start):
+    """200 draws of `cons_indshock`, start-up aside, the best of several sweeps: at most 0.6 of the time on one."""
+    script = f"""
+import time, pandas
+import stagecraft as sc
+from dynx_runner import CircuitRunner, circuit_factory, mpi_map, prepare_mpi
+
+rank = prepare_mpi()
+sc.enable_x64()
+runner = CircuitRunner(
+    {{}}, {{}}, {{}}, {{"CONS.beta": (0.90, 0.99), "CONS.gamma": (1.5, 4.0)}},
+    circuit_factory({str(EXAMPLES / "cons_indshock" / "cons_indshock.yml")!r}), sc.solve,
+    {{"c": lambda solved: solved[20]["CONS"].dcsn.sol.policy["c"](m=2.0)}}, cache=False,
+)
+xs = runner.sample_prior(200, seed=0)
+runner.run(xs[0])
+walls = []
+for _ in range(5):
+    mpi_map(runner, xs[:0])  # All have come.
+    begin = time.perf_counter()
+    df = mpi_map(runner, xs)
+    walls.append(time.perf_counter() - begin)
+if rank == 0:
+    print(min(walls), repr(float(df["c"].sum())))
+"""
+    one, two = (start(script, ranks, timeout=180).stdout.split() for ranks in (0, 2))
+    assert one[1] == two[1]
+    assert float(two[0]) <= 0.6 * float(one[0])

@@ -113,9 +113,7 @@ def test_all_faults_of_a_graph_are_told_at_once():
 
 def test_cycles_and_orphans_are_named():
     board = CircuitBoard(["a", "b", "c", "alone"], forward=[("b", "c"), ("c", "a"), ("a", "b")], backward=[("c", "c")])
-    with pytest.raises(
-        ValueError, match=r"(?s)forward cycle: a -> b -> c -> a\..*backward cycle: c -> c.*`alone` is an"
-    ):
+    with pytest.raises(ValueError, match=r"(?s)forward cycle: a -> b -> c -> a\..*backward cycle: c -> c.*`alone` is an"):
         validate(board)
     with pytest.raises(ValueError, match="no forward order.*\n.*a -> b -> c -> a"):
         _ = board.forward_order
@@ -150,9 +148,7 @@ def test_operators_must_be_callable_and_hashable():
 
 def test_perches_and_movers_may_be_objects():
     perches = [SimpleNamespace(name="b", sol=3.0, dist=None), SimpleNamespace(name="a", sol=None, dist=None, group="A")]
-    board = CircuitBoard(
-        perches, backward=[SimpleNamespace(source="b", target="a", operator=Discount(0.5), name="fall")]
-    )
+    board = CircuitBoard(perches, backward=[SimpleNamespace(source="b", target="a", operator=Discount(0.5), name="fall")])
     assert (board.groups, board.backward[0].name) == ((None, "A"), "fall")
     assert pull(board).sol["a"] == 1.5
 

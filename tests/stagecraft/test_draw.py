@@ -13,8 +13,9 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from stagecraft._layout import arrange
 from stagecraft.circuit_board import CircuitBoard
-from stagecraft.draw import _layout, draw, mermaid, svg
+from stagecraft.draw import draw, mermaid, svg
 
 matplotlib.use("Agg")
 
@@ -52,7 +53,7 @@ def board(request):
 
 
 def test_no_two_perches_and_no_two_groups_overlap(board):
-    layout = _layout(board)
+    layout = arrange(board)
     assert layout.perches.keys() == set(board.perches)
     for boxes in (layout.perches, layout.groups):
         for a, b in itertools.combinations(boxes.values(), 2):
@@ -60,7 +61,7 @@ def test_no_two_perches_and_no_two_groups_overlap(board):
 
 
 def test_perches_lie_within_their_group():
-    layout = _layout(BOARDS["period"])
+    layout = arrange(BOARDS["period"])
     for name, box in layout.perches.items():
         group = layout.groups[name.split(".")[0]]
         assert abs(box.x - group.x) + box.width / 2 < group.width / 2
@@ -68,7 +69,7 @@ def test_perches_lie_within_their_group():
 
 
 def test_forward_movers_lead_to_the_right_and_stay_above_their_transposes():
-    layout = _layout(BOARDS["chain"])
+    layout = arrange(BOARDS["chain"])
     assert all(layout.perches[e.source].x < layout.perches[e.target].x for e in BOARDS["chain"].forward)
     for kind, _, (_, first, last, _) in layout.arcs:
         assert (first[1] < 0 and last[1] < 0) == (kind == "forward")
@@ -77,7 +78,7 @@ def test_forward_movers_lead_to_the_right_and_stay_above_their_transposes():
 def test_a_drawing_shows_every_perch_and_both_directions(board):
     ax = draw(board)
     assert isinstance(ax, Axes)
-    layout = _layout(board)
+    layout = arrange(board)
     boxes = [*layout.perches.values(), *layout.groups.values()]
     assert sorted(text.get_text() for text in ax.texts) == sorted(box.text for box in boxes)
     legend = ax.get_legend()
@@ -90,7 +91,7 @@ def test_a_drawing_shows_every_perch_and_both_directions(board):
 def test_labels_stay_inside_their_boxes(board):
     ax = draw(board)
     ax.figure.canvas.draw()
-    for box in _layout(board).perches.values():
+    for box in arrange(board).perches.values():
         (text,) = [t for t in ax.texts if t.get_text() == box.text and t.get_position() == (box.x, box.y)]
         left, right = (ax.transData.transform((box.x + s * box.width / 2, box.y))[0] for s in (-1, 1))
         extent = text.get_window_extent()
@@ -130,7 +131,7 @@ def test_svg_is_well_formed_and_complete(board):
     root = ET.fromstring(svg(board))
     space = "{http://www.w3.org/2000/svg}"
     texts = [node.text for node in root.iter(f"{space}text")]
-    layout = _layout(board)
+    layout = arrange(board)
     assert sorted(texts) == sorted(box.text for box in (*layout.perches.values(), *layout.groups.values()))
     assert len(list(root.iter(f"{space}title"))) == len(board.forward) + len(board.backward)
 

@@ -12,7 +12,7 @@ import heptapod
 import stagecraft as sc
 
 sys.path.insert(0, str(Path(__file__).parent))
-from models import BUFFER  # noqa: E402
+from models import BUFFER
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,9 @@ def test_a_domain_holds_under_jit_too(circuit):
 
 
 def test_a_grid_that_does_not_increase_names_its_place(circuit):
-    with pytest.raises(sc.SolveError, match=r"stage CONS, grid of a_nxt on cntn, period 11 \(age 41\): a grid is not increasing"):
+    with pytest.raises(
+        sc.SolveError, match=r"stage CONS, grid of a_nxt on cntn, period 11 \(age 41\): a grid is not increasing"
+    ):
         sc.solve(circuit.with_settings({"CONS.top": -1.0}))
 
 

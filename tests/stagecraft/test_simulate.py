@@ -11,7 +11,7 @@ import pytest
 import stagecraft as sc
 
 sys.path.insert(0, str(Path(__file__).parent))
-from models import BUFFER  # noqa: E402
+from models import BUFFER
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +63,22 @@ def test_gradients_pass_through_the_simulation(solved):
 
     @jax.jit
     def wealth(parameters):
-        panel = sc.simulate(sc.solve(circuit.with_parameters(parameters)), {"a": jnp.linspace(0, 2, 3_000)}, key=jax.random.key(1))
+        panel = sc.simulate(
+            sc.solve(circuit.with_parameters(parameters)), {"a": jnp.linspace(0, 2, 3_000)}, key=jax.random.key(1)
+        )
         return panel["a"][8].mean()
 
     gradient = jax.jit(jax.grad(wealth))(circuit.parameters)
-    for scope, name in [("main", "beta"), ("main", "R"), ("CONS", "gamma"), ("CONS", "sigma_y"), ("CONS", "G"), ("CONS", "floor")]:
+    for scope, name in [
+        ("main", "beta"),
+        ("main", "R"),
+        ("CONS", "gamma"),
+        ("CONS", "sigma_y"),
+        ("CONS", "G"),
+        ("CONS", "floor"),
+    ]:
         value, h = circuit.parameters[scope][name], 1e-6
-        up, down = (
-            wealth({**circuit.parameters, scope: {**circuit.parameters[scope], name: value + s * h}}) for s in (1, -1)
-        )
+        up, down = (wealth({**circuit.parameters, scope: {**circuit.parameters[scope], name: value + s * h}}) for s in (1, -1))
         difference = (float(up) - float(down)) / (2 * h)
         np.testing.assert_allclose(float(jnp.sum(gradient[scope][name])), difference, rtol=1e-5)
 

@@ -12,7 +12,7 @@ import pytest
 import stagecraft as sc
 
 sys.path.insert(0, str(Path(__file__).parent))
-from models import BUFFER  # noqa: E402
+from models import BUFFER
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,12 @@ def test_one_age_alone_has_its_own_derivative(circuit, compiled, gradient):
     h, value = 1e-5, circuit.parameters["CONS"]["G"]
     for t in (3, 9):
         step = jnp.zeros_like(value).at[t].set(h)
-        moved = [compiled({**circuit.parameters, "CONS": {**circuit.parameters["CONS"], "G": value + s * step}}) for s in (1, -1)]
-        np.testing.assert_allclose(gradient["CONS"]["G"][t], (float(moved[0]) - float(moved[1])) / (2 * h), rtol=1e-6, atol=1e-9)
+        moved = [
+            compiled({**circuit.parameters, "CONS": {**circuit.parameters["CONS"], "G": value + s * step}}) for s in (1, -1)
+        ]
+        np.testing.assert_allclose(
+            gradient["CONS"]["G"][t], (float(moved[0]) - float(moved[1])) / (2 * h), rtol=1e-6, atol=1e-9
+        )
 
 
 def test_forward_mode_agrees_with_reverse_mode(circuit, probe, gradient):
