@@ -1,5 +1,11 @@
 """What a circuit does: perches, movers, stages, periods and model circuits, and the verbs that act on them."""
 
+from stagecraft.circuit_board import CircuitBoard as CircuitBoard
+from stagecraft.circuit_board import pull as pull
+from stagecraft.circuit_board import push as push
+from stagecraft.circuit_board import validate as validate
+from stagecraft.draw import draw as draw
+from stagecraft.draw import mermaid as mermaid
 from stagecraft.euler_errors import EulerErrors as EulerErrors
 from stagecraft.euler_errors import euler_errors as euler_errors
 from stagecraft.explain import explain as explain

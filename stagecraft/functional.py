@@ -6,6 +6,7 @@ the same method.
 
 import abc
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -68,7 +69,8 @@ def _prepare(functional, states) -> States:
     if set(states) != set(wanted):
         given = ", ".join(sorted(states)) or "nothing"
         raise ValueError(f"this function is called with {', '.join(wanted)}; {given} given")
-    dtype = next(x.dtype for x in jax.tree.leaves(functional) if jnp.issubdtype(x.dtype, jnp.floating))
+    floats = (x.dtype for x in jax.tree.leaves(functional) if jnp.issubdtype(x.dtype, jnp.floating))
+    dtype = next(floats, jnp.result_type(float))
     arrays = [jnp.asarray(states[name], dtype) for name in wanted]
     return dict(zip(wanted, jnp.broadcast_arrays(*arrays), strict=True))
 
@@ -165,6 +167,19 @@ class Closed(AbstractFunctional):
         slopes = jax.grad(lambda *xs: jnp.sum(total(*xs)), tuple(range(len(given))))(*given)
         marginal = dict(zip(self.names, slopes, strict=True))
         return Answer(value, marginal, jnp.zeros_like(value), jnp.isfinite(value))
+
+
+@dataclass(frozen=True)
+class ByName:
+    """A user's function of named states, as `Closed` calls one; two of the same function are equal."""
+
+    function: Callable
+    names: tuple[str, ...]
+
+    def __call__(self, parameters, *states):
+        """The function at states in the order of `names`; it has no parameters."""
+        del parameters
+        return self.function(**dict(zip(self.names, states, strict=True)))
 
 
 class Linked(AbstractFunctional):

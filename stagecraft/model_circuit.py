@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from stagecraft import _show
 from stagecraft._paths import replace
+from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import AbstractFunctional, Arrival, Closed, Decision, Linked
-from stagecraft.period import Period
+from stagecraft.period import Period, boards
 from stagecraft.solution import Rows
 from stagecraft.stage import Stage, build_stage
 
@@ -95,6 +97,23 @@ class ModelCircuit(eqx.Module):
         """The same circuit with other real-valued settings, and without a solution; strict as `with_parameters` is."""
         new = replace("setting", self.settings, settings, {}, self.structure.calibration)
         return ModelCircuit(self.parameters, new, self.structure, self.source)
+
+    @property
+    def board(self) -> CircuitBoard:
+        """The perches of one period and the connection to the next, which closes a cycle; nothing is computed."""
+        return boards([num.name for num in self.structure.stages], self.structure.inter_period)
+
+    def __repr__(self) -> str:
+        return _show.text(self._title(), _show.parameters(self.parameters))
+
+    def _repr_html_(self) -> str:
+        return _show.page(self._title(), _show.parameters(self.parameters), self.board)
+
+    def _title(self) -> str:
+        horizon = self.structure.horizon
+        periods = "infinite horizon" if horizon is None else f"{horizon} periods"
+        stages = ", ".join(num.name for num in self.structure.stages)
+        return f"ModelCircuit {self.source.spec.name}: {periods}, {stages}, {'not solved' if self.rows is None else 'solved'}"
 
     def scope(self, stage: str, t) -> dict[str, Array]:
         """The values that the equations of a stage see in period `t`."""

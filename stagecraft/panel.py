@@ -6,6 +6,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
+from stagecraft import _show
+
 
 class Panel(eqx.Module):
     """What a simulation leaves.
@@ -28,6 +30,16 @@ class Panel(eqx.Module):
             known = ", ".join(f"{stage}.{v}" for stage, variables in self.data.items() for v in variables)
             raise KeyError(f"`{name}` is in {len(homes)} stages; the panel has {known}")
         return self.data[homes[0]][name]
+
+    def _rows(self) -> list[tuple[str, str]]:
+        variables = [(f"{stage}.{name}", x) for stage, group in self.data.items() for name, x in group.items()]
+        return [(name, _show.value(x)) for name, x in variables]
+
+    def __repr__(self) -> str:
+        return _show.text("Panel (periods x agents)", self._rows())
+
+    def _repr_html_(self) -> str:
+        return _show.page("Panel (periods x agents)", self._rows())
 
     def to_pandas(self):
         """A long frame: period, age, agent, stage, then one column per variable."""

@@ -1,5 +1,6 @@
 """Simulating a solved circuit: shocks, choices and transitions, agent by agent, through the movers of every stage."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -9,10 +10,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from stagecraft.model_circuit import ModelCircuit
 from stagecraft.panel import Panel
+from stagecraft.population import Sample
+from stagecraft.stage import Stage
 
 
-def simulate(solved: ModelCircuit, initial: Mapping, *, agents: int | None = None, key: PRNGKeyArray) -> Panel:
-    """Follow agents from period 0 to the last.
+def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | None = None, key: PRNGKeyArray) -> Panel | Stage:
+    """Follow agents from period 0 to the last; through one stage alone if a solved stage is given.
 
     Shocks are continuous draws through the same map as the quadrature nodes, so the panel is differentiable in every
     parameter of a normal or lognormal shock; the probabilities of a discrete one get no gradient from draws. What agent `i`
@@ -24,13 +27,16 @@ def simulate(solved: ModelCircuit, initial: Mapping, *, agents: int | None = Non
     - `agents`: how many; the length of the arrays in `initial` if left out, or 10,000.
     - `key`: from `jax.random.key(seed)`.
 
-    **Returns:** a `Panel`.
+    **Returns:** a `Panel`; for a stage, the stage with a `Sample` as `dist` of every perch.
 
     **Raises:** `ValueError` for an unsolved circuit, wrong names or shapes, and for states at which no choice is feasible.
     """
+    if isinstance(solved, Stage):
+        return _through(solved, initial, agents, key)
     if getattr(solved, "rows", None) is None:
         raise ValueError("the circuit is not solved; call stagecraft.solve first")
-    states = _initial(solved, initial, agents)
+    wanted = solved.structure.stages[0].dimensions("arvl")
+    states = _initial(wanted, jax.tree.leaves(solved.rows)[0].dtype, initial, agents)
     panel, feasible = _simulate(solved, states, key)
     if not isinstance(feasible, jax.core.Tracer) and not bool(np.all(feasible)):
         t, i = np.argwhere(~np.asarray(feasible))[0]
@@ -42,13 +48,26 @@ def simulate(solved: ModelCircuit, initial: Mapping, *, agents: int | None = Non
     return panel
 
 
-def _initial(solved, initial, agents) -> dict[str, Float[Array, " agents"]]:
+def _through(stage: Stage, initial, agents, key) -> Stage:
+    """Agents on arrival, at the decision and in the continuation of one solved stage."""
+    if not stage.solved:
+        raise ValueError(f"stage {stage.name} is not solved; call stagecraft.solve first")
+    scope = stage.arvl_to_dcsn.operator.parameters
+    states = _initial(stage.arvl.dimensions, stage.dcsn.sol.rows.state.dtype, initial, agents)
+    shocks = stage.num.draws(scope, key, next(iter(states.values())).shape[0])
+    at = stage.arvl_to_dcsn(states, shocks)
+    answer = stage.dcsn.sol.at(at)
+    samples = {"arvl": states | shocks, "dcsn": at | answer.policy, "cntn": stage.dcsn_to_cntn(at, answer.policy)}
+    return dataclasses.replace(
+        stage, **{name: dataclasses.replace(getattr(stage, name), dist=Sample(x)) for name, x in samples.items()}
+    )
+
+
+def _initial(wanted, dtype, initial, agents) -> dict[str, Float[Array, " agents"]]:
     """One array of a common length per arrival state."""
-    wanted = solved.structure.stages[0].dimensions("arvl")
     if not isinstance(initial, Mapping) or set(initial) != set(wanted):
         given = ", ".join(initial) if isinstance(initial, Mapping) and initial else "nothing"
         raise ValueError(f"`initial` must give {', '.join(wanted)}; it gives {given}")
-    dtype = jax.tree.leaves(solved.rows)[0].dtype
     arrays = {name: jnp.asarray(initial[name], dtype) for name in wanted}
     lengths = {x.shape[0] for x in arrays.values() if x.ndim == 1}
     if any(x.ndim > 1 for x in arrays.values()) or len(lengths) > 1:

@@ -1,30 +1,37 @@
 """Solving a circuit: one jitted program per structure, differentiable in every parameter."""
 
+import dataclasses
 import functools
 import warnings
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from stagecraft._diagnose import describe
 from stagecraft._sweep import sweep
 from stagecraft.model_circuit import Info, ModelCircuit
 from stagecraft.results import Outcome, SolveError
+from stagecraft.stage import Stage
 
 
-def solve(circuit: ModelCircuit, *, throw: bool = True) -> ModelCircuit:
-    """Solve every period, backward from the terminal value.
+def solve(circuit: ModelCircuit | Stage, *, throw: bool = True) -> ModelCircuit | Stage:
+    """Solve every period, backward from the terminal value; or one stage alone, from its continuation.
 
     Safe under `jax.jit`, `jax.grad`, `jax.jvp` and `jax.vmap` with respect to `circuit.parameters` and `.settings`. Where the
     outcome is concrete a failure raises; inside a transformation it is carried in `info`.
 
-    **Arguments:** `circuit`; `throw=False` returns a failed solve as it is.
+    **Arguments:** `circuit`, or a stage that has a continuation (`stage.with_continuation`); `throw=False` returns a failed
+    solve as it is.
 
-    **Returns:** the circuit with `rows` and `info` filled in; `solved[t][name].dcsn.sol` are its functions.
+    **Returns:** the circuit with `rows` and `info` filled in; `solved[t][name].dcsn.sol` are its functions. The stage with
+    `dcsn.sol` and `arvl.sol`.
 
     **Raises:** `SolveError` naming stage, perch, period and parameter; `ValueError` for a circuit that cannot be solved.
     """
+    if isinstance(circuit, Stage):
+        return _solve_alone(circuit, throw)
     _check(circuit)
     solved = _solve(circuit)
     # The compiled program remembers the source that it was first traced with.
@@ -40,6 +47,22 @@ def _solve(circuit: ModelCircuit) -> ModelCircuit:
     rows, flags = sweep(circuit)
     info = _info(circuit, flags)
     return eqx.tree_at(lambda c: (c.rows, c.info), circuit, (rows, info), is_leaf=lambda x: x is None)
+
+
+def _solve_alone(stage: Stage, throw: bool) -> Stage:
+    if not stage.solvable:
+        raise ValueError(f"stage {stage.name} has no continuation to solve from; give one with stage.with_continuation(...)")
+    decision = stage.cntn_to_dcsn(stage.cntn.sol)
+    arrival = stage.dcsn_to_arvl(decision)
+    rows = [leaf for leaf in jax.tree.leaves(decision.rows) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    concrete = not any(isinstance(leaf, jax.core.Tracer) for leaf in rows)
+    if throw and concrete and not all(np.isfinite(leaf).all() for leaf in rows):
+        message = f"stage {stage.name}, decision (dcsn): {Outcome.nonfinite.message}"
+        raise SolveError(Outcome.nonfinite, message)
+    if throw and concrete and np.any(np.diff(decision.rows.state) < 0):
+        raise SolveError(Outcome.folded, f"stage {stage.name}, decision (dcsn): {Outcome.folded.message}")
+    perches = (dataclasses.replace(p, sol=sol) for p, sol in ((stage.arvl, arrival), (stage.dcsn, decision)))
+    return dataclasses.replace(stage, **dict(zip(("arvl", "dcsn"), perches, strict=True)))
 
 
 def _info(circuit, flags) -> Info:

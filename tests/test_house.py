@@ -24,8 +24,8 @@ LAYERS = {
     ],
     "stagecraft": [
         ["results"], ["operators"], ["solution"], ["horses"], ["functional"], ["whisperers"], ["perch"], ["mover"],
-        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["stage"], ["period"], ["_paths"], ["model_circuit"], ["load"],
-        ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["simulate"], ["euler_errors"], ["explain"], ["precision"],
+        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["model_circuit"], ["load"],
+        ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["simulate"], ["euler_errors"], ["explain"], ["precision"],
     ],
     "dynx_runner": [
         ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],
