@@ -62,47 +62,56 @@ def _by_branch(expression, symbol):
 
 
 def _by_pattern(expression, s):
-    """Collect the terms in `s`; one kind of term has an inverse that is known."""
-    terms = sp.Add.make_args(sp.expand_mul(sp.expand_log(expression, force=True)))
+    """Collect the terms in `s`; one kind of term in one straight line of `s` has an inverse that is known."""
+    terms = sp.Add.make_args(sp.expand_mul(sp.expand_log(expression, force=True), deep=False))
     constant = sp.Add(*[t for t in terms if not t.has(s)])
-    moving = [t for t in terms if t.has(s)]
-    kinds = [_split(t, s) for t in moving]
+    kinds = [_split(t, s) for t in terms if t.has(s)]
     if not kinds or any(kind is None for kind in kinds):
         return None
-    if len({(head, power) for head, power, _ in kinds}) != 1:
+    if len({kind[:3] for kind in kinds}) != 1:
         return None
-    head, power, _ = kinds[0]
-    target = -constant / sp.Add(*[a for _, _, a in kinds])
+    head, line, power, _ = kinds[0]
+    target = -constant / sp.Add(*[a for *_, a in kinds])
     if head == "power":
-        return target if power == 1 else sp.powsimp(target ** (1 / power))
-    if head == "log":
-        return sp.exp(target)
-    return sp.log(target) / power
+        reached = target if power == 1 else sp.powsimp(target ** (1 / power))
+    else:
+        reached = sp.exp(target) if head == "log" else sp.log(target)
+    slope = line.coeff(s)
+    return (reached - line.subs(s, 0)) / slope
 
 
 def _split(term, s):
-    """(kind, exponent or rate, coefficient) of a term $A s^p$, $A\\log s$ or $A e^{ps}$."""
-    coefficient, power = sp.Integer(1), sp.Integer(0)
-    kind = None
+    """(kind, line $L(s)$, exponent, coefficient) of a term $A L^p$, $A\\log L$ or $A e^L$ with $L$ linear in `s`."""
+    coefficient, found = sp.Integer(1), None
     for factor in sp.Mul.make_args(sp.powsimp(sp.powdenest(term, force=True), force=True)):
         if not factor.has(s):
             coefficient *= factor
             continue
         base, exponent = factor.as_base_exp()
-        if base == s and not exponent.has(s) and kind in (None, "power"):
-            kind, power = "power", power + exponent
-        elif isinstance(factor, sp.log) and factor.args[0] == s and kind is None:
-            kind, power = "log", sp.Integer(1)
-        elif isinstance(factor, sp.exp) and kind is None:
-            rate, rest = sp.Poly(factor.args[0], s).all_coeffs() if factor.args[0].is_polynomial(s) else (None, None)
-            if rate is None or sp.degree(factor.args[0], s) != 1:
-                return None
-            kind, power, coefficient = "exp", rate, coefficient * sp.exp(rest)
-        elif base.is_polynomial(s) and sp.degree(base, s) == 1:
+        if isinstance(factor, sp.exp):
+            kind, line, power = "exp", factor.args[0], sp.Integer(1)
+        elif isinstance(factor, sp.log):
+            kind, line, power = "log", factor.args[0], sp.Integer(1)
+        else:
+            kind, line, power = "power", base, exponent
+        line = sp.expand_mul(line)
+        if power.has(s) or not line.is_polynomial(s) or sp.degree(line, s) != 1:
             return None
+        if found is None:
+            found = (kind, line, power)
+        elif kind == found[0] == "power" and line == found[1]:
+            found = (kind, line, found[2] + power)
+        elif kind == found[0] == "exp":
+            found = (kind, found[1] + line, power)
         else:
             return None
-    return None if kind is None or power == 0 else (kind, power, coefficient)
+    if found is None or found[2] == 0 or found[1].coeff(s) == 0:
+        return None
+    kind, line, power = found
+    if kind == "exp":  # What does not move with s belongs to the coefficient, so that terms of one rate can be collected.
+        rest = line.subs(s, 0)
+        return kind, line - rest, power, coefficient * sp.exp(rest)
+    return kind, line, power, coefficient
 
 
 def _by_solve(expression, symbol):

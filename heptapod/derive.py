@@ -35,7 +35,7 @@ class Derived:
 
     **Attributes:** expressions in the keys of the stage, `None` where there is no closed form: `foc` (zero at the optimum),
     `control_inverse`, `state_inverse`, `envelope` $dV/dm$, `discount` $Q_V$, `reward`, `utility` (the part of the reward in
-    the control alone), `utility_inverse` (of `u`), `lowest` (the lowest post-state that the bound allows); `post`,
+    the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the lowest post-state that the bound allows); `post`,
     `state`: keys; `corner`: the bound that leads there; `problem`: why EGM cannot solve the stage; `notes`.
     """
 
@@ -49,6 +49,7 @@ class Derived:
     reward: sp.Expr | None = None
     utility: sp.Expr | None = None
     utility_inverse: sp.Expr | None = None
+    trade_off: sp.Expr | None = None
     lowest: sp.Expr | None = None
     corner: str = "upper"
     problem: str | None = None
@@ -102,7 +103,8 @@ def _endogenous(stage, post):
 def _conditions(stage, reward, discount, g, c, m, x):
     g_c, g_m = sp.diff(g, c), sp.diff(g, m)
     foc = sp.diff(reward, c) + (sp.diff(reward, x) + discount * SLOPE_SYMBOL) * g_c
-    envelope = _tidy(sp.diff(reward, m) - sp.diff(reward, c) * g_m / g_c)
+    trade_off = _tidy(g_m / g_c)
+    envelope = _tidy(sp.diff(reward, m) - sp.diff(reward, c) * trade_off)
     positive = _Positive(stage, c)
     notes = []
     if g.has(m):
@@ -122,7 +124,7 @@ def _conditions(stage, reward, discount, g, c, m, x):
         problem = problem or "the transition has a kink"
     utility, utility_inverse = _utility(reward, c, positive)
     corner, lowest = _corner(stage, g, g_c, c)
-    parts = dict(foc=foc, envelope=envelope, corner=corner, lowest=lowest, problem=problem)
+    parts = dict(foc=foc, envelope=envelope, trade_off=trade_off, corner=corner, lowest=lowest, problem=problem)
     parts |= dict(utility=utility, utility_inverse=utility_inverse)
     parts |= _certify(stage, c, m, x, g, foc, control_inverse, state_inverse, reward, notes)
     if control_inverse is None or parts["control_inverse"] is None:

@@ -127,6 +127,7 @@ def _solved(objective, derived: Derived, bound: Bounds, control):
         state_inverse=equation(derived.state_inverse, post, control, SLOPE),
         utility=equation(derived.utility, control),
         utility_inverse=equation(derived.utility_inverse, UTIL.name),
+        trade_off=equation(derived.trade_off, state, control),
         lowest=None if derived.lowest is None else freeze(derived.lowest),
         corner=derived.corner,
         floored=other is not None and not strict,

@@ -35,16 +35,18 @@ class Grid:
 
     def build(self, scope: Mapping) -> Float[Array, " points"]:
         """The knots at the values in `scope`, increasing if `min < max`."""
+        # Bounds that name no parameter are weakly typed; the grid is of the model's own type.
+        dtype = jnp.asarray(scope["t"]).dtype
         if self.type == "list":
-            return jnp.stack([jnp.asarray(value(scope)) for value in self.values])
-        low, high = self.minimum(scope), self.maximum(scope)
+            return jnp.stack([value(scope).astype(dtype) for value in self.values])
+        low, high = self.minimum(scope).astype(dtype), self.maximum(scope).astype(dtype)
         return place(self.type, low, high, self.points, self.curvature)
 
 
 def place(type: str, low, high, points: int, curvature: float = 2.0) -> Float[Array, " points"]:
     """Knots of a grid type between two bounds; the last knot is exactly `high`, the first exactly `low`."""
-    low, high = jnp.asarray(low), jnp.asarray(high)
-    dtype = jnp.result_type(low, high, jnp.float32)
+    dtype = jnp.result_type(float) if isinstance(low, (int, float)) else low.dtype
+    low, high = jnp.asarray(low, dtype), jnp.asarray(high, dtype)
     x = jnp.asarray(np.linspace(0.0, 1.0, points), dtype)
     if type == "geomspace":
         inner = low * jnp.exp(x * jnp.log(high / low))
@@ -59,7 +61,7 @@ def place(type: str, low, high, points: int, curvature: float = 2.0) -> Float[Ar
     else:
         shape = {"linspace": x, "power": x**curvature, "chebyshev": 0.5 * (1 - jnp.cos(jnp.pi * x))}[type]
         inner = low + (high - low) * shape
-    return inner.astype(dtype).at[0].set(low.astype(dtype)).at[-1].set(high.astype(dtype))
+    return inner.at[0].set(low).at[-1].set(high)
 
 
 def read_grid(reader: Reader, path: Path, scope: Scope, integers: Mapping[str, int]) -> Grid | None:

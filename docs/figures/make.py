@@ -1,6 +1,6 @@
 """The drawings of the documentation, as inline SVG in the colours of the page.
 
-    python docs/figures/make.py
+python docs/figures/make.py
 """
 
 import html
@@ -205,9 +205,7 @@ def board():
     from stagecraft.draw import svg
 
     pairs = [("arrival", "cash"), ("cash", "saved"), ("saved", "work"), ("saved", "retire")]
-    drawn = CircuitBoard(
-        ["arrival", "cash", "saved", "work", "retire"], forward=pairs, backward=[(b, a) for a, b in pairs]
-    )
+    drawn = CircuitBoard(["arrival", "cash", "saved", "work", "retire"], forward=pairs, backward=[(b, a) for a, b in pairs])
     (HERE / "board.svg").write_text(svg(drawn) + "\n")
 
 

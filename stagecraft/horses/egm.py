@@ -30,8 +30,15 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     slope = jnp.where(idle, 1.0, slope)
     control = problem.control_inverse(p, slope, post)
     state = problem.state_inverse(p, post, control, slope)
-    value = continuation.value
+    value, edge = continuation.value, ~continuation.feasible
     held = jnp.zeros_like(idle)
+    if not problem.floored and problem.corner == "upper":
+        # A knot at an open bound belongs to no choice: it is kept just inside, as the edge of the feasible set.
+        floor = problem.lower(p, state) * jnp.ones_like(control)
+        floor = floor + room_above(floor)
+        out = jax.lax.stop_gradient(control < floor)
+        control, edge = jnp.where(out, floor, control), edge | out
+        state = jnp.where(out, problem.state_inverse(p, post, control, slope), state)
     if problem.floored:
         floor = _other_bound(problem)(p, state) * jnp.ones_like(control)
         held = jax.lax.stop_gradient(_beyond(problem, control, floor))
@@ -50,7 +57,7 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     weight = 1.0 + by_value * weight
     value = objective(state, control, post, value)
     level, level_slope, smooth = _levels(problem, value, marginal, weight)
-    level_slope = _secant_where(~continuation.feasible, state, level, level_slope)
+    level_slope = _secant_where(edge & ~idle, state, level, level_slope)
     low = (continuation.lowest_value, continuation.lowest_weight)
     return Rows(state, control, value, marginal, weight, level, level_slope, smooth, *low, jnp.all(idle))
 
@@ -82,7 +89,7 @@ def evaluate(problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."])
     marginal = envelope(problem, state, control, post, behind)
     if problem.floored:
         other = _other_bound(problem)(p, state) * jnp.ones_like(state)
-        held = jax.lax.stop_gradient(_beyond(problem, line, other)) & ~binds
+        held = jax.lax.stop_gradient(_beyond(problem, line, other, 2 * room_above(other))) & ~binds
         marginal = jnp.where(held, segment.linear(rows.marginal), marginal)
     return Answer(value, {"state": marginal}, weight, feasible, {"control": control})
 
@@ -91,6 +98,8 @@ def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[A
     r"""$\partial V/\partial m = Q_m - Q_c\,g_m/g_c$ with the post-state held fixed (Milgrom and Segal 2002)."""
     total = lambda m, c: jnp.sum(problem.objective(problem.parameters, m, c, post, value) * jnp.ones_like(m))
     q_m, q_c = jax.grad(total, (0, 1))(state, control)
+    if problem.trade_off is not None:
+        return q_m - q_c * problem.trade_off(problem.parameters, state, control)
     g_m, g_c = _partials(problem, state, control)
     return q_m - q_c * g_m / g_c
 
@@ -118,8 +127,9 @@ def _other_bound(problem):
     return problem.lower if problem.corner == "upper" else problem.upper
 
 
-def _beyond(problem, control, bound):
-    return control < bound if problem.corner == "upper" else control > bound
+def _beyond(problem, control, bound, room=0.0):
+    """Whether a control lies beyond the bound that does not lead to the corner, or within `room` of it."""
+    return control < bound + room if problem.corner == "upper" else control > bound - room
 
 
 def _is_idle(problem, slope, post):

@@ -27,6 +27,7 @@ class ContinuousProblem(eqx.Module):
     - `state_inverse`: $(p, x', c, \lambda) \mapsto m$, the transition (or the first-order condition) solved for the state.
     - `lower`, `upper`: $(p, m) \mapsto$ bound.
     - `utility`, `utility_inverse`: the part of the reward that depends on $c$ alone, and its inverse; or `None`.
+    - `trade_off`: $(p, m, c) \mapsto g_m/g_c$ simplified, for where both are infinite; `None` has JAX divide them.
     - `corner`: which bound leads to the lowest post-state, `"upper"` or `"lower"`.
     - `floored`: whether the other bound can bind.
     - `discounted_by_state`: whether $Q_V$ depends on $m$, so that $Q_m$ needs the continuation value.
@@ -44,6 +45,7 @@ class ContinuousProblem(eqx.Module):
     upper: Pointwise = eqx.field(static=True)
     utility: Pointwise | None = eqx.field(static=True, default=None)
     utility_inverse: Pointwise | None = eqx.field(static=True, default=None)
+    trade_off: Pointwise | None = eqx.field(static=True, default=None)
     corner: str = eqx.field(static=True, default="upper")
     floored: bool = eqx.field(static=True, default=False)
     discounted_by_state: bool = eqx.field(static=True, default=True)

@@ -31,14 +31,14 @@ def bracketed_newton(
     """
     lower, start = jax.lax.stop_gradient((lower, start))
     frozen = lambda x: jax.lax.stop_gradient(function(x))
-    sign = jnp.sign(frozen(start))
+    sign = jnp.where(frozen(start) < 0, -1, 1)
     low, high, found = _bracket(frozen, lower, start, sign)
 
     def body(state):
         low, high, x, _, step = state
         value, slope = jax.jvp(function, (x,), (jnp.ones_like(x),))
         value, slope = jax.lax.stop_gradient((value, slope))
-        on_low = jnp.sign(value) == sign_low
+        on_low = jnp.sign(value) != sign_high
         low, high = jnp.where(on_low, x, low), jnp.where(on_low, high, x)
         newton = x - value / jnp.where(slope == 0, 1.0, slope)
         inside = (newton > low) & (newton < high) & (slope != 0)
@@ -47,7 +47,7 @@ def bracketed_newton(
         moved = jnp.max(jnp.where(found, jnp.abs(new - x) / (jnp.abs(new - lower) + 1e-300), 0.0), initial=0.0)
         return low, high, new, moved, step + 1
 
-    sign_low = jnp.sign(frozen(low))
+    sign_high = jnp.sign(frozen(high))
     tolerance = 4 * jnp.finfo(low.dtype).eps
     state = (low, high, 0.5 * (low + high), jnp.asarray(jnp.inf, low.dtype), 0)
     *_, root, _, _ = jax.lax.while_loop(lambda s: (s[3] > tolerance) & (s[4] < _STEPS), body, state)
@@ -64,15 +64,15 @@ def _bracket(function, lower, start, sign):
         up, down, done_up, done_down, step = state
         up = jnp.where(done_up, up, lower + 2 * (up - lower))
         down = jnp.where(done_down, down, lower + 0.5 * (down - lower))
-        done_up |= jnp.sign(function(up)) * sign < 0
-        done_down |= jnp.sign(function(down)) * sign < 0
+        done_up |= function(up) * sign < 0
+        done_down |= function(down) * sign < 0
         either = done_up | done_down
         return up, down, either, either, step + 1
 
     none = jnp.zeros(start.shape, bool)
     go = lambda s: jnp.any(~(s[2] | s[3])) & (s[4] < _EXPANSIONS)
     up, down, done, _, _ = jax.lax.while_loop(go, body, (start, start, none, none, 0))
-    crossed_up = jnp.sign(function(up)) * sign < 0
+    crossed_up = function(up) * sign < 0
     low = jnp.where(crossed_up, lower + 0.5 * (up - lower), down)
     high = jnp.where(crossed_up, up, lower + 2 * (down - lower))
     return low, high, done

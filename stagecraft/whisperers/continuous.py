@@ -75,6 +75,7 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
         upper=num.upper,
         utility=num.utility,
         utility_inverse=num.utility_inverse,
+        trade_off=num.trade_off,
         corner=num.corner,
         floored=num.floored,
         discounted_by_state=num.discounted_by_state,

@@ -1,0 +1,127 @@
+"""Solutions against brute force: value iteration on a fine grid with a fine choice set, in numpy, knowing no Euler equation."""
+
+import numpy as np
+import pytest
+
+import heptapod
+import stagecraft as sc
+
+FRAME = """
+model:
+  name: Brute
+  horizon: 4
+  terminal: {terminal}
+  connections: {{inter_period: [{{source: S, target: S, mapping: {{x: a}}}}]}}
+stage:
+  name: S
+  parameters: {{beta: 0.94, R: 1.04, gamma: 2.5, sigma: 0.25, b: 0.6, cmin: 0.2}}
+  settings: {{n: 300}}
+  math:
+    functions: {{g_av: m = R*a + y, g_ve: x = {g_ve}, Q: "{Q}"}}
+    controls: {{{control}}}
+    shocks: {{s: {{dimensions: [y], shock_method: lognormal, mean: 1.0, std: sigma, n_points: 5}}}}
+    state_space:
+      arvl: {{dimensions: [a]}}
+      dcsn: {{dimensions: [m]}}
+      cntn: {{grid: {{x: {{type: exp, min: {low}, max: 25, points: n}}}}}}
+"""
+CRRA = "c^(1-gamma)/(1-gamma)"
+P = dict(beta=0.94, R=1.04, gamma=2.5, sigma=0.25, b=0.6, cmin=0.2)
+crra = lambda c: c ** (1 - 2.5) / (1 - 2.5)
+save = lambda m, share: (m * share, m - m * share)
+
+# name: pieces of text; reward(choice, m); (choice, post) from a share in (0, 1); terminal value; lowest post
+MODELS = {
+    "crra": (dict(), lambda c, m: crra(c), save, lambda a: np.zeros_like(a), 0.0),
+    "log with a bequest": (
+        dict(Q="log(c) + beta*V[>]", terminal="log(a + 1)"),
+        lambda c, m: np.log(c), save, lambda a: np.log(a + 1), 0.0,
+    ),
+    "no closed inverse": (
+        dict(Q="log(c) + 0.3*c^0.5 + beta*V[>]", terminal="log(a + 2)"),
+        lambda c, m: np.log(c) + 0.3 * np.sqrt(c), save, lambda a: np.log(a + 2), 0.0,
+    ),
+    "saving is the control": (
+        dict(Q="(m - s)^(1-gamma)/(1-gamma) + beta*V[>]", g_ve="s", control="s: 0 <= s < m", terminal="-1/(a + 1)"),
+        lambda c, m: crra(c), save, lambda a: -1 / (a + 1), 0.0,
+    ),
+    "borrowing": (
+        dict(control="c: 0 < c <= m + b", low="-b", terminal="-1/(a + 1)"),
+        lambda c, m: crra(c), lambda m, share: ((m + 0.6) * share, m - (m + 0.6) * share), lambda a: -1 / (a + 1), -0.6,
+    ),
+    "a least consumption": (
+        dict(control="c: cmin <= c <= m", Q="(c + 1)^(1-gamma)/(1-gamma) + beta*V[>]", terminal="5*log(a + 0.5)"),
+        lambda c, m: crra(c + 1), lambda m, share: (0.2 + (m - 0.2) * share, m - 0.2 - (m - 0.2) * share),
+        lambda a: 5 * np.log(a + 0.5), 0.0,
+    ),
+    "a curved technology": (
+        dict(g_ve="(m - c)^0.7", Q="log(c) + beta*V[>]", terminal="log(a + 0.5)"),
+        lambda c, m: np.log(c), lambda m, share: (m * share, (m - m * share) ** 0.7), lambda a: np.log(a + 0.5), 0.0,
+    ),
+    "quadratic": (
+        dict(Q="-(c - 8)^2 + beta*V[>]", terminal="-(a - 9)^2"),
+        lambda c, m: -((c - 8) ** 2), save, lambda a: -((a - 9) ** 2), 0.0,
+    ),
+    "exponential": (
+        dict(Q="-exp(-1.5*c) + beta*V[>]", terminal="-exp(-a)"),
+        lambda c, m: -np.exp(-1.5 * c), save, lambda a: -np.exp(-a), 0.0,
+    ),
+}  # fmt: skip
+
+
+def brute_force(reward, choices, terminal, low, points):
+    """Values and choices of period 0 at `points`, by value iteration over 3,001 shares, refined once around the best."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
+    weights = weights / weights.sum()
+    y = np.exp(0.25 * nodes - 0.25**2 / 2)
+    grid = low + (30.0 - low) * np.linspace(0, 1, 3_000) ** 3
+    after = terminal(grid)
+    for t in range(3, -1, -1):
+        m = points if t == 0 else (1.04 * grid[:, None] + y[None, :]).ravel()
+        best, choice = search(m, reward, choices, grid, after)
+        if t > 0:
+            after = best.reshape(len(grid), 5) @ weights
+    return best, choice
+
+
+def search(m, reward, choices, grid, after):
+    best, found = np.full(m.shape, -np.inf), np.zeros(m.shape)
+    low, high = np.zeros(m.shape), np.ones(m.shape)
+    for _ in range(9):
+        shares = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, 13)[None, 1 if _ == 0 else 0 :]
+        c, post = choices(m[:, None], shares)
+        with np.errstate(all="ignore"):
+            value = reward(c, m[:, None]) + 0.94 * np.interp(post, grid, after)
+        value = np.where(np.isfinite(value), value, -np.inf)
+        k = np.argmax(value, axis=1)
+        rows = np.arange(m.size)
+        best, found = value[rows, k], c[rows, k]
+        width = (high - low) / 12
+        low, high = np.maximum(shares[rows, k] - width, 0), np.minimum(shares[rows, k] + width, 1)
+    return best, found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_egm_agrees_with_brute_force(name):
+    pieces, reward, choices, terminal, low = MODELS[name]
+    given = dict(terminal=0, g_ve="m - c", Q=f"{CRRA} + beta*V[>]", control="c: 0 < c <= m", low=0.0) | pieces
+    circuit = sc.load(FRAME.format(**given))
+    sol = sc.solve(circuit)[0]["S"].dcsn.sol
+    m = np.array([0.35, 0.8, 1.3, 2.2, 4.7, 9.1])
+    value, choice = brute_force(reward, choices, terminal, low, m)
+    policy = np.asarray(next(iter(sol.policy[n] for n in sol.policy))(m=m))
+    consumed = m - policy if name == "saving is the control" else policy
+    np.testing.assert_allclose(sol.value(m=m), value, rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(consumed, choice, rtol=6e-3, atol=6e-3)
+
+
+def test_what_has_no_closed_form_is_said_and_what_has_one_is_derived():
+    of = lambda name: heptapod.load(
+        FRAME.format(
+            **(dict(terminal=0, g_ve="m - c", Q=f"{CRRA} + beta*V[>]", control="c: 0 < c <= m", low=0.0) | MODELS[name][0])
+        )
+    )
+    assert of("no closed inverse").num.control_inverse is None
+    assert "bracketed Newton" in heptapod.explain(of("no closed inverse"))
+    for name in ("crra", "saving is the control", "borrowing", "quadratic", "exponential", "a curved technology"):
+        assert of(name).num.control_inverse is not None and of(name).num.state_inverse is not None, name
