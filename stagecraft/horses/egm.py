@@ -28,34 +28,17 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     p, post, slope = problem.parameters, problem.knots, continuation.marginal
     idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     slope = jnp.where(idle, 1.0, slope)
-    control = problem.control_inverse(p, slope, post)
-    state = problem.state_inverse(p, post, control, slope)
-    value, edge = continuation.value, ~continuation.feasible
-    held = jnp.zeros_like(idle)
-    if not problem.floored and problem.corner == "upper":
-        # A knot at an open bound belongs to no choice: it is kept just inside, as the edge of the feasible set.
-        floor = problem.lower(p, state) * jnp.ones_like(control)
-        floor = floor + room_above(floor)
-        out = jax.lax.stop_gradient(control < floor)
-        control, edge = jnp.where(out, floor, control), edge | out
-        state = jnp.where(out, problem.state_inverse(p, post, control, slope), state)
-    if problem.floored:
-        floor = _other_bound(problem)(p, state) * jnp.ones_like(control)
-        held = jax.lax.stop_gradient(_beyond(problem, control, floor))
-        control = jnp.where(held, floor, control)
-        state = jnp.where(held, problem.state_inverse(p, post, control, slope), state)
-    state, control, post, value, weight = _spend_where_idle(problem, continuation, idle, state, control, post, value)
-    objective = lambda m, c, x, v: problem.objective(p, m, c, x, v) * jnp.ones_like(m)
+    control, state, out = _inside(problem, post, slope)
+    # At an open bound a knot is the edge of the feasible set; at a closed one a choice like any other.
+    edge, held = ~continuation.feasible | (out & (not problem.floored)), out & problem.floored
+    chosen = _spend_where_idle(problem, continuation, idle, state, control, post)
+    state, control, post, value, weight = chosen
     marginal = envelope(problem, state, control, post, value)
     if problem.floored:
-        by_state, by_post, by_value = jax.grad(lambda *a: jnp.sum(objective(a[0], control, a[1], a[2])), (0, 1, 2))(
-            state, post, value
-        )
-        g_m, _ = _partials(problem, state, control)
-        marginal = jnp.where(held, by_state + (by_post + by_value * continuation.marginal) * g_m, marginal)
+        marginal = jnp.where(held, _at_closed_bound(problem, *chosen[:4], continuation.marginal), marginal)
     by_value = _discount(problem, state, control, post, value)
     weight = 1.0 + by_value * weight
-    value = objective(state, control, post, value)
+    value = problem.objective(p, state, control, post, value) * jnp.ones_like(state)
     level, level_slope, smooth = _levels(problem, value, marginal, weight)
     level_slope = _secant_where(edge & ~idle, state, level, level_slope)
     low = (continuation.lowest_value, continuation.lowest_weight)
@@ -104,6 +87,26 @@ def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[A
     return q_m - q_c * g_m / g_c
 
 
+def _at_closed_bound(problem, state, control, post, value, slope):
+    """The derivative of the value where the control stays put and the post-state moves with the state."""
+    total = lambda m, x, v: jnp.sum(problem.objective(problem.parameters, m, control, x, v) * jnp.ones_like(m))
+    by_state, by_post, by_value = jax.grad(total, (0, 1, 2))(state, post, value)
+    return by_state + (by_post + by_value * slope) * _partials(problem, state, control)[0]
+
+
+def _inside(problem, post, slope):
+    """The first-order condition at the knots, held at the bound that does not lead to the corner, or just inside it."""
+    p = problem.parameters
+    control = problem.control_inverse(p, slope, post)
+    state = problem.state_inverse(p, post, control, slope)
+    bound = _other_bound(problem)(p, state) * jnp.ones_like(control)
+    room = 0.0 if problem.floored else room_above(bound)
+    limit = bound + room if problem.corner == "upper" else bound - room
+    out = jax.lax.stop_gradient(_beyond(problem, control, limit))
+    control = jnp.where(out, limit, control)
+    return control, jnp.where(out, problem.state_inverse(p, post, control, slope), state), out
+
+
 def _partials(problem, state, control):
     """The derivatives of the transition in state and control."""
     total = lambda m, c: jnp.sum(problem.transition(problem.parameters, m, c) * jnp.ones_like(state))
@@ -139,7 +142,7 @@ def _is_idle(problem, slope, post):
     return (slope <= 0) & ~jnp.isfinite(control + state)
 
 
-def _spend_where_idle(problem, continuation, idle, state, control, post, value):
+def _spend_where_idle(problem, continuation, idle, state, control, post):
     """Give idle knots the corner's choice when all are idle; otherwise the first or last busy knot stands in for them."""
     p, ones = problem.parameters, jnp.ones_like(post)
     spent = problem.state_inverse(p, problem.knots, problem.lower(p, state) * ones + 1.0, ones)
@@ -148,7 +151,7 @@ def _spend_where_idle(problem, continuation, idle, state, control, post, value):
     nearest = jnp.clip(index, jnp.argmin(idle), index[-1] - jnp.argmin(idle[::-1]))
     pick = lambda idle_value, array: jnp.where(all_idle, idle_value, take(array, nearest))
     weight = pick(continuation.lowest_weight, continuation.weight)
-    value = pick(continuation.lowest_value, value)
+    value = pick(continuation.lowest_value, continuation.value)
     return pick(spent, state), pick(bound, control), pick(problem.lowest, post), value, weight
 
 
@@ -163,9 +166,11 @@ def _levels(problem, value, marginal, weight):
     steep = jax.lax.stop_gradient(slope_of(trial))
     smooth = jnp.isfinite(trial) & (trial > 0) & jnp.isfinite(steep) & (steep > 0) & jnp.isfinite(marginal / steep)
     # Any value that the inverse can take will do where the answer is not used.
-    safe = problem.utility(p, jnp.ones_like(mean)) * jnp.ones_like(mean)
+    safe = jax.lax.stop_gradient(mean[jnp.argmax(smooth)])
     level = level_of(jnp.where(smooth, mean, safe))
-    return level, marginal / (weight * slope_of(level)), smooth
+    level = jnp.where(jnp.any(smooth), level, 1.0)
+    slope = marginal / (weight * slope_of(level))
+    return level, jnp.where(smooth, slope, 0.0), smooth
 
 
 def _secant_where(edge, state, level, slope):
@@ -184,8 +189,8 @@ def _between(problem, rows, segment):
         return plain
     left, right = segment.ends(rows.smooth)
     level = segment.hermite(rows.level, rows.level_slope)
-    smallest = jnp.minimum(*segment.ends(rows.level))
-    smooth = left & right & jax.lax.stop_gradient(level > 0)
-    level = jnp.where(smooth, level, jnp.where(smallest > 0, smallest, 1.0))
-    smoothed = segment.linear(rows.weight) * problem.utility(problem.parameters, level)
-    return jnp.where(smooth, smoothed, plain)
+    worth = problem.utility(problem.parameters, jax.lax.stop_gradient(level))
+    smooth = left & right & jax.lax.stop_gradient((level > 0) & jnp.isfinite(worth))
+    level = jnp.where(smooth, level, jnp.minimum(*segment.ends(rows.level)))
+    weight = jnp.where(smooth, segment.linear(rows.weight), 1.0)
+    return jnp.where(smooth, weight * problem.utility(problem.parameters, level), plain)
