@@ -29,7 +29,8 @@ class NumericProblem:
     - `terminal` $(p, x_a, \\dots)$: the value on arrival after the last period, or `None`.
     - `method`: `"egm"`, or `None` where no method is known; then `reason` says why.
     - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
-    - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `lowest`: derived, `None` without closed form.
+    - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `lowest`: derived,
+      `None` without closed form.
     """
 
     name: str

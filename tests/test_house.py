@@ -20,7 +20,7 @@ LAYERS = {
         ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_source"],
         ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_tree"], ["calibration"], ["_declare"], ["_invert"], ["equation"],
         ["derive"], ["grids"], ["shocks"], ["perch_space"], ["_equations"], ["numeric_problem"], ["functional_problem"],
-        ["circuit_spec"], ["load"], ["explain"],
+        ["circuit_spec"], ["load"], ["explain"], ["to_latex"], ["check"], ["__main__"],
     ],
     "stagecraft": [
         ["results"], ["operators"], ["solution"], ["horses"], ["functional"], ["whisperers"], ["perch"], ["mover"],
