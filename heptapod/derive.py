@@ -35,9 +35,8 @@ class Derived:
 
     **Attributes:** expressions in the keys of the stage, `None` where there is no closed form: `foc` (zero at the optimum),
     `control_inverse`, `state_inverse`, `envelope` $dV/dm$, `discount` $Q_V$, `reward`, `utility` (the part of the reward in
-    the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the lowest post-state that the bound allows);
-    `post`,
-    `state`: keys; `corner`: the bound that leads there; `problem`: why EGM cannot solve the stage; `notes`.
+    the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the least post-state that the bound allows);
+    `post`, `state`: keys; `corner`: the bound that leads there; `problem`: why EGM cannot solve the stage; `notes`.
     """
 
     post: str | None = None
