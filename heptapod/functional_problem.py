@@ -114,6 +114,8 @@ def _solved(objective, derived: Derived, bound: Bounds, control):
     state, post = derived.state, derived.post
     equation = lambda e, *arguments: None if e is None else Equation(freeze(e), arguments)
     other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
+    # In the form where the control is saved, consumption is what the open upper bound leaves, and it never binds.
+    moves = other is not None and other.has(sp.Symbol(state, real=True)) and not (strict and derived.corner == "lower")
     return dict(
         method="egm",
         state=state[:-3],
@@ -130,7 +132,8 @@ def _solved(objective, derived: Derived, bound: Bounds, control):
         trade_off=equation(derived.trade_off, state, control),
         lowest=None if derived.lowest is None else freeze(derived.lowest),
         corner=derived.corner,
-        floored=other is not None and not strict,
+        floored=other is not None and (not strict or moves),
+        bound_moves=moves,
         discounted_by_state=derived.discount.has(sp.Symbol(state, real=True)),
     )
 

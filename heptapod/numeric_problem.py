@@ -59,6 +59,7 @@ class NumericProblem:
     lowest: Formula | None = None
     corner: str = "upper"
     floored: bool = False
+    bound_moves: bool = False
     discounted_by_state: bool = False
     interp: str = "auto"
 

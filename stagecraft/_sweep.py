@@ -36,6 +36,7 @@ def sweep(circuit: ModelCircuit) -> tuple[dict[str, Rows], Flags]:
             "continuation": _finite((answer.value, answer.marginal)),
             "decision": _finite(decision.rows),
             "unfolded": _unfolded(decision.rows),
+            "maximal": decision.rows.maximal,
         }
         return _strong(before), (decision.rows, flags)
 

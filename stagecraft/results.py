@@ -11,6 +11,7 @@ class Outcome(enum.IntEnum):
     grid = 2
     nonfinite = 3
     folded = 4
+    convex = 5
 
     @property
     def message(self) -> str:
@@ -25,6 +26,8 @@ _MESSAGES = {
     Outcome.nonfinite: "the solution is not finite; look for a division by zero or a value outside a function's domain",
     Outcome.folded: "the endogenous grid folds back: the continuation value is not concave here, and plain EGM would "
     "return a wrong policy; the stage needs an upper envelope",
+    Outcome.convex: "the first-order condition is not that of a maximum: the objective is not concave in the control, or the "
+    "continuation is worth nothing below posts where it is worth something; EGM cannot solve such a stage",
 }
 
 

@@ -44,6 +44,7 @@ class Rows(eqx.Module):
     - `level`, `level_slope`: $w = u^{-1}(V/B)$ and $\partial w/\partial m$ at the knots, where `smooth` holds.
     - `smooth`: whether $w$ exists at a knot; where it does not, the value itself is interpolated.
     - `lowest_value`, `lowest_weight`: the continuation at the lowest post-state, for the constrained branch.
+    - `maximal`: whether the conditions of the second order hold at every knot.
     - `idle`: whether saving is worth nothing at any knot, so that the bound holds everywhere.
     """
 
@@ -58,3 +59,4 @@ class Rows(eqx.Module):
     lowest_value: Float[Array, ""]
     lowest_weight: Float[Array, ""]
     idle: Bool[Array, ""]
+    maximal: Bool[Array, ""]

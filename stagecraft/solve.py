@@ -33,7 +33,8 @@ def solve(circuit: ModelCircuit | Stage, *, throw: bool = True) -> ModelCircuit 
     if isinstance(circuit, Stage):
         return _solve_alone(circuit, throw)
     _check(circuit)
-    solved = _solve(circuit)
+    # An old solution is no input: solving again must not compile again.
+    solved = _solve(ModelCircuit(circuit.parameters, circuit.settings, circuit.structure, circuit.source))
     # The compiled program remembers the source that it was first traced with.
     solved = ModelCircuit(solved.parameters, solved.settings, circuit.structure, circuit.source, solved.rows, solved.info)
     outcome = solved.info.outcome
@@ -59,6 +60,8 @@ def _solve_alone(stage: Stage, throw: bool) -> Stage:
     if throw and concrete and not all(np.isfinite(leaf).all() for leaf in rows):
         message = f"stage {stage.name}, decision (dcsn): {Outcome.nonfinite.message}"
         raise SolveError(Outcome.nonfinite, message)
+    if throw and concrete and not decision.rows.maximal:
+        raise SolveError(Outcome.convex, f"stage {stage.name}, decision (dcsn): {Outcome.convex.message}")
     if throw and concrete and np.any(np.diff(decision.rows.state) < 0):
         raise SolveError(Outcome.folded, f"stage {stage.name}, decision (dcsn): {Outcome.folded.message}")
     perches = (dataclasses.replace(p, sol=sol) for p, sol in ((stage.arvl, arrival), (stage.dcsn, decision)))
@@ -75,6 +78,7 @@ def _info(circuit, flags) -> Info:
         (Outcome.domain, in_domain),
         (Outcome.grid, flags["grid"]),
         (Outcome.nonfinite, finite),
+        (Outcome.convex, flags["maximal"]),
         (Outcome.folded, flags["unfolded"]),
     ]
     outcome, period = jnp.asarray(int(Outcome.success)), jnp.asarray(-1)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import heptapod
+import stagecraft
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).parents[1]
@@ -175,6 +176,12 @@ def test_every_built_in_function_and_word_is_listed():
             heptapod.load(text.replace(old, new))
         words = caught.value.help.removeprefix("one of ").split(", ")
         assert len(words) > 2 and [w for w in words if f"`{w}`" not in LANGUAGE] == []
+
+
+def test_every_outcome_is_listed():
+    for page in ("concepts", "glossary"):
+        text = (DOCS / f"{page}.md").read_text()
+        assert [outcome.name for outcome in stagecraft.Outcome if f"`{outcome.name}`" not in text] == []
 
 
 def test_every_public_name_is_described():

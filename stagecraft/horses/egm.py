@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stagecraft.horses.problems import ContinuousProblem
-from stagecraft.operators.interpolate import Segment, take
+from stagecraft.operators.interpolate import Segment
 from stagecraft.solution import Answer, Continuation, Rows
 
 
@@ -31,18 +31,19 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     control, state, out = _inside(problem, post, slope)
     # At an open bound a knot is the edge of the feasible set; at a closed one a choice like any other.
     edge, held = ~continuation.feasible | (out & (not problem.floored)), out & problem.floored
+    falls = _conditions(problem, idle, control, slope, post)
     chosen = _spend_where_idle(problem, continuation, idle, state, control, post)
     state, control, post, value, weight = chosen
     marginal = envelope(problem, state, control, post, value)
     if problem.floored:
-        marginal = jnp.where(held, _at_closed_bound(problem, *chosen[:4], continuation.marginal), marginal)
+        marginal = jnp.where(held, _at_closed_bound(problem, state, post, value, continuation.marginal), marginal)
     by_value = _discount(problem, state, control, post, value)
     weight = 1.0 + by_value * weight
     value = problem.objective(p, state, control, post, value) * jnp.ones_like(state)
     level, level_slope, smooth = _levels(problem, value, marginal, weight)
     level_slope = _secant_where(edge & ~idle, state, level, level_slope)
     low = (continuation.lowest_value, continuation.lowest_weight)
-    return Rows(state, control, value, marginal, weight, level, level_slope, smooth, *low, jnp.all(idle))
+    return Rows(state, control, value, marginal, weight, level, level_slope, smooth, *low, jnp.all(idle), falls)
 
 
 def evaluate(problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."]) -> Answer:
@@ -81,17 +82,38 @@ def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[A
     r"""$\partial V/\partial m = Q_m - Q_c\,g_m/g_c$ with the post-state held fixed (Milgrom and Segal 2002)."""
     total = lambda m, c: jnp.sum(problem.objective(problem.parameters, m, c, post, value) * jnp.ones_like(m))
     q_m, q_c = jax.grad(total, (0, 1))(state, control)
+    return q_m - q_c * _trade_off(problem, state, control)
+
+
+def _conditions(problem, idle, control, slope, post):
+    """Whether a maximum was found: the condition falls in the control at every knot, and no idle knot lies below a busy one."""
+    worth = ~jnp.any(idle[:-1] & ~idle[1:])
+    if problem.foc is None:
+        return worth
+    control, slope = jax.lax.stop_gradient((control, slope))
+    _, change = jax.jvp(
+        lambda c: problem.foc(problem.parameters, c, slope, post) * jnp.ones_like(c), (control,), (slope * 0 + 1,)
+    )
+    return worth & jnp.all(idle | ~(change > 0))
+
+
+def _trade_off(problem, state, control):
+    """$g_m/g_c$: minus what the control gains from one more unit of the state at a held post-state."""
     if problem.trade_off is not None:
-        return q_m - q_c * problem.trade_off(problem.parameters, state, control)
-    g_m, g_c = _partials(problem, state, control)
-    return q_m - q_c * g_m / g_c
+        return problem.trade_off(problem.parameters, state, control)
+    total = lambda m, c: jnp.sum(problem.transition(problem.parameters, m, c) * jnp.ones_like(state))
+    g_m, g_c = jax.grad(total, (0, 1))(state, control)
+    return g_m / g_c
 
 
-def _at_closed_bound(problem, state, control, post, value, slope):
-    """The derivative of the value where the control stays put and the post-state moves with the state."""
-    total = lambda m, x, v: jnp.sum(problem.objective(problem.parameters, m, control, x, v) * jnp.ones_like(m))
-    by_state, by_post, by_value = jax.grad(total, (0, 1, 2))(state, post, value)
-    return by_state + (by_post + by_value * slope) * _partials(problem, state, control)[0]
+def _at_closed_bound(problem, state, post, value, slope):
+    """The derivative of the value where the control follows its bound and the post-state follows both."""
+    p, ones = problem.parameters, jnp.ones_like(state)
+    bound = lambda m: _other_bound(problem)(p, m) * ones
+    reached = lambda m: problem.transition(p, m, bound(m)) * ones
+    _, moved = jax.jvp(reached, (state,), (ones,))
+    along = lambda m, x, v: problem.objective(p, m, bound(m), x, v) * ones
+    return jax.jvp(along, (state, post, value), (ones, moved, slope * moved))[1]
 
 
 def _inside(problem, post, slope):
@@ -104,13 +126,10 @@ def _inside(problem, post, slope):
     limit = bound + room if problem.corner == "upper" else bound - room
     out = jax.lax.stop_gradient(_beyond(problem, control, limit))
     control = jnp.where(out, limit, control)
-    return control, jnp.where(out, problem.state_inverse(p, post, control, slope), state), out
-
-
-def _partials(problem, state, control):
-    """The derivatives of the transition in state and control."""
-    total = lambda m, c: jnp.sum(problem.transition(problem.parameters, m, c) * jnp.ones_like(state))
-    return jax.grad(total, (0, 1))(state, control)
+    if problem.state_at_bound is None:
+        return control, jnp.where(out, problem.state_inverse(p, post, control, slope), state), out
+    state = jnp.where(out, problem.state_at_bound(p, post, state), state)
+    return jnp.where(out, _other_bound(problem)(p, state), control), state, out
 
 
 def _discount(problem, state, control, post, value):
@@ -136,23 +155,30 @@ def _beyond(problem, control, bound, room=0.0):
 
 
 def _is_idle(problem, slope, post):
-    """Where saving is worth nothing the first-order condition may have no finite solution: then the bound holds."""
+    """Where saving is worth nothing the first-order condition has no finite solution: then the bound holds."""
     control = problem.control_inverse(problem.parameters, slope, post)
     state = problem.state_inverse(problem.parameters, post, control, slope)
-    return (slope <= 0) & ~jnp.isfinite(control + state)
+    return jnp.isfinite(slope) & ~jnp.isfinite(control + state)
 
 
 def _spend_where_idle(problem, continuation, idle, state, control, post):
-    """Give idle knots the corner's choice when all are idle; otherwise the first or last busy knot stands in for them."""
+    """Give idle knots a choice: the corner's when all are idle, else to stay at the last post-state worth reaching.
+
+    Above the last busy knot the post-state stays where it is, and all that the state adds goes to the control.
+    """
     p, ones = problem.parameters, jnp.ones_like(post)
     spent = problem.state_inverse(p, problem.knots, problem.lower(p, state) * ones + 1.0, ones)
     bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
-    all_idle, index = jnp.all(idle), jnp.arange(post.shape[0])
-    nearest = jnp.clip(index, jnp.argmin(idle), index[-1] - jnp.argmin(idle[::-1]))
-    pick = lambda idle_value, array: jnp.where(all_idle, idle_value, take(array, nearest))
-    weight = pick(continuation.lowest_weight, continuation.weight)
-    value = pick(continuation.lowest_value, continuation.value)
-    return pick(spent, state), pick(bound, control), pick(problem.lowest, post), value, weight
+    last = post.shape[0] - 1 - jnp.argmin(idle[::-1])
+    stay = lambda array: jnp.where(idle, array[last], array)
+    beyond = jnp.where(idle, problem.knots - problem.knots[last], 0.0)
+    rise = -_trade_off(problem, state[last], control[last]) * beyond
+    pick = lambda corner, array: jnp.where(jnp.all(idle), corner, array)
+    state = pick(spent, stay(state) + beyond)
+    control = pick(bound, stay(control) + rise)
+    value = pick(continuation.lowest_value, stay(continuation.value))
+    weight = pick(continuation.lowest_weight, stay(continuation.weight))
+    return state, control, pick(problem.lowest, stay(post)), value, weight
 
 
 def _levels(problem, value, marginal, weight):
@@ -190,7 +216,15 @@ def _between(problem, rows, segment):
     left, right = segment.ends(rows.smooth)
     level = segment.hermite(rows.level, rows.level_slope)
     worth = problem.utility(problem.parameters, jax.lax.stop_gradient(level))
-    smooth = left & right & jax.lax.stop_gradient((level > 0) & jnp.isfinite(worth))
+    straighter = _bend(segment, rows.level, rows.level_slope) <= _bend(segment, rows.value, rows.marginal)
+    smooth = left & right & jax.lax.stop_gradient(straighter & (level > 0) & jnp.isfinite(worth))
     level = jnp.where(smooth, level, jnp.minimum(*segment.ends(rows.level)))
     weight = jnp.where(smooth, segment.linear(rows.weight), 1.0)
     return jnp.where(smooth, weight * problem.utility(problem.parameters, level), plain)
+
+
+def _bend(segment, values, slopes):
+    """How far a cell is from a parabola: the error of the trapezoid rule on its slopes, relative to its rise."""
+    (y0, y1), (d0, d1) = segment.ends(values), segment.ends(slopes)
+    rise = jnp.abs(y1 - y0)
+    return jnp.abs(y1 - y0 - 0.5 * segment.width * (d0 + d1)) / jnp.where(rise == 0, 1.0, rise)

@@ -25,6 +25,9 @@ class ContinuousProblem(eqx.Module):
     - `transition`: $(p, m, c) \mapsto x'$.
     - `control_inverse`: $(p, \lambda, x') \mapsto c$, the first-order condition solved for the control.
     - `state_inverse`: $(p, x', c, \lambda) \mapsto m$, the transition (or the first-order condition) solved for the state.
+    - `foc`: $(p, c, \lambda, x') \mapsto$ the condition itself, falling in $c$ at a maximum; `None` leaves that unchecked.
+    - `state_at_bound`: $(p, x', m) \mapsto m$, the state that leads to $x'$ at the bound that is not the corner, near a first
+      guess; `None` where that bound does not move with the state.
     - `lower`, `upper`: $(p, m) \mapsto$ bound.
     - `utility`, `utility_inverse`: the part of the reward that depends on $c$ alone, and its inverse; or `None`.
     - `trade_off`: $(p, m, c) \mapsto g_m/g_c$ simplified, for where both are infinite; `None` has JAX divide them.
@@ -45,6 +48,8 @@ class ContinuousProblem(eqx.Module):
     upper: Pointwise = eqx.field(static=True)
     utility: Pointwise | None = eqx.field(static=True, default=None)
     utility_inverse: Pointwise | None = eqx.field(static=True, default=None)
+    foc: Pointwise | None = eqx.field(static=True, default=None)
+    state_at_bound: Pointwise | None = eqx.field(static=True, default=None)
     trade_off: Pointwise | None = eqx.field(static=True, default=None)
     corner: str = eqx.field(static=True, default="upper")
     floored: bool = eqx.field(static=True, default=False)

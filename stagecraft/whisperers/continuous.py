@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 
 from stagecraft.horses.problems import ContinuousProblem
@@ -42,6 +43,20 @@ class StateByNewton:
 
 
 @dataclass(frozen=True)
+class StateAtBound:
+    """The state that leads to a post-state when the control is at a bound that moves with the state."""
+
+    transition: Callable
+    bound: Callable
+
+    def __call__(self, parameters, post, guess):
+        """The state, searched within a thousand times the guess's own size."""
+        gap = lambda m: self.transition(parameters, m, self.bound(parameters, m)) - post
+        low = jax.lax.stop_gradient(guess - 1e3 * (1.0 + jnp.abs(guess)))
+        return bracketed_newton(gap, low, guess)
+
+
+@dataclass(frozen=True)
 class PostOf:
     """The active post-state alone, out of the transition of all of them."""
 
@@ -63,6 +78,7 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
     if num.method is None:
         raise ValueError(f"stage {num.name} cannot be solved: {num.reason}")
     post = PostOf(num)
+    other = num.lower if num.corner == "upper" else num.upper
     return ContinuousProblem(
         parameters=scope,
         knots=num.grid("cntn", num.post).build(scope),
@@ -75,6 +91,8 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
         upper=num.upper,
         utility=num.utility,
         utility_inverse=num.utility_inverse,
+        foc=num.foc if num.foc_in_control else None,
+        state_at_bound=StateAtBound(post, other) if num.bound_moves else None,
         trade_off=num.trade_off,
         corner=num.corner,
         floored=num.floored,
