@@ -1,5 +1,6 @@
 """Reading `parameters:`, `settings:` and `definitions:`: kinds of entry, default values, an order of evaluation."""
 
+import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from heptapod._lower import freeze
 from heptapod._numeric import number
 from heptapod._parse import Scope
 from heptapod._tree import Path, Reader
+from heptapod.builtins import BUILTINS
 from heptapod.calibration import Domain, Entry, ScopeTable
 from heptapod.errors import did_you_mean
 
@@ -88,8 +90,9 @@ class _Group:
         raw = self.reader.mapping(self.path, None, f"`{self.group}`")
         for name in raw:
             path = (*self.path, name)
-            if not name.isidentifier() or name.startswith("_") or name in RESERVED:
-                reason = "has a meaning of its own" if name in RESERVED else "is not a name"
+            taken = name in RESERVED or name in BUILTINS or keyword.iskeyword(name)
+            if taken or not name.isidentifier() or not name.isascii() or name.startswith("_"):
+                reason = "has a meaning of its own" if taken else "is not a name of plain letters, digits and _"
                 self.reader.error("name", f"`{name}` {reason}; choose another", path, key=True)
             else:
                 self._entry(name, path, raw[name])
@@ -98,7 +101,13 @@ class _Group:
             for name in self.reader.mapping(block, None, "`definitions`"):
                 self._expression(name, (*block, name), False)
         self._order()
-        return tuple(self.entries.items())
+        for name in raw:  # A name in error is known all the same, lest one mistake be told many times.
+            if name not in self.entries:
+                self.entries[name] = Entry("leaf")
+                self.out.numbers.setdefault(name, np.float64(np.nan))
+        # Of equal files in another order one compilation serves both; definitions keep the order that they need.
+        first = sorted(((n, e) for n, e in self.entries.items() if e.kind != "definition"), key=lambda item: item[0])
+        return (*first, *((n, e) for n, e in self.entries.items() if e.kind == "definition"))
 
     def _entry(self, name, path, node):
         if isinstance(node, Mapping):
@@ -123,6 +132,10 @@ class _Group:
                               "write `age: {start: 25, step: 1}` in the model, or `by: t`")  # fmt: skip
             return
         given = [k for k in ("value", "steps", "expr", "values") if k in block]
+        if by and "value" in block:
+            self.reader.error("parameter", f"`{name}` gives one `value` and goes by {by}", (*path, "by"),
+                              "`steps`, `values` or `expr` go by age", key=True)  # fmt: skip
+            return
         if len(given) != 1:
             what = "nothing" if not given else " and ".join(f"`{k}`" for k in given)
             self.reader.error("parameter", f"`{name}` gives {what}; one of `value`, `steps`, `expr`, `values` is needed",
@@ -143,6 +156,8 @@ class _Group:
             self.reader.error("by-age", f"`{name}`: `steps` is a table {{age: value}} beside `by: age`", path)
             return None
         try:
+            if any(isinstance(v, bool) for v in steps.values()):
+                raise TypeError
             table = sorted((float(k), float(v)) for k, v in steps.items())
         except (TypeError, ValueError):
             self.reader.error("by-age", f"`{name}`: ages and values in `steps` must be numbers", path)
@@ -175,11 +190,14 @@ class _Group:
             return
         try:
             value = np.asarray(node, dtype=float)
-            if isinstance(node, bool):
+            if isinstance(node, bool) or not np.all(np.isfinite(value)):
                 raise ValueError
         except (TypeError, ValueError):
-            self.reader.error("parameter", f"`{name}` must be a number, a list or matrix of numbers, or an expression",
+            self.reader.error("parameter", f"`{name}` must be a finite number, a list or matrix of them, or an expression",
                               path)  # fmt: skip
+            return
+        if self.group == "settings" and value.ndim:
+            self.reader.error("parameter", f"the setting `{name}` must be one number", path, "lists are parameters")
             return
         if domain is not None and not np.all(domain.holds(value)):
             self.reader.error("domain", f"`{name}` = {_short(value)} lies outside its domain {domain}", path)
@@ -214,7 +232,11 @@ class _Group:
         """Definitions in an order in which each finds what it names; what names no parameter is a leaf."""
         waiting = dict(self.definitions)
         while waiting:
-            ready = [n for n, (_, e, *_) in waiting.items() if not {str(s) for s in e.free_symbols} & set(waiting)]
+            ready = [
+                n
+                for n, (_, e, *_) in sorted(waiting.items(), key=lambda item: item[0])
+                if not {str(s) for s in e.free_symbols} & set(waiting)
+            ]
             if not ready:
                 ring = _ring(waiting)
                 path = self.definitions[ring[0]][0]

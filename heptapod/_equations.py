@@ -4,14 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import sympy as sp
 
 from heptapod._lower import freeze
 from heptapod._parse import Bounds, Helper, Scope, parse_bounds
 from heptapod._tree import Path
 from heptapod.builtins import EXPECT
-from heptapod.equation import VALUE, Aggregator, Equation, Integrands, key
+from heptapod.equation import VALUE, Aggregator, Equation, Integrands, key, mean_key
 from heptapod.errors import ModelError, did_you_mean
 from heptapod.perch_space import PerchSpace, read_state_space
 from heptapod.shocks.base import AbstractShock
@@ -54,11 +53,18 @@ class StageReader:
         self.settings = tuple(n for n in own.numbers if n not in self.parameters)
         symbol = lambda names: {n: sp.Symbol(n, real=True) for n in names}
         self.parameter_symbols = symbol(self.parameters)
-        self.elsewhere = {
-            n: f'a model parameter: add `{n}: ["{n}"]` to the parameters of {name}'
-            for n in model.parameter_names
-            if n not in self.parameters
-        } | {n: "a setting, for grids and sizes; to use it in an equation make it a parameter" for n in self.settings}
+        # A vector has no place in a pointwise equation; shocks name vectors on their own.
+        vectors = {n for n, v in own.numbers.items() if self._shape(n)}
+        self.parameter_symbols = {n: s for n, s in self.parameter_symbols.items() if n not in vectors}
+        self.elsewhere = (
+            {n: "a vector or matrix, for the values of shocks; an equation takes numbers" for n in vectors}
+            | {
+                n: f'a model parameter: add `{n}: ["{n}"]` to the parameters of {name}'
+                for n in model.parameter_names
+                if n not in self.parameters
+            }
+            | {n: "a setting, for grids and sizes; to use it in an equation make it a parameter" for n in self.settings}
+        )
         self.slots = Scope({**self.parameter_symbols, **symbol(self.settings)}, where=f"stage {name}", elsewhere={}, tags=False)
 
     def read(self, terminal: Path | None) -> Equations | None:
@@ -83,7 +89,7 @@ class StageReader:
 
     def _shocks(self):
         path = (*self.math, "shocks")
-        vectors = {n: int(np.shape(v)[-1]) for n, v in self.own.numbers.items() if self._is_vector(n, v)}
+        vectors = {n: self._shape(n)[0] for n in self.own.numbers if len(self._shape(n)) == 1}
         shocks = []
         # The dimensions of a shock that is itself in error are known all the same, lest one mistake be told many times.
         self.drawn = []
@@ -96,13 +102,13 @@ class StageReader:
                 shocks.append(shock)
         return shocks
 
-    def _is_vector(self, name, value):
-        """Vector parameters, as against by-age scalars; a by-age vector has two axes."""
+    def _shape(self, name):
+        """The shape of a parameter in one period: a by-age scalar has none, whatever its data."""
         tables = {**self.model.table.entries, **self.own.table.entries} if self.inherit else self.own.table.entries
         entry = tables.get(name)
         if entry is not None and entry.kind == "reference":
             entry = self.model.table.entries.get(entry.target)
-        return entry is not None and entry.kind == "leaf" and len(entry.shape) == 1 and np.ndim(value) >= 1
+        return entry.shape if entry is not None and entry.kind == "leaf" else ()
 
     def _split_functions(self):
         """Helpers `name(arguments)` apart from the four equations of a stage."""
@@ -249,7 +255,7 @@ class StageReader:
                 self.reader.error("objective", f"A of stage {self.name}: {what}", path, "e.g. A: E[V]", key=True)
                 return None
         inside = sorted(expression.atoms(EXPECT), key=str)
-        means = {e: sp.Symbol(f"E_{i}", real=True) for i, e in enumerate(inside)}
+        means = {e: sp.Symbol(mean_key(i), real=True) for i, e in enumerate(inside)}
         self.arrival_text = expression
         return Aggregator(freeze(expression.subs(means))), Integrands(tuple(freeze(e.args[0]) for e in inside))
 

@@ -96,7 +96,7 @@ class Reader:
         node = self.get(path)
         if isinstance(node, list) and len(node) == 1 and isinstance(node[0], str):
             node, path = node[0], (*path, 0)
-        if isinstance(node, (Mapping, list)) or node is None:
+        if isinstance(node, (Mapping, list, bool)) or node is None:
             self.error("type", f"expected a number or an expression, found {_kind(node)}", path)
             return None
         try:

@@ -89,6 +89,11 @@ class _Model:
 
     def read(self):
         reader = self.reader
+        if not isinstance(reader.get(()), Mapping):
+            reader.error(
+                "model", "the file is no model: it has no `key: value` at its top", (), "a file has `model:` and `stage:`"
+            )
+            return None
         reader.mapping((), TOP_KEYS, "a model file")
         if reader.get(("dialect",)) not in (None, 1):
             reader.error("dialect", f"dialect {reader.get(('dialect',))} is not known", ("dialect",), "this is dialect 1")
@@ -100,11 +105,11 @@ class _Model:
         main = read_scope(reader, ("model",), MAIN, time, None, False)
         paths = self._stage_paths()
         owns = {n: read_scope(reader, p, n, time, main, inherit) for n, p in paths.items()}
-        terminal = ("model", "terminal")
-        if not infinite and "terminal" not in self.raw:
+        if not infinite and self.raw.get("terminal") is None and isinstance(self.raw.get("horizon"), (int, str)):
             reader.error("terminal", f"the horizon is {time.periods} but there is no `terminal:` value", ("model", "horizon"),
                          "write `terminal: 0` for nothing after the last period", key=True)  # fmt: skip
-        stages = {n: read_stage(reader, p, n, time, main, owns[n], terminal, inherit) for n, p in paths.items()}
+        terminals = self._terminals(paths)
+        stages = {n: read_stage(reader, p, n, time, main, owns[n], terminals[n], inherit) for n, p in paths.items()}
         if any(s is None for s in stages.values()) or not stages:
             if not reader.collector.errors:
                 reader.error("model", "the file has no stage", (), "write `stage:` with a name and `math:`")
@@ -146,6 +151,14 @@ class _Model:
             else:
                 age = (float(start), float(step))
         return Time(1 if infinite else horizon, age), infinite
+
+    def _terminals(self, paths):
+        """Where the terminal value of each stage stands: one for all, or one by the name of the stage."""
+        base = ("model", "terminal")
+        if not isinstance(self.raw.get("terminal"), Mapping):
+            return dict.fromkeys(paths, base)
+        self.reader.mapping(base, list(paths), "`terminal`")
+        return {name: (*base, name) for name in paths}
 
     def _named_horizon(self, path):
         """A horizon that is arithmetic over the model's integer settings."""
@@ -194,7 +207,11 @@ class _Model:
         if not isinstance(entries, list):
             reader.error("type", "`inter_period` must be a list of connections", (*base, "inter_period"))
             return ()
-        return tuple(self._entry(stages, (*base, "inter_period", i)) for i in range(len(entries)))
+        if len(entries) != 1:
+            place = (*base, "inter_period", 1) if entries else (*base, "inter_period")
+            reader.error("structure", f"{len(entries)} connections to the next period: a stage by itself has one", place)
+            return ()
+        return (self._entry(stages, (*base, "inter_period", 0)),)
 
     def _entry(self, stages, path):
         block = self.reader.mapping(path, LINK_KEYS, "a connection")

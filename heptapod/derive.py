@@ -35,7 +35,7 @@ class Derived:
 
     **Attributes:** expressions in the keys of the stage, `None` where there is no closed form: `foc` (zero at the optimum),
     `control_inverse`, `state_inverse`, `envelope` $dV/dm$, `discount` $Q_V$, `reward`, `utility` (the part of the reward in
-    the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the least post-state that the bound allows);
+    the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the least post-state);
     `post`, `state`: keys; `corner`: the bound that leads there; `problem`: why EGM cannot solve the stage; `notes`.
     """
 
@@ -56,7 +56,7 @@ class Derived:
     notes: tuple[str, ...] = ()
 
 
-V, SLOPE_SYMBOL, UTIL = (sp.Symbol(n, real=True) for n in (VALUE, SLOPE, "u"))
+V, SLOPE_SYMBOL, UTIL = (sp.Symbol(n, real=True) for n in (VALUE, SLOPE, "u()"))
 
 
 @functools.lru_cache(maxsize=256)
@@ -123,10 +123,13 @@ def _conditions(stage, reward, discount, g, c, m, x):
     if reward.has(sp.Heaviside) or g.has(sp.Max, sp.Min, sp.Piecewise, sp.Abs):
         problem = problem or "the transition has a kink"
     utility, utility_inverse = _utility(reward, c, positive)
-    corner, lowest = _corner(stage, g, g_c, c)
+    corner, lowest = _corner(stage, g, g_c, c, positive)
     parts = dict(foc=foc, envelope=envelope, trade_off=trade_off, corner=corner, lowest=lowest, problem=problem)
     parts |= dict(utility=utility, utility_inverse=utility_inverse)
     parts |= _certify(stage, c, m, x, g, foc, control_inverse, state_inverse, reward, notes)
+    kink = [p for e in (reward, g) for p in e.atoms(sp.Eq) if not any(str(q).endswith("]") for q in p.free_symbols)]
+    if kink:
+        notes.append(f"`{kink[0].lhs} == {kink[0].rhs}` gives no derivative in it at equality; crra(c, gamma) and the like do")
     if control_inverse is None or parts["control_inverse"] is None:
         notes.append("no closed form for the control: bracketed Newton on the first-order condition")
     if state_inverse is None or parts["state_inverse"] is None:
@@ -167,14 +170,14 @@ def _only_in(expression, c):
     return not any(s != c and str(s).endswith("]") for s in expression.free_symbols)
 
 
-def _corner(stage, g, g_c, c):
+def _corner(stage, g, g_c, c, positive):
     """The bound that leads to the lowest post-state, by the sign of $g_c$ at the calibration, and that post-state."""
     sign = _sample(g_c, {c.name: 1.0, **{s: 1.0 for s in stage.states}, **dict(stage.defaults)})
     corner = "upper" if sign is None or sign < 0 else "lower"
     bound = stage.upper if corner == "upper" else stage.lower
     if bound is None:
         return corner, None
-    return corner, _tidy(g.subs(c, bound))
+    return corner, _tidy(g.subs(c, bound).subs(positive.there)).subs(positive.back)
 
 
 def _sample(expression, scope):

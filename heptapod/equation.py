@@ -13,6 +13,11 @@ def key(name: str, perch: str) -> str:
     return name + TAGS[perch]
 
 
+def mean_key(i: int) -> str:
+    """The name of the i-th expectation in the formula of an arrival value; no model can spell it."""
+    return f"E[{i}]"
+
+
 VALUE = "V[>]"
 SLOPE = "dV[>]"
 
@@ -68,4 +73,4 @@ class Aggregator:
     def __call__(self, parameters: Mapping, states: Mapping, means: tuple):
         """Elementwise in states and means."""
         arrival = {key(name, "arvl"): x for name, x in states.items()}
-        return self.formula({**parameters, **arrival, **{f"E_{i}": m for i, m in enumerate(means)}})
+        return self.formula({**parameters, **arrival, **{mean_key(i): m for i, m in enumerate(means)}})

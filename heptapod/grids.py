@@ -13,8 +13,10 @@ from heptapod._numeric import number
 from heptapod._parse import Scope
 from heptapod._tree import Path, Reader
 
+MOST = 10_000_000
 TYPES = ("linspace", "geomspace", "exp", "power", "chebyshev", "list")
-KEYS = ("type", "min", "max", "points", "values", "nest", "p")
+_BOUNDED = ("type", "min", "max", "points")
+KEYS = {"list": ("type", "values"), "exp": (*_BOUNDED, "nest"), "power": (*_BOUNDED, "p")}
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,10 @@ def read_grid(reader: Reader, path: Path, scope: Scope, integers: Mapping[str, i
     **Arguments:** `scope`: the names a numeric slot may use; `integers`: the integer settings, the only names that may
     decide a number of points.
     """
-    block = reader.mapping(path, KEYS, "a grid")
+    block = reader.mapping(path, None, "a grid")
     default = "list" if "values" in block else "linspace"
     kind = reader.word((*path, "type"), TYPES, "a grid's `type`", default)
+    reader.mapping(path, KEYS.get(kind, _BOUNDED), f"a grid of type {kind}")
     if kind == "list":
         return _read_list(reader, path, scope)
     missing = [k for k in ("min", "max", "points") if k not in block]
@@ -85,6 +88,9 @@ def read_grid(reader: Reader, path: Path, scope: Scope, integers: Mapping[str, i
     curvature = block.get(shape_key, 2)
     if not isinstance(curvature, (int, float)) or isinstance(curvature, bool) or not 0 < curvature <= 20:
         reader.error("grid", f"`{shape_key}` must be a number in (0, 20]", (*path, shape_key))
+        return None
+    if kind == "exp" and curvature != int(curvature):
+        reader.error("grid", "`nest` counts logarithms: an integer", (*path, shape_key))
         return None
     if None in (low, high, points):
         return None
@@ -111,8 +117,8 @@ def read_size(reader: Reader, path: Path, scope: Scope, integers: Mapping[str, i
                      "sizes are integers from `settings:`")  # fmt: skip
         return None
     value = expression.subs({s: integers[str(s)] for s in expression.free_symbols})
-    if not value.is_Integer or value < least or value > 10_000_000:
-        reader.error("type", f"a size must be an integer of at least {least}, found {sp.sstr(value)}", path)
+    if not value.is_Integer or not least <= value <= MOST:
+        reader.error("type", f"a size must be an integer from {least} to {MOST}, found {sp.sstr(value)}", path)
         return None
     return int(value)
 
@@ -120,12 +126,14 @@ def read_size(reader: Reader, path: Path, scope: Scope, integers: Mapping[str, i
 def check_grid(reader: Reader, path: Path, grid: Grid, scope: Mapping) -> None:
     """At the calibration: bounds in order, positive where a logarithm is taken, listed values increasing."""
     if grid.type == "list":
-        values = np.array([float(number(v, scope)) for v in grid.values])
-        if not np.all(np.diff(values) > 0):
+        values = np.stack(np.broadcast_arrays(*[number(v, scope) for v in grid.values]))
+        if np.any(np.diff(values, axis=0) <= 0):
             reader.error("grid", "the listed values do not increase", (*path, "values"))
         return
-    low, high = float(number(grid.minimum, scope)), float(number(grid.maximum, scope))
-    if not low < high:
-        reader.error("grid-bounds", f"min = {low:g} is not below max = {high:g}", (*path, "min"), key=True)
-    elif grid.type == "geomspace" and low <= 0:
+    low, high = np.broadcast_arrays(number(grid.minimum, scope), number(grid.maximum, scope))
+    if np.any(low >= high):
+        worst = np.argmax(np.ravel(low - high))
+        message = f"min = {np.ravel(low)[worst]:g} is not below max = {np.ravel(high)[worst]:g}"
+        reader.error("grid-bounds", message, (*path, "min"), key=True)
+    elif grid.type == "geomspace" and np.any(low <= 0):
         reader.error("grid-bounds", "a geomspace grid needs min > 0", (*path, "min"), "use `type: exp` or `power`", key=True)

@@ -1,6 +1,5 @@
 """Reading a model file."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from heptapod._tree import Reader
@@ -23,8 +22,8 @@ def load(source: str | Path) -> CircuitSpec:
 
 def reader_of(source: str | Path) -> Reader:
     """A reader on a file or on text; a file that cannot be read is a `ModelError`, too."""
-    if isinstance(source, Mapping):
-        raise TypeError("a model is read from a path or from text")
+    if not isinstance(source, (str, Path)) or not str(source).strip():
+        raise TypeError(f"a model is read from a path or from text, found {source!r}")
     if isinstance(source, str) and "\n" in source:
         return Reader(read(source))
     path = Path(source)

@@ -7,7 +7,7 @@ import sympy as sp
 
 from heptapod._lower import thaw
 from heptapod.circuit_spec import CircuitSpec
-from heptapod.equation import VALUE
+from heptapod.equation import VALUE, mean_key
 from heptapod.functional_problem import FunctionalProblem
 from heptapod.load import load
 
@@ -53,7 +53,7 @@ def _inverses(num, derived):
 def _arrival(num) -> str:
     inside = [_write(f) for f in num.integrands.formulas]
     expression = thaw(num.aggregator.formula)
-    names = {sp.Symbol(f"E_{i}", real=True): rf"\mathrm{{E}}\left[{text}\right]" for i, text in enumerate(inside)}
+    names = {sp.Symbol(mean_key(i), real=True): rf"\mathrm{{E}}\left[{text}\right]" for i, text in enumerate(inside)}
     return _latex(expression, names)
 
 

@@ -27,6 +27,8 @@ def replace(what: str, old: Mapping, new: Mapping, leaves: Mapping, calibration)
 
 
 def _flat(new: Mapping) -> dict:
+    if not isinstance(new, Mapping):
+        raise ValueError(f'expected {{"scope.name": value}}, found {new!r}')
     flat = {}
     for scope, value in new.items():
         if isinstance(value, Mapping):

@@ -60,7 +60,7 @@ def euler_errors(
     panel: Panel | None = None,
     *,
     initial: dict | None = None,
-    agents: int = 1_000,
+    agents: int | None = None,
     key: PRNGKeyArray | None = None,
 ) -> EulerErrors:
     r"""Unit-free Euler errors on a simulated panel (Judd 1992; Santos 2000).
@@ -71,11 +71,16 @@ def euler_errors(
     **Arguments:**
 
     - `panel`: where to look; simulated if left out, from `initial`, else with agents spread evenly over the knots of the
-      continuation grid, `agents` of them, with `key` (seed 0 if left out).
+      continuation grid, `agents` of them (1,000 if left out), with `key` (seed 0 if left out).
+
+    **Raises:** `ValueError` for an unsolved circuit.
     """
+    if getattr(solved, "rows", None) is None:
+        raise ValueError("the circuit is not solved; call stagecraft.solve first")
     if panel is None:
         key = jax.random.key(0) if key is None else key
-        panel = simulate(solved, initial or _spread(solved, agents), agents=agents, key=key)
+        given = _spread(solved, agents or 1_000) if initial is None else initial
+        panel = simulate(solved, given, agents=agents, key=key)
     return EulerErrors(_errors(solved, panel.data), panel.age)
 
 

@@ -31,6 +31,8 @@ def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | No
 
     **Raises:** `ValueError` for an unsolved circuit, wrong names or shapes, and for states at which no choice is feasible.
     """
+    if not (isinstance(key, jax.Array) and (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32)):
+        raise ValueError(f"`key` must be a random key such as jax.random.key(0), found {key!r}")
     if isinstance(solved, Stage):
         return _through(solved, initial, agents, key)
     if getattr(solved, "rows", None) is None:
@@ -72,7 +74,11 @@ def _initial(wanted, dtype, initial, agents) -> dict[str, Float[Array, " agents"
     lengths = {x.shape[0] for x in arrays.values() if x.ndim == 1}
     if any(x.ndim > 1 for x in arrays.values()) or len(lengths) > 1:
         raise ValueError("`initial` takes numbers, or arrays of one axis and one length")
+    if agents is not None and (isinstance(agents, bool) or not isinstance(agents, int) or agents < 1):
+        raise ValueError(f"`agents` must be a positive integer, found {agents!r}")
     count = agents or (lengths.pop() if lengths else 10_000)
+    if count < 1:
+        raise ValueError("`initial` gives no agent")
     for name, x in arrays.items():
         if x.ndim == 1 and x.shape[0] != count:
             raise ValueError(f"`initial` gives {x.shape[0]} values of {name} for {count} agents")

@@ -57,11 +57,11 @@ def _solve_alone(stage: Stage, throw: bool) -> Stage:
     arrival = stage.dcsn_to_arvl(decision)
     rows = [leaf for leaf in jax.tree.leaves(decision.rows) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     concrete = not any(isinstance(leaf, jax.core.Tracer) for leaf in rows)
+    if throw and concrete and not decision.rows.maximal:
+        raise SolveError(Outcome.convex, f"stage {stage.name}, decision (dcsn): {Outcome.convex.message}")
     if throw and concrete and not all(np.isfinite(leaf).all() for leaf in rows):
         message = f"stage {stage.name}, decision (dcsn): {Outcome.nonfinite.message}"
         raise SolveError(Outcome.nonfinite, message)
-    if throw and concrete and not decision.rows.maximal:
-        raise SolveError(Outcome.convex, f"stage {stage.name}, decision (dcsn): {Outcome.convex.message}")
     if throw and concrete and np.any(np.diff(decision.rows.state) < 0):
         raise SolveError(Outcome.folded, f"stage {stage.name}, decision (dcsn): {Outcome.folded.message}")
     perches = (dataclasses.replace(p, sol=sol) for p, sol in ((stage.arvl, arrival), (stage.dcsn, decision)))
@@ -77,8 +77,8 @@ def _info(circuit, flags) -> Info:
     checks = [
         (Outcome.domain, in_domain),
         (Outcome.grid, flags["grid"]),
-        (Outcome.nonfinite, finite),
         (Outcome.convex, flags["maximal"]),
+        (Outcome.nonfinite, finite),
         (Outcome.folded, flags["unfolded"]),
     ]
     outcome, period = jnp.asarray(int(Outcome.success)), jnp.asarray(-1)

@@ -1,5 +1,6 @@
 """The `shocks:` block of a stage."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +15,7 @@ from heptapod.shocks.discrete import Discrete, Vector
 from heptapod.shocks.normal import RULES, Normal
 
 METHODS = ("normal", "lognormal", "discrete")
+MOST_NODES = 100_000
 _COMMON = ("dimensions", "shock_method", "description")
 _KEYS = {
     "normal": ("mean", "std", "corr", "n_points", "nodes"),
@@ -52,6 +54,9 @@ def _read_normal(reader, path, dimensions, scope, integers, log):
     rule = reader.word((*path, "nodes"), RULES, "`nodes`", "hermite")
     corr = _correlations(reader, (*path, "corr"), scope, d)
     if None in (mean, std, points, corr):
+        return None
+    if math.prod(points) > MOST_NODES:
+        reader.error("shock", f"{math.prod(points)} quadrature nodes; at most {MOST_NODES} are computed", (*path, "n_points"))
         return None
     return Normal(dimensions, mean, std, corr, points, rule, log)
 
@@ -157,6 +162,9 @@ def check_shock(reader: Reader, path: Path, shock: AbstractShock, scope: Mapping
         for name, std in zip(shock.dimensions, shock.std, strict=True):
             if np.any(number(std, scope) < 0):
                 reader.error("domain", f"the standard deviation of `{name}` is negative", (*path, "std"))
+        for name, mean in zip(shock.dimensions, shock.mean, strict=True):
+            if shock.log and np.any(number(mean, scope) <= 0):
+                reader.error("domain", f"the mean of the lognormal `{name}` is not positive", (*path, "mean"))
         for corr in shock.corr:
             if np.any(np.abs(number(corr, scope)) >= 1):
                 reader.error("domain", "a correlation must lie inside (-1, 1)", (*path, "corr"))
@@ -166,7 +174,9 @@ def check_shock(reader: Reader, path: Path, shock: AbstractShock, scope: Mapping
     else:
         probs = np.stack(np.broadcast_arrays(*[number(s, scope) for s in shock.probs.slots]), axis=-1)
     total = probs.sum(axis=-1)
-    if np.any(probs < 0) or np.any(np.abs(total - 1) > 1e-8):
+    if np.any(probs < 0):
+        reader.error("stochastic", f"a probability of `{path[-1]}` is negative", (*path, "probs"))
+    elif np.any(np.abs(total - 1) > 1e-8):
         wrong = float(np.ravel(total)[np.argmax(np.abs(np.ravel(total) - 1))])
-        reader.error("stochastic", f"the probabilities of `{path[-1]}` sum to {wrong:.6g}, not 1, or one is negative",
+        reader.error("stochastic", f"the probabilities of `{path[-1]}` sum to {wrong:.6g}, not 1",
                      (*path, "probs"))  # fmt: skip

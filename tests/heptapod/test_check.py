@@ -26,7 +26,9 @@ def test_a_wrong_file_is_told_whole_and_not_raised(tmp_path):
 def test_the_command_line_says_where_and_exits_with_a_status(tmp_path):
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(MODEL.read_text().replace("R/G*a", "r/G*a"))
-    run = lambda *files: subprocess.run([sys.executable, "-m", "heptapod", "check", *map(str, files)], capture_output=True, text=True)
+    run = lambda *files: subprocess.run(
+        [sys.executable, "-m", "heptapod", "check", *map(str, files)], capture_output=True, text=True
+    )
     good, bad = run(MODEL), run(MODEL, wrong)
     assert good.returncode == 0 and "0 errors" in good.stdout
     assert bad.returncode == 1 and "wrong.yml:27:" in bad.stdout and "did you mean `R`" in bad.stdout

@@ -70,6 +70,21 @@ MUTATIONS = [
     ("  name: CONS\n  parameters:", "  kind: sequentiall\n  name: CONS\n  parameters:", "value", "sequentiall"),
     ("  name: CONS\n  parameters:", "  parameters:", "name", None),
     ("sigma_y: 0.10", "sigma_y: -0.10", "domain", None),
+    ("mean: 1.0", "mean: -1.0", "domain", None),
+    ("n_points: n_y", "n_points: 1000000", "shock", None),
+    ("beta:    0.96", "beta:    .nan", "parameter", ".nan"),
+    ("beta:    0.96", "beta:    [0.9, 0.95]", "scope", "beta"),
+    ("beta:    0.96", "exp:    0.96", "name", "exp"),
+    ("beta:    0.96", "if:    0.96", "name", "if"),
+    ("beta:    0.96", "beta:    {by: age, value: 0.96}", "parameter", "by"),
+    ("terminal: B(a) ", "terminal: true ", "type", "true"),
+    ("terminal: B(a) ", "terminal: null ", "terminal", None),
+    ("terminal: B(a) ", "terminal: {CON: B(a)} ", "unknown-key", "CON"),
+    ("points: n_a}}}\n      dcsn", "points: n_a, p: 3}}}\n      dcsn", "unknown-key", "p"),
+    ("points: n_a}}}\n      dcsn", "points: n_a, nest: 1.5}}}\n      dcsn", "grid", "1.5"),
+    ("points: n_a}}}\n      dcsn", "points: 100000000}}}\n      dcsn", "type", None),
+    ("a_max: 60.0", "a_max: [60.0]", "parameter", None),
+    ("mapping: {a_nxt: a}}", "mapping: {a_nxt: a}}\n      - {source: CONS, target: CONS, mapping: {a_nxt: a}}", "structure", None),
 ]  # fmt: skip
 
 
@@ -97,6 +112,43 @@ def test_all_errors_of_a_file_come_at_once():
     assert len(caught.value.diagnostics) >= 2
     places = [(d.mark.line, d.mark.column) for d in caught.value.diagnostics]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("text", ["\n", "- a\n- b\n", "word\n\n"])
+def test_a_file_that_is_no_model_is_told_so_once(text):
+    with pytest.raises(heptapod.ModelError) as caught:
+        heptapod.load(text)
+    assert len(caught.value.diagnostics) == 1
+
+
+@pytest.mark.parametrize("source", ["", "  ", None, 3, b"model:"])
+def test_a_source_is_a_path_or_text(source):
+    with pytest.raises(TypeError, match="a path or from text"):
+        heptapod.load(source)
+
+
+def test_one_mistake_is_told_once():
+    text = MODEL.replace("beta:    0.96", "beta:    {valeu: 0.96}")
+    with pytest.raises(heptapod.ModelError) as caught:
+        heptapod.load(text)
+    assert {d.mark.line for d in caught.value.diagnostics} == {caught.value.line}
+
+
+def test_a_terminal_value_may_be_given_by_stage():
+    one = heptapod.load(MODEL)
+    assert heptapod.load(MODEL.replace("terminal: B(a) ", "terminal: {CONS: B(a)} ")).structure == one.structure
+
+
+def test_the_order_of_parameters_does_not_matter():
+    lines = MODEL.replace("    beta:    0.96\n", "").replace("    a_0:     1.0\n", "    a_0:     1.0\n    beta:    0.96\n")
+    assert heptapod.load(lines).structure == heptapod.load(MODEL).structure
+
+
+def test_a_grid_may_move_with_age():
+    text = MODEL.replace("a_max: 60.0}", "}").replace(
+        "    theta: ", "    a_max: {by: age, expr: 40 + 0.1*(age - 25)}\n    theta: "
+    )
+    assert heptapod.load(text).stages["CONS"].parameters["a_max"].shape == (65,)
 
 
 def test_a_missing_file_is_a_model_error(tmp_path):

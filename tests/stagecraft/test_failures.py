@@ -86,10 +86,25 @@ def test_a_parameter_that_is_not_a_number_is_named(circuit):
 
 
 def test_a_convex_continuation_is_not_solved_by_plain_egm():
-    text = BUFFER.replace("terminal: log(a + 1)", "terminal: log(a + 1) + 6*exp(-(a - 4)^2)")
+    text = BUFFER.replace("terminal: log(a + 1)", "terminal: log(a + 1) + 4*tanh(2*(a - 4))")
     with pytest.raises(sc.SolveError, match="folds back") as caught:
         sc.solve(sc.load(text))
     assert caught.value.outcome == sc.Outcome.folded
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("terminal: log(a + 1)", "terminal: log(a + 1) + 6*exp(-(a - 4)^2)"),
+        ("u(c): c^(1-gamma)/(1-gamma)", "u(c): c^2"),
+        ("m = R/G*a + floor + (1-floor)*y", "m = max(R/G*a + 0.2, 0.8)"),
+    ],
+)
+def test_what_is_no_maximum_is_not_returned_as_one(good, bad):
+    """A value that falls in wealth, a convex reward, a floor under income without risk."""
+    with pytest.raises(sc.SolveError) as caught:
+        sc.solve(sc.load(BUFFER.replace(good, bad)))
+    assert caught.value.outcome in (sc.Outcome.convex, sc.Outcome.folded)
 
 
 def test_a_stage_that_no_method_solves_is_refused_with_the_reason():
@@ -111,6 +126,17 @@ def test_initial_states_are_checked(circuit):
         sc.simulate(solved, {"a": -5.0}, agents=10, key=key)
     with pytest.raises(ValueError, match="not solved"):
         sc.simulate(circuit, {"a": 0.0}, key=key)
+
+
+@pytest.mark.parametrize("agents", [0, -1, 2.5])
+def test_a_number_of_agents_is_a_positive_integer(circuit, agents):
+    with pytest.raises(ValueError, match="positive integer"):
+        sc.simulate(sc.solve(circuit), {"a": 0.0}, agents=agents, key=jax.random.key(0))
+
+
+def test_a_key_is_a_key(circuit):
+    with pytest.raises(ValueError, match=r"jax\.random\.key"):
+        sc.simulate(sc.solve(circuit), {"a": 0.0}, key=0)
 
 
 def test_an_infinite_horizon_is_not_solved_yet():

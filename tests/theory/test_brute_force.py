@@ -125,3 +125,72 @@ def test_what_has_no_closed_form_is_said_and_what_has_one_is_derived():
     assert "bracketed Newton" in heptapod.explain(of("no closed inverse"))
     for name in ("crra", "saving is the control", "borrowing", "quadratic", "exponential", "a curved technology"):
         assert of(name).num.control_inverse is not None and of(name).num.state_inverse is not None, name
+
+
+BOUND = """
+model: {{name: B, horizon: {T}, terminal: "{terminal}", connections: {{inter_period: [{{source: S, target: S, mapping: {{x: a}}}}]}}}}
+stage:
+  name: S
+  parameters: {{beta: 0.95, R: 1.03}}
+  math:
+    functions: {{g_av: m = R*a, g_ve: x = {g_ve}, Q: "{Q}"}}
+    controls: {{{control}}}
+    state_space:
+      arvl: {{dimensions: [a]}}
+      dcsn: {{dimensions: [m]}}
+      cntn: {{grid: {{x: {{type: exp, min: 0, max: 30, points: 400}}}}}}
+"""
+
+
+def test_a_least_share_that_binds():
+    """c >= 0.8 m with two periods left: V = log(0.8 m) + beta log(1.03*0.2 m + 1) where the bound binds."""
+    text = BOUND.format(T=1, terminal="log(1.03*a + 1)", g_ve="m - c", Q="log(c) + beta*V[>]", control="c: 0.8*m <= c <= m")
+    sol = sc.solve(sc.load(text))[0]["S"].dcsn.sol
+    m = np.array([9.0, 12.0, 20.0])
+    np.testing.assert_allclose(sol.policy["c"](m=m), 0.8 * m, rtol=1e-9)
+    np.testing.assert_allclose(sol.value(m=m), np.log(0.8 * m) + 0.95 * np.log(1.03 * 0.2 * m + 1), rtol=1e-6)
+    np.testing.assert_allclose(sol.marginal["m"](m=m), 1 / m + 0.95 * 1.03 * 0.2 / (1.03 * 0.2 * m + 1), rtol=1e-3)
+
+
+def test_a_greatest_saving_that_binds():
+    text = BOUND.format(T=1, terminal="9*log(a + 1)", g_ve="s", Q="log(m - s) + beta*V[>]", control="s: 0 <= s <= 0.2*m")
+    sol = sc.solve(sc.load(text))[0]["S"].dcsn.sol
+    m = np.array([3.0, 8.0, 20.0])
+    np.testing.assert_allclose(sol.policy["s"](m=m), 0.2 * m, rtol=1e-9)
+    np.testing.assert_allclose(sol.value(m=m), np.log(0.8 * m) + 0.95 * 9 * np.log(0.2 * m + 1), rtol=1e-6)
+
+
+def test_whoever_is_satiated_saves_no_more():
+    text = BOUND.format(T=1, terminal="min(a, 2)", g_ve="m - c", Q="log(c) + beta*V[>]", control="c: 0 < c <= m")
+    sol = sc.solve(sc.load(text))[0]["S"].dcsn.sol
+    m = np.array([0.5, 6.0, 12.0, 50.0])
+    exact = np.array([0.5, 4.0, 10.0, 48.0])
+    np.testing.assert_allclose(sol.policy["c"](m=m), exact, rtol=2e-2)
+    np.testing.assert_allclose(sol.value(m=m), np.log(exact) + 0.95 * np.minimum(m - exact, 2), rtol=1e-2)
+
+
+def test_patience_may_be_nothing():
+    text = BOUND.format(T=3, terminal="log(a + 1)", g_ve="m - c", Q="log(c) + beta*V[>]", control="c: 0 < c <= m")
+    sol = sc.solve(sc.load(text, parameters={"S.beta": 0.0}))[0]["S"].dcsn.sol
+    m = np.array([0.1, 2.0, 40.0])
+    np.testing.assert_allclose(sol.policy["c"](m=m), m, rtol=1e-12)
+
+
+def test_a_technology_whose_exponent_is_a_parameter():
+    text = BOUND.format(T=2, terminal="log(a + 1)", g_ve="(m - c)^alpha", Q="log(c) + beta*V[>]", control="c: 0 < c <= m")
+    given, number = text.replace("beta: 0.95,", "beta: 0.95, alpha: 0.5,"), text.replace("alpha", "0.5")
+    m = np.array([0.3, 2.0, 9.0])
+    values = [sc.solve(sc.load(t))[0]["S"].dcsn.sol.value(m=m) for t in (given, number)]
+    np.testing.assert_allclose(*values, rtol=1e-9)
+
+
+@pytest.mark.parametrize("terminal", ["0.3*a", "log(a + 1)", "5"])
+def test_a_bequest_outside_the_range_of_utility_costs_no_accuracy(terminal):
+    """There u^-1(V/B) has a pole; the value itself is interpolated in those cells."""
+    text = BOUND.replace("points: 400", "points: {n}")
+    sols = []
+    for n in (100, 3_200):
+        model = text.format(T=6, terminal=terminal, g_ve="m - c", Q="-1/c + beta*V[>]", control="c: 0 < c <= m", n=n)
+        sols.append(sc.solve(sc.load(model))[0]["S"].dcsn.sol)
+    m = np.linspace(0.5, 14, 60)
+    np.testing.assert_allclose(sols[0].value(m=m), sols[1].value(m=m), atol=5e-4)
