@@ -18,7 +18,7 @@ class Document:
 
     **Attributes:**
 
-    - `data`: dictionaries, lists, numbers, booleans, `None` and [`Text`][].
+    - `data`: dictionaries, lists, numbers, booleans, `None` and `Text`.
     - `file`, `text`: where it came from, and the source.
     """
 

@@ -102,6 +102,8 @@ class _Model:
         time, infinite = self._time()
         inherit = bool(reader.word(("model", "defaults", "inherit"), ("all", "none"), "`defaults.inherit`", "none") == "all")
         reader.mapping(("model", "defaults"), ("inherit",), "`defaults`")
+        if infinite and "age" in self.raw:
+            reader.error("age", "households of an infinite horizon have no age", ("model", "age"), "drop `age:`", key=True)
         main = read_scope(reader, ("model",), MAIN, time, None, False)
         paths = self._stage_paths()
         owns = {n: read_scope(reader, p, n, time, main, inherit) for n, p in paths.items()}

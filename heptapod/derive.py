@@ -120,7 +120,7 @@ def _conditions(stage, reward, discount, g, c, m, x):
         if control_inverse is None or state_inverse is None:
             problem = f"no closed form for {m} from the first-order condition"
         foc = by_post
-    if reward.has(sp.Heaviside) or g.has(sp.Max, sp.Min, sp.Piecewise, sp.Abs):
+    if g.has(sp.Max, sp.Min, sp.Piecewise, sp.Abs):
         problem = problem or "the transition has a kink"
     utility, utility_inverse = _utility(reward, c, positive)
     corner, lowest = _corner(stage, g, g_c, c, positive)
@@ -172,7 +172,7 @@ def _only_in(expression, c):
 
 def _corner(stage, g, g_c, c, positive):
     """The bound that leads to the lowest post-state, by the sign of $g_c$ at the calibration, and that post-state."""
-    sign = _sample(g_c, {c.name: 1.0, **{s: 1.0 for s in stage.states}, **dict(stage.defaults)})
+    sign = _sample(g_c, {c.name: 0.7, **{s: 2.0 for s in stage.states}, **dict(stage.defaults)})
     corner = "upper" if sign is None or sign < 0 else "lower"
     bound = stage.upper if corner == "upper" else stage.lower
     if bound is None:

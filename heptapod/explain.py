@@ -32,10 +32,7 @@ def _stage(problem: FunctionalProblem) -> str:
     control, state, post = num.control, num.state, num.post
     lines = [
         ("method", "endogenous grid (egm)"),
-        (
-            "because",
-            f"Q is linear in V[>], {control} moves {post} alone, and the first-order condition can be inverted",
-        ),
+        ("because", f"Q is linear in V[>], {control} moves {post} alone, and the first-order condition {_inverted(num)}"),
         ("condition", f"0 = {show(derived.foc)}"),
         (control, show(derived.control_inverse)),
         (state, show(derived.state_inverse)),
@@ -47,6 +44,16 @@ def _stage(problem: FunctionalProblem) -> str:
     ]
     width = max(len(label) for label, _ in lines)
     return "\n".join([f"stage {problem.name}", *[f"  {label:<{width}}  {text}" for label, text in lines]])
+
+
+def _inverted(num) -> str:
+    closed = num.control_inverse is not None and num.state_inverse is not None
+    return "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
+
+
+def _inverted(num) -> str:
+    closed = num.control_inverse is not None and num.state_inverse is not None
+    return "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
 
 
 def _between(problem) -> str:

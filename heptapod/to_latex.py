@@ -35,7 +35,8 @@ def _stage(problem: FunctionalProblem) -> str:
     rows += [rf"{_name(n)} &= {_write(f)}" for n, f in (*num.to_decision.equations, *num.to_continuation.equations)]
     if num.lower is not None:
         low, high = _write(num.lower.formula), _write(num.upper.formula)
-        rows.append(rf"{low} &\le {_name(num.control)} \le {high}")
+        below = r"\le" if num.floored or num.corner == "lower" else "<"
+        rows.append(rf"{low} &{below} {_name(num.control)} \le {high}")
     rows.append(rf"V({', '.join(map(_name, num.dimensions('arvl')))}) &= {_arrival(num)}")
     lines += _aligned("Bellman equation, transitions, bounds, arrival", rows)
     if derived.foc is not None:

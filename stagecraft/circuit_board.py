@@ -61,7 +61,7 @@ class CircuitBoard(eqx.Module):
     **Arguments:**
 
     - `perches`: names, or objects with a `name` and perhaps `sol`, `dist` and `group`.
-    - `forward`, `backward`: the movers of each graph: tuples (see above), or objects with `source`, `target` and
+    - `forward`, `backward`: the movers of each graph: tuples as above, or objects with `source`, `target` and
       perhaps `operator` and `name`. The default name is `"{source}_to_{target}"`. Without operator: drawn, not run.
     - `joins`: `{perch: join}`, `join(*sols) -> sol` of what backward movers bring, in the order they are listed
       (`jnp.maximum`, a log-sum). No default where several arrive: the values of two branches do not add up.

@@ -12,7 +12,7 @@ class Perch(eqx.Module):
 
     - `name`: `arvl`, `dcsn` or `cntn`; `dimensions`: the names of its states.
     - `sol`: the functional object that a solve leaves here, `None` before.
-    - `dist`: the distribution that a push leaves here, `None` before.
+    - `dist`: the population that a simulation or a push leaves here, `None` before.
     """
 
     name: str = eqx.field(static=True)

@@ -27,6 +27,9 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     """
     p, post, slope = problem.parameters, problem.knots, continuation.marginal
     idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
+    # A technology may be infinitely productive at the lowest post-state, and the condition have its limit there only.
+    post = jnp.where(idle & (post <= problem.lowest), post + room_above(post), post)
+    idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     slope = jnp.where(idle, 1.0, slope)
     control, state, out = _inside(problem, post, slope)
     # At an open bound a knot is the edge of the feasible set; at a closed one a choice like any other.
@@ -50,8 +53,9 @@ def evaluate(problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."])
     r"""The decision at any state: the one evaluator that solving, simulating and the user share.
 
     The policy is linear between knots and beyond the last; below the first it is the linear continuation or the bound,
-    whichever leaves more to the future. The value is a cubic Hermite of $u^{-1}(V/B)$; the marginal value is the
-    envelope condition $Q_m - Q_c\,g_m/g_c$ at $(m, c(m))$, which holds inside and on the corner.
+    whichever leaves more to the future. The value is a cubic Hermite of $u^{-1}(V/B)$, or of $V$ in cells where that is
+    straighter; the marginal value is the envelope condition $Q_m - Q_c\,g_m/g_c$ at $(m, c(m))$, which holds inside and on
+    the corner.
     """
     p = problem.parameters
     segment = Segment(rows.state, state)

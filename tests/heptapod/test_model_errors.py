@@ -114,7 +114,7 @@ def test_all_errors_of_a_file_come_at_once():
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("text", ["\n", "- a\n- b\n", "word\n\n"])
+@pytest.mark.parametrize("text", ["# nothing\n", "- a\n- b\n", "word\n\n"])
 def test_a_file_that_is_no_model_is_told_so_once(text):
     with pytest.raises(heptapod.ModelError) as caught:
         heptapod.load(text)
