@@ -1,12 +1,12 @@
 """The model circuit: all periods of a model, its parameters and, once solved, its solution."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from stagecraft import _show
@@ -77,7 +77,7 @@ class ModelCircuit(eqx.Module):
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
             raise IndexError(f"period {t} of a circuit with periods 0 to {last}")
-        period = _view(self, jnp.asarray(t % len(self)), t % len(self) == last)
+        period = _view(self, t % len(self), last=t % len(self) == last)
         # Outside the compiled view, which remembers the source that it was first traced with.
         stages = {name: dataclasses.replace(stage, source=self.source) for name, stage in period.stages.items()}
         return Period(stages, period.t)
@@ -145,7 +145,7 @@ class ModelCircuit(eqx.Module):
         return Closed(self.scope(name, t), num.terminal, num.dimensions("arvl"))
 
 
-@eqx.filter_jit
+@functools.partial(jax.jit, static_argnames="last")
 def _view(circuit: ModelCircuit, t: Array, last: bool) -> Period:
     stages = {num.name: circuit.build(num.name, t) for num in circuit.structure.stages}
     if circuit.rows is not None:
