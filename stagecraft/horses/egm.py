@@ -219,11 +219,13 @@ def _between(problem, rows, segment):
         return plain
     left, right = segment.ends(rows.smooth)
     level = segment.hermite(rows.level, rows.level_slope)
-    worth = problem.utility(problem.parameters, level)
+    worth = problem.utility(problem.parameters, jax.lax.stop_gradient(level))
     straighter = _bend(segment, rows.level, rows.level_slope) <= _bend(segment, rows.value, rows.marginal)
     smooth = left & right & jax.lax.stop_gradient(straighter & (level > 0) & jnp.isfinite(worth))
-    # Twice, so that neither factor of the value that is not taken has a derivative.
-    return jnp.where(smooth, segment.linear(rows.weight) * jnp.where(smooth, worth, 0.0), plain)
+    # A level whose utility overflows would poison the derivative of every parameter, although it is not taken.
+    level = jnp.where(smooth, level, jnp.minimum(*segment.ends(rows.level)))
+    weight = jnp.where(smooth, segment.linear(rows.weight), 1.0)
+    return jnp.where(smooth, weight * problem.utility(problem.parameters, level), plain)
 
 
 def _bend(segment, values, slopes):

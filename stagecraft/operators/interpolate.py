@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 
-def take(values: Float[Array, " n"], index: Int[Array, "..."]) -> Float[Array, "..."]:
+def take(values: Shaped[Array, " n"], index: Int[Array, "..."]) -> Shaped[Array, "..."]:
     """Gather without bounds checks; the caller promises that every index is in range."""
     return values.at[index].get(mode="promise_in_bounds")
 
@@ -46,7 +46,7 @@ class Segment:
         self.query = queries
         self.share = (queries - self.left) / self.width
 
-    def ends(self, values: Float[Array, " n"]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    def ends(self, values: Shaped[Array, " n"]) -> tuple[Shaped[Array, "..."], Shaped[Array, "..."]]:
         """Values at the left and the right knot of each query's segment."""
         return take(values, self.index), take(values, self.index + 1)
 

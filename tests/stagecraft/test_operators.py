@@ -11,7 +11,8 @@ from stagecraft.operators.expectation import expect
 from stagecraft.operators.interpolate import Segment, lookup
 from stagecraft.operators.rootfind import bracketed_newton
 
-floats = st.floats(-1e3, 1e3, allow_nan=False)
+# XLA flushes subnormal numbers to zero.
+floats = st.floats(-1e3, 1e3, allow_nan=False, allow_subnormal=False)
 
 
 @settings(deadline=None, max_examples=40)

@@ -74,9 +74,17 @@ def test_a_stage_without_a_continuation_is_not_solved(stage):
         stage.with_continuation(3.0)
 
 
-def test_a_convex_continuation_is_refused_for_a_stage_alone(stage):
-    with pytest.raises(sc.SolveError, match="folds back"):
-        sc.solve(stage.with_continuation(lambda a_nxt: jnp.log(a_nxt + 1) + 6 * jnp.exp(-((a_nxt - 4) ** 2))))
+@pytest.mark.parametrize(
+    ("bump", "outcome"),
+    [
+        (lambda a_nxt: 4 * jnp.tanh(2 * (a_nxt - 4)), sc.Outcome.folded),
+        (lambda a_nxt: 6 * jnp.exp(-((a_nxt - 4) ** 2)), sc.Outcome.convex),
+    ],
+)
+def test_a_continuation_that_is_not_concave_is_refused_for_a_stage_alone(stage, bump, outcome):
+    with pytest.raises(sc.SolveError) as caught:
+        sc.solve(stage.with_continuation(lambda a_nxt: jnp.log(a_nxt + 1) + bump(a_nxt)))
+    assert caught.value.outcome == outcome
 
 
 def test_pulling_through_the_board_of_a_stage_solves_it(stage):
