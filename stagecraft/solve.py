@@ -119,7 +119,7 @@ def _check(circuit: ModelCircuit) -> None:
 @functools.cache
 def _warn_single() -> None:
     warnings.warn(
-        "solving in single precision: about three digits of the value and none of its curvature can be trusted; "
+        "solving in single precision: policies carry about five digits, values and gradients fewer; "
         "call stagecraft.enable_x64() before loading",
         stacklevel=4,
     )

@@ -68,6 +68,11 @@ def test_the_first_command_does_its_main_job():
     assert out.count(" ok ") == 20
 
 
+def test_the_check_line_runs():
+    line = next(b.strip() for b in blocks(README, "bash") if "heptapod check" in b)
+    assert "0 errors" in run([sys.executable, *line.split()[1:]])
+
+
 def test_the_mpirun_line_runs():
     line = next(b.strip() for b in blocks(README, "bash") if b.startswith("mpirun"))
     launcher, *rest = line.split()

@@ -142,3 +142,39 @@ def test_the_marginal_value_is_the_derivative_of_the_value():
     m = np.array([0.3, 1.1, 4.0])
     slope = jax.vmap(jax.grad(lambda x: sol.value(m=x)))(jnp.asarray(m))
     np.testing.assert_allclose(sol.marginal["m"](m=m), slope, rtol=1e-3)
+
+
+GRADIENTS = {
+    "cake": dict(gamma=2.0),
+    "patient cake": dict(gamma=0.5, beta=0.99),
+    "log": dict(gamma=1.0, u="log(c)", y=0.6),
+    "steep": dict(gamma=8.0, y=0.6),
+    "bequest": dict(gamma=2.0, y=0.6, terminal="log(w + 1)"),
+    "from above zero": dict(gamma=3.0, low=0.05),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_are_finite_and_right_at_the_edge_of_the_feasible_set(name):
+    """Where marginal values are infinite at the lowest post-state, nothing of it reaches a derivative."""
+    given = dict(T=5, terminal=0, beta=0.95, R=1.04, gamma=2.0, y=0.0, n=40, u=CRRA, low=0.0) | GRADIENTS[name]
+    circuit = sc.load(CAKE.format(**given))
+
+    @jax.jit
+    def probe(parameters):
+        solved = sc.solve(circuit.with_parameters(parameters))
+        sol = solved[1]["EAT"].dcsn.sol
+        return sol.value(m=2.0) + sol.policy["c"](m=0.02) + sol.policy["c"](m=7.0) + sol.value(m=0.3)
+
+    gradient = jax.jit(jax.grad(probe))(circuit.parameters)["EAT"]
+    for parameter, value in circuit.parameters["EAT"].items():
+        if given["u"] == "log(c)" and parameter == "gamma":
+            assert gradient[parameter] == 0
+            continue
+        gaps = []
+        for h in (1e-5, 1e-6):
+            up, down = (probe({"main": {}, "EAT": {**circuit.parameters["EAT"], parameter: value + s * h}}) for s in (1, -1))
+            gaps.append(abs(float(up - down) / (2 * h) - float(gradient[parameter])))
+        assert np.isfinite(gradient[parameter])
+        if given["y"] > 0 or parameter != "y":  # Income of nothing is an edge of its own: below it none is feasible.
+            assert min(gaps) < 2e-6 * (1 + abs(float(gradient[parameter]))), parameter
