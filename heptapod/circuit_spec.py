@@ -9,6 +9,7 @@ import sympy as sp
 from heptapod._declare import Declared, Time, read_scope
 from heptapod._parse import Scope
 from heptapod._tree import Reader
+from heptapod._unused import warn_unused
 from heptapod.calibration import MAIN, Calibration
 from heptapod.errors import Diagnostic, did_you_mean
 from heptapod.functional_problem import FunctionalProblem, read_stage
@@ -117,6 +118,7 @@ class _Model:
                 reader.error("model", "the file has no stage", (), "write `stage:` with a name and `math:`")
             return None
         links = self._links(stages)
+        warn_unused(reader, {MAIN: ("model",), **paths})
         calibration = Calibration(tuple(d.table for d in (main, *owns.values())), inherit, time.age,
                                   None if infinite else time.periods)  # fmt: skip
         structure = Structure(None if infinite else time.periods, calibration, tuple(s.num for s in stages.values()), links)

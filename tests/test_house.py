@@ -18,14 +18,14 @@ PACKAGES = {"heptapod": 0, "stagecraft": 1, "dynx_runner": 2}
 LAYERS = {
     "heptapod": [
         ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_source"],
-        ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_tree"], ["calibration"], ["_declare"], ["_invert"], ["equation"],
+        ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_tree"], ["_unused"], ["calibration"], ["_declare"], ["_invert"], ["equation"],
         ["derive"], ["grids"], ["shocks"], ["perch_space"], ["_equations"], ["numeric_problem"], ["functional_problem"],
         ["circuit_spec"], ["load"], ["explain"], ["to_latex"], ["check"], ["__main__"],
     ],
     "stagecraft": [
         ["results"], ["operators"], ["solution"], ["horses"], ["functional"], ["whisperers"], ["perch"], ["mover"],
         ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["model_circuit"], ["load"],
-        ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["simulate"], ["euler_errors"], ["explain"], ["precision"],
+        ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["simulate"], ["euler_errors"], ["explain"], ["to_latex"], ["precision"],
     ],
     "dynx_runner": [
         ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],

@@ -35,6 +35,15 @@ def test_the_command_line_says_where_and_exits_with_a_status(tmp_path):
     assert run().returncode == 2
 
 
+def test_what_is_declared_and_never_used_is_a_warning_with_a_place():
+    text = MODEL.read_text().replace("    theta: ", "    idle:    3.0\n    theta: ").replace("n_y: 7,", "n_y: 7, extra: 2,")
+    text = text.replace("      B(a):", "      v(c): 2*c\n      B(a):")
+    found = heptapod.check(text)
+    assert [(d.severity, d.code) for d in found] == [("warning", "unused")] * 3
+    assert {text.splitlines()[d.mark.line - 1][d.mark.column - 1 :].split(":")[0] for d in found} == {"idle", "extra", "v(c)"}
+    assert heptapod.load(text).diagnostics == found
+
+
 def test_explain_prints_every_derived_formula():
     text = heptapod.explain(MODEL)
     assert "m               a_nxt + c" in text and "dV/dm           c^(-gamma)" in text
