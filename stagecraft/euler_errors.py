@@ -22,6 +22,15 @@ class EulerErrors(eqx.Module):
     log10: dict[str, Float[Array, "periods agents"]]
     age: tuple[float, float] | None = eqx.field(static=True, default=None)
 
+    def __getitem__(self, stage: str) -> Float[Array, "periods agents"]:
+        """The errors of a stage."""
+        return self.log10[stage]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        """Periods by agents, the stages side by side, so that `np.nanmean(errors)` is the mean."""
+        del copy  # The stages are copied side by side anyway.
+        return np.concatenate([np.asarray(x, dtype) for x in self.log10.values()], axis=1)
+
     def _all(self) -> np.ndarray:
         return np.concatenate([np.ravel(x) for x in self.log10.values()])
 

@@ -276,13 +276,19 @@ def test_the_example_prints_the_same_table_from_one_process_and_from_two(start):
 @pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two ranks need two cores")
 def test_two_ranks_take_little_more_than_half_the_time(start):
-    """200 draws of `cons_indshock`, start-up aside, the best of several sweeps: at most 0.6 of the time on one."""
+    """200 draws of `cons_indshock`, start-up aside: at most 0.6 of the time on one where two cores are worth twice one.
+
+    What two cores are worth is measured beside it, as two cores of a shared machine may be worth less: each rank does half of
+    the draws by itself, without a word to the other. A sweep may take 0.6/0.5 of that.
+    """
     script = f"""
-import time, pandas
+import time
 import stagecraft as sc
 from dynx_runner import CircuitRunner, circuit_factory, mpi_map, prepare_mpi
 
 rank = prepare_mpi()
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
 sc.enable_x64()
 runner = CircuitRunner(
     {{}}, {{}}, {{}}, {{"CONS.beta": (0.90, 0.99), "CONS.gamma": (1.5, 4.0)}},
@@ -291,24 +297,26 @@ runner = CircuitRunner(
 )
 xs = runner.sample_prior(200, seed=0)
 runner.run(xs[0])
-walls = []
-for _ in range(5):
-    mpi_map(runner, xs[:0])  # All have come.
+sweeps, halves = [], []
+for _ in range(8):
+    comm.Barrier()
     begin = time.perf_counter()
-    df = mpi_map(runner, xs)
-    walls.append(time.perf_counter() - begin)
+    mpi_map(runner, xs)
+    sweeps.append(time.perf_counter() - begin)
+    comm.Barrier()
+    begin = time.perf_counter()
+    for x in xs[rank::2]:
+        runner.run(x)
+    comm.Barrier()
+    halves.append(time.perf_counter() - begin)
 if rank == 0:
-    print(min(walls), repr(float(df["c"].sum())))
+    print(min(sweeps), min(halves))
 """
-    best = {0: np.inf, 2: np.inf}
+    sweep, half = np.inf, np.inf
     # Other work on the machine can only slow a sweep down, so the best of a few says what the sweep itself takes.
-    for _ in range(8):
-        sums = set()
-        for ranks in best:
-            wall, total = start(script, ranks, timeout=180).stdout.split()
-            best[ranks] = min(best[ranks], float(wall))
-            sums.add(total)
-        assert len(sums) == 1
-        if best[2] <= 0.6 * best[0]:
+    for _ in range(4):
+        found = map(float, start(script, 2, timeout=240).stdout.split())
+        sweep, half = map(min, (sweep, half), found)
+        if sweep <= 1.2 * half:
             return
-    raise AssertionError(f"one process {best[0]:.2f} s, two ranks {best[2]:.2f} s")
+    raise AssertionError(f"a sweep on two ranks {sweep:.2f} s, two halves side by side {half:.2f} s")

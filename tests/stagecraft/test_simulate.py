@@ -92,6 +92,8 @@ def test_euler_errors_fall_with_the_grid():
         assert errors.max > errors.mean
     # The policy is linear between knots, so that four times the knots bring about 2 log10(4) = 1.2.
     assert means[0] - means[1] > 0.9
+    np.testing.assert_allclose(np.nanmean(errors), errors.mean)
+    np.testing.assert_array_equal(errors["CONS"], np.asarray(errors))
     frame = errors.to_pandas()
     assert len(frame) == 12 and frame["constrained"].between(0, 1).all()
 
