@@ -67,7 +67,7 @@ def draw_figure(solved: sc.ModelCircuit, panel: sc.Panel, path: Path) -> None:
         (line,) = right.plot(ages, data.mean(axis=1), label=f"mean {label}")
         low, high = np.percentile(data, [10, 90], axis=1)
         right.fill_between(ages, low, high, alpha=0.2, color=line.get_color())
-    right.set(xlabel="age", title="Life cycle (10th to 90th percentile)")
+    right.set(xlabel="age", ylabel="in units of permanent income", title="Life cycle (10th to 90th percentile)")
     right.legend(frameon=False)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=150)
