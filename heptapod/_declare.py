@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import sympy as sp
 
-from heptapod._formula import Formula
 from heptapod._lower import freeze
 from heptapod._numeric import number
 from heptapod._parse import Scope
@@ -258,7 +257,7 @@ class _Group:
         else:
             if domain is not None and not np.all(domain.holds(value)):
                 self.reader.error("domain", f"`{name}` = {_short(value)} lies outside its domain {domain}", path)
-            self.entries[name] = Entry("definition", by_age, (), domain, formula=Formula(formula.tree))
+            self.entries[name] = Entry("definition", by_age, (), domain, formula=formula)
             self.out.numbers[name] = value
 
 

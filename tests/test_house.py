@@ -25,7 +25,7 @@ LAYERS = {
     "stagecraft": [
         ["results"], ["operators"], ["solution"], ["horses"], ["functional"], ["whisperers"], ["perch"], ["mover"],
         ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["model_circuit"], ["load"],
-        ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["simulate"], ["euler_errors"], ["explain"], ["to_latex"], ["precision"],
+        ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["simulate"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],
     "dynx_runner": [
         ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],
