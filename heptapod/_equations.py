@@ -1,270 +1,263 @@
-"""Reading the equations of one stage: what each may see, and what it says, in sympy."""
+"""Reading the equations of one stage: what it says, in sympy."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sympy as sp
 
+from heptapod._arithmetic import number as one_or_zero
+from heptapod._branches import BRANCH_KEYS, Choice, read_choice
+from heptapod._controls import check_names, read_bounds, read_controls
+from heptapod._draws import read_shocks
 from heptapod._lower import freeze
-from heptapod._parse import Bounds, Helper, Scope, parse_bounds
-from heptapod._tree import Path
+from heptapod._parse import Bounds
+from heptapod._stage_scope import StageScope
+from heptapod._tree import NAME_RULE, Path, unfit
 from heptapod.builtins import EXPECT
 from heptapod.equation import VALUE, Aggregator, Equation, Integrands, key, mean_key
-from heptapod.errors import ModelError, did_you_mean
-from heptapod.perch_space import PerchSpace, read_state_space
+from heptapod.errors import did_you_mean
+from heptapod.grids import Grid
+from heptapod.perch_space import PerchSpace, continuation, read_state_space
 from heptapod.shocks.base import AbstractShock
-from heptapod.shocks.read import check_shock, read_shock
 
-MATH_KEYS = ("functions", "controls", "shocks", "state_space")
-SLOTS = ("g_av", "g_ve", "Q", "A")
-_HELPER = re.compile(r"^\s*([^\W\d]\w*)\s*\(([^()]*)\)\s*$")
+MATH_KEYS = ("functions", "controls", "constraints", "shocks", "branches", "choice", "state_space")
+_V = sp.Symbol(VALUE, real=True)
+
+
+@dataclass(frozen=True)
+class BranchEquations:
+    """One continuation of a stage as written; a sequential stage has one, without a name.
+
+    **Attributes:** `g_ve`: an expression per post-state; `objective`; `conditions`: (label, condition) of `when:` and
+    `constraints:`, over decision states, controls and post-states.
+    """
+
+    name: str
+    g_ve: Mapping[str, sp.Expr]
+    objective: sp.Expr
+    conditions: tuple[tuple[str, sp.Basic], ...]
 
 
 @dataclass(frozen=True)
 class Equations:
     """The equations of a stage as written.
 
-    **Attributes:** `spaces`, `shocks`, `controls`; `g_av`, `g_ve`: an expression per target; `objective`; `bounds`: of every
-    control; `aggregator`, `integrands`: the value on arrival; `terminal`: the value after the last period, or `None`.
+    **Attributes:** `spaces`, `shocks`; `controls`: the continuous ones; `discrete`: the sets of the others; `g_av`: an
+    expression per decision state; `branches`; `choice`; `bounds`: of every continuous control; `aggregator`, `integrands`,
+    `arrival`: the value on arrival, lowered and as written; `terminal`: after the last period, or `None`.
     """
 
     spaces: Mapping[str, PerchSpace]
-    shocks: tuple[AbstractShock, ...]
+    shocks: tuple[tuple[str, AbstractShock], ...]
     controls: tuple[str, ...]
+    discrete: tuple[tuple[str, Grid], ...]
     g_av: Mapping[str, sp.Expr]
-    g_ve: Mapping[str, sp.Expr]
-    objective: sp.Expr
+    branches: tuple[BranchEquations, ...]
+    choice: Choice | None
     bounds: Mapping[str, Bounds]
     aggregator: Aggregator
     integrands: Integrands
-    terminal: Equation | None
+    arrival: sp.Expr
+    terminal: Equation | None = None
 
 
 class StageReader:
-    """The scopes of one stage while its equations are read."""
+    """Reads one stage: its shocks first, since grids of any stage may name their nodes, then all else.
 
-    def __init__(self, reader, path, name, time, model, own, inherit):
-        self.reader, self.path, self.name, self.time = reader, path, name, time
-        self.model, self.own, self.inherit = model, own, inherit
-        self.math = (*path, "math")
-        inherited = model.parameter_names if inherit else ()
-        self.parameters = tuple(dict.fromkeys((*inherited, *own.parameter_names, *time.numbers)))
-        self.settings = tuple(n for n in own.numbers if n not in self.parameters)
-        symbol = lambda names: {n: sp.Symbol(n, real=True) for n in names}
-        self.parameter_symbols = symbol(self.parameters)
-        # A vector has no place in a pointwise equation; shocks name vectors on their own.
-        vectors = {n for n, v in own.numbers.items() if self._shape(n)}
-        self.parameter_symbols = {n: s for n, s in self.parameter_symbols.items() if n not in vectors}
-        self.elsewhere = (
-            {n: "a vector or matrix, for the values of shocks; an equation takes numbers" for n in vectors}
-            | {
-                n: f'a model parameter: add `{n}: ["{n}"]` to the parameters of {name}'
-                for n in model.parameter_names
-                if n not in self.parameters
-            }
-            | {n: "a setting, for grids and sizes; to use it in an equation make it a parameter" for n in self.settings}
-        )
-        self.slots = Scope({**self.parameter_symbols, **symbol(self.settings)}, where=f"stage {name}", elsewhere={}, tags=False)
+    **Attributes:** `branch_names`; `branches_unread`: whether the block of branches is in error; `draws`: see `Draws`.
+    """
 
-    def read(self, terminal: Path | None) -> Equations | None:
+    def __init__(self, scope: StageScope, branching: bool):
+        self.scope, self.reader, self.name, self.branching = scope, scope.reader, scope.name, branching
+        self.math = (*scope.path, "math")
+        self.reader.mapping(self.math, MATH_KEYS, "`math`")
+        self.branch_names = self._branch_names()
+        # Of a stage that says it is sequential, nobody knows whether it has branches.
+        self.branches_unread = self.branching and (not self.branch_names or not branching)
+        self.draws = read_shocks(scope, (*self.math, "shocks"))
+        self.shocks, self.drawn = self.draws.shocks, self.draws.dimensions
+        self.controls, self.discrete = (), {}
+
+    def read(self, nodes: Mapping) -> Equations | None:
         """All equations; `None` after an error that leaves one of them unknown."""
-        reader = self.reader
-        reader.mapping(self.math, MATH_KEYS, "`math`")
-        space = (*self.math, "state_space")
-        self.spaces = read_state_space(reader, space, self.slots, self.own.integers, self.own.numbers)
-        self.shocks = self._shocks()
-        self.helpers, self.functions = self._split_functions()
-        if set(self.spaces) != {"arvl", "dcsn", "cntn"}:
+        scope, grids = self.scope, self.scope.grid_scope(nodes)
+        scope.spaces, scope.unsure = read_state_space(self.reader, (*self.math, "state_space"), grids, self.branch_names,
+                                                      self.branches_unread)  # fmt: skip
+        self.controls, self.discrete = read_controls(self.scope, self.math, grids, self.branching and not self.branches_unread)
+        check_names(scope, self.math, self.shocks, self.drawn, (*self.controls, *self.discrete))
+        states = [n for space in scope.spaces.values() for n in space.dimensions]
+        scope.check_helpers((*states, *self.drawn, *self.controls, *self.discrete))
+        g_av = self._transition(scope.place("g_av"), "g_av", "arvl", scope.spaces["dcsn"], "dcsn", self.drawn)
+        bounds = read_bounds(scope, self.math, self.controls, tuple(self.discrete))
+        branches = tuple(self._branch(name) for name in self.branch_names or ("",))
+        arrival = self._arrival_value()
+        if self.branches_unread:
             return None
-        self._check_names()
-        self.controls = tuple(reader.mapping((*self.math, "controls"), None, "`controls`"))
-        g_av = self._transition("g_av", "arvl", "dcsn", self.drawn)
-        g_ve = self._transition("g_ve", "dcsn", "cntn", list(self.controls))
-        objective, bounds, arrival = self._objective(), self._bounds(), self._arrival_value()
-        ending = self._terminal(terminal)
-        if None in (g_av, g_ve, objective, bounds, arrival):
+        choice = read_choice(scope, (*self.math, "choice"), self.branch_names, tuple(self.discrete))
+        if None in (g_av, bounds, arrival) or None in branches:
             return None
-        return Equations(self.spaces, tuple(self.shocks), self.controls, g_av, g_ve, objective, bounds, *arrival, ending)
+        discrete = tuple((n, g) for n, g in self.discrete.items() if g is not None)
+        return Equations(scope.spaces, tuple(self.shocks.items()), self.controls, discrete, g_av, branches, choice, bounds,
+                         *arrival)  # fmt: skip
 
-    def _shocks(self):
-        path = (*self.math, "shocks")
-        vectors = {n: self._shape(n)[0] for n in self.own.numbers if len(self._shape(n)) == 1}
-        shocks = []
-        # The dimensions of a shock that is itself in error are known all the same, lest one mistake be told many times.
-        self.drawn = []
-        for name, block in self.reader.mapping(path, None, "`shocks`").items():
-            listed = block.get("dimensions") if isinstance(block, Mapping) else None
-            self.drawn += [x for x in listed if isinstance(x, str)] if isinstance(listed, list) else []
-            shock = read_shock(self.reader, (*path, name), self.slots, self.own.integers, vectors)
-            if shock is not None:
-                check_shock(self.reader, (*path, name), shock, self.own.numbers)
-                shocks.append(shock)
-        return shocks
-
-    def _shape(self, name):
-        """The shape of a parameter in one period: a by-age scalar has none, whatever its data."""
-        tables = {**self.model.table.entries, **self.own.table.entries} if self.inherit else self.own.table.entries
-        entry = tables.get(name)
-        if entry is not None and entry.kind == "reference":
-            entry = self.model.table.entries.get(entry.target)
-        return entry.shape if entry is not None and entry.kind == "leaf" else ()
-
-    def _split_functions(self):
-        """Helpers `name(arguments)` apart from the four equations of a stage."""
-        path, helpers, functions = (*self.math, "functions"), {}, []
-        for k, body in self.reader.mapping(path, None, "`functions`").items():
-            match = _HELPER.match(k)
-            if not match and k in SLOTS:
-                functions.append(k)
-            elif not match:
-                help = did_you_mean(k, SLOTS) or f"equations are {', '.join(SLOTS)}; helpers are written `name(arguments): ...`"
-                self.reader.error("unknown-key", f"`{k}` is not an equation of a stage", (*path, k), help, key=True)
+    def _branch_names(self):
+        path = (*self.math, "branches")
+        branches = self.reader.mapping(path, None, "`branches`")
+        if not self.branching:
+            if self.reader.get(path) is None:
+                return ()
+            message = f"stage {self.name} has branches and is sequential"
+            place = self.scope.path if self.reader.get((*self.scope.path, "kind")) is None else ()
+            if place not in self.reader.strange:
+                self.reader.error("structure", message, path, "write `kind: branching` in the stage", key=True)
+            self.branching = True
+        for name in branches:
+            if unfit(name) is not None or name == "cntn":
+                self.reader.error("name", f"`{name}` is not a name for a branch", (*path, name), NAME_RULE, key=True)
             else:
-                name, arguments = match[1], tuple(a.strip() for a in match[2].split(",") if a.strip())
-                if name in SLOTS or not all(a.isidentifier() for a in arguments) or len(set(arguments)) < len(arguments):
-                    self.reader.error("name", f"`{k}` is not a helper: a name and distinct arguments", (*path, k), key=True)
-                else:
-                    helpers[name] = Helper(arguments, body)
-        for name, helper in helpers.items():
-            self._check_helper(name, helper, helpers)
-        return helpers, functions
+                self.reader.mapping((*path, name), BRANCH_KEYS, f"branch `{name}`")
+        if not branches and not self.reader.lost(path):
+            message = f"the branching stage {self.name} has no `branches`"
+            self.reader.missing("structure", message, self.math, 'e.g. branches: {keep: {Q: "V[>]"}, ...}')
+        return tuple(branches)
 
-    def _check_helper(self, name, helper, helpers):
-        """Read the body once by itself, so that an unused helper is checked, too."""
-        text = next(
-            k
-            for k in self.reader.mapping((*self.math, "functions"), None, "")
-            if _HELPER.match(k) and _HELPER.match(k)[1] == name
-        )
-        arguments = {a: sp.Symbol(a, real=True) for a in helper.parameters}
-        others = {k: v for k, v in helpers.items()}
-        scope = Scope({**self.parameter_symbols, **arguments}, functions=others, where=f"{name}() of stage {self.name}",
-                      elsewhere=self.elsewhere, helper_symbols=self.parameter_symbols, tags=False,
-                      hint=f"a helper sees its arguments ({', '.join(helper.parameters)}) and the parameters only")  # fmt: skip
-        self.reader.expression((*self.math, "functions", text), scope)
-
-    def _check_names(self):
-        """One name, one meaning: a state, shock or control may not share its name with a parameter."""
-        for perch, space in self.spaces.items():
-            for name in space.dimensions:
-                if name in self.parameter_symbols:
-                    place = (*self.math, "state_space", perch)
-                    message = f"`{name}` is a state on {perch} and a parameter"
-                    self.reader.error("name", message, place, "rename one of them", key=True)
-        for name in dict.fromkeys(self.drawn):
-            if name in self.parameter_symbols or self.drawn.count(name) > 1 or name in self.spaces["arvl"].dimensions:
-                self.reader.error("name", f"the shock `{name}` shares its name with a parameter, a state or another shock",
-                                  (*self.math, "shocks"), "rename one of them", key=True)  # fmt: skip
-
-    def _scope(self, perches, others, where, default=None, expect=False):
-        """States of several perches with and without tags; a name on two perches needs one, unless `default` has it."""
-        symbols, ambiguous = dict(self.parameter_symbols), {}
-        for perch in perches:
-            for name in self.spaces[perch].dimensions:
-                symbols[f"{name}@{perch}"] = sp.Symbol(key(name, perch), real=True)
-        for name in dict.fromkeys(n for p in perches for n in self.spaces[p].dimensions):
-            homes = [p for p in perches if name in self.spaces[p].dimensions]
-            if len(homes) == 1 or default in homes:
-                symbols[name] = symbols[f"{name}@{default if default in homes else homes[0]}"]
-            else:
-                tags = " or ".join(f"`{key(name, p)}`" for p in homes)
-                ambiguous[name] = f"write {tags}"
-        symbols |= {n: sp.Symbol(n, real=True) for n in others}
-        return Scope(symbols, functions=self.helpers, where=f"{where} of stage {self.name}", elsewhere=self.elsewhere,
-                     ambiguous=ambiguous, helper_symbols=self.parameter_symbols, expect=expect)  # fmt: skip
-
-    def _transition(self, slot, source, target, others):
+    def _transition(self, path, slot, source, space, target, others):
         """Every dimension of the target perch: its equation, or the variable of the same name that carries over."""
-        path = (*self.math, "functions", slot)
+        if target in self.scope.unsure:
+            return None
         arrow = "arrival -> decision" if slot == "g_av" else "decision -> continuation"
-        scope = self._scope((source,), others, f"{slot} ({arrow})")
-        dimensions = self.spaces[target].dimensions
-        found = {}
-        if slot in self.functions:
-            for statement in self.reader.statements(path, scope):
-                name, _, perch = (statement.target or "").partition("@")
-                if not name:
-                    self.reader.collector.error("equation", "a transition reads `target = expression`", statement.mark)
-                elif name not in dimensions or perch not in ("", target):
-                    self.reader.collector.error("target", f"`{name}` is not a dimension of {target} ({', '.join(dimensions)})",
-                                                statement.mark, did_you_mean(name, dimensions))  # fmt: skip
-                elif name in found:
-                    self.reader.collector.error("duplicate-key", f"`{name}` has two equations", statement.mark)
-                else:
-                    found[name] = statement.expression
-        missing = [n for n in dimensions if n not in found and n not in scope.symbols]
-        if missing and not (slot in self.functions and not found):
-            names = ", ".join(f"`{n}`" for n in missing)
-            self.reader.error("missing-equation", f"{names} of {target}: no equation in {slot}, and no variable of that name "
-                              f"to carry over", path, key=True)  # fmt: skip
-        if missing:
+        excused = self.draws.excused if slot == "g_av" else ()
+        scope = self.scope.perches((source,), others, path, f"{slot} ({arrow})", excused=excused)
+        found = {} if path is None else self._statements(path, scope, space, target)
+        if found is None:
             return None
-        return {n: found.get(n, scope.symbols.get(n)) for n in dimensions}
+        carries = lambda n: n in scope.symbols and n not in self.scope.parameter_symbols
+        missing = [n for n in space.dimensions if n not in found and not carries(n)]
+        told = [n for n in missing if not scope.excuses(n)]
+        if told:
+            self.scope.excused.update(missing)
+            names = ", ".join(f"`{n}`" for n in told)
+            message = f"{names} of {target}: no equation in {slot}, and no variable of that name to carry over"
+            if path is not None:
+                self.reader.error("missing-equation", message, path, f"{told[0]} = ...", key=True)
+            else:
+                own = (*self.math, "branches", target.removeprefix("cntn."))
+                block = own if target.startswith("cntn.") else (*self.math, "functions")
+                self._absent("missing-equation", message, block, f"{slot}: {told[0]} = ...")
+        return None if missing else {n: found.get(n, scope.symbols.get(n)) for n in space.dimensions}
 
-    def _objective(self):
-        path = (*self.math, "functions", "Q")
-        if "Q" not in self.functions:
-            self.reader.error("objective", f"stage {self.name} has no objective `Q`", (*self.math, "functions"),
-                              "e.g. Q: u(c) + beta*V[>]", key=True)  # fmt: skip
+    def _statements(self, path, scope, space, target):
+        """The equations of a transition by the name of their target; `None` after an error."""
+        found, before = {}, self.reader.collector.count
+        error = self.reader.collector.error
+        statements = self.reader.statements(path, scope)
+        for statement in statements or ():
+            name, _, perch = (statement.target or "").partition("@")
+            if not name:
+                error("equation", "a transition reads `target = expression`", statement.mark, f"{space.dimensions[0]} = ...")
+            elif name not in space.dimensions or perch not in ("", target.partition(".")[0]):
+                message = f"`{name}` is not a dimension of {target} ({', '.join(space.dimensions)})"
+                self.scope.excused.add(name)
+                error("target", message, statement.mark, did_you_mean(name, space.dimensions))
+            elif name in found:
+                error("duplicate-key", f"`{name}` has two equations", statement.mark, "drop one of them")
+            else:
+                found[name] = one_or_zero(statement.expression)
+        return None if statements is None or self.reader.collector.count > before else found
+
+    def _absent(self, code, message, block, help):
+        """An equation that is missed, unless a mover may hold it under a key that is not known."""
+        if not self.scope.lost_places:
+            self.reader.missing(code, message, block, help)
+
+    def _branch(self, name):
+        """One continuation: its transition, objective and conditions."""
+        own = (*self.math, "branches", name) if name else None
+        if own in self.reader.unread:
             return None
-        scope = self._scope(("dcsn", "cntn"), self.controls, "Q")
-        scope.symbols["V@cntn"] = sp.Symbol(VALUE, real=True)
+        space, end = self.scope.spaces[continuation(name)], continuation(name)
+        place = lambda slot: (*own, slot) if own and self.reader.get((*own, slot)) is not None else self.scope.place(slot)
+        controls = (*self.controls, *self.discrete)
+        g_ve = self._transition(place("g_ve"), "g_ve", "dcsn", space, end, controls)
+        label = f"branch {name}" if name else "Q"
+        # Without its transition no post-state is known, and the rest is read for its own mistakes only.
+        excused = ("*",) if g_ve is None else ()
+        see = lambda path, where, default="": self.scope.perches(
+            ("dcsn", "cntn"), controls, path, where, posts=space, carried=g_ve, default=default, excused=excused
+        )
+        objective = self._objective(place("Q"), see, label, name)
+        conditions = self._conditions(own, see, label)
+        if objective is None or g_ve is None or any(condition is None for _, condition in conditions):
+            return None
+        return BranchEquations(name, g_ve, objective, tuple(conditions))
+
+    def _conditions(self, own, see, label):
+        """(name, condition or `None`) of all constraints of the stage and of a branch, and of its `when:`."""
+        blocks = [(*self.math, "constraints")] + ([(*own, "constraints")] if own else [])
+        paths = [(*block, k) for block in blocks for k in self.reader.mapping(block, None, "`constraints`")]
+        found = [(path[-1], self._condition(path, see(None, f"constraint `{path[-1]}`"))) for path in paths]
+        if own and self.reader.get((*own, "when")) is not None:  # Asked before the branch is taken.
+            found.append(("when", self._condition((*own, "when"), see(None, f"when of {label}", "dcsn"))))
+        return found
+
+    def _condition(self, path, scope):
+        node = self.reader.get(path)
+        if isinstance(node, bool):
+            return self.reader.error("type", f"expected a condition, found {str(node).lower()}", path, "e.g. w > 0")
+        expression = self.reader.expression(path, scope)
+        if expression is None or isinstance(expression, sp.logic.boolalg.Boolean) and not expression.is_Symbol:
+            if expression in (sp.true, sp.false):
+                what = "always" if expression == sp.true else "never"
+                return self.reader.error("type", f"this condition {what} holds", path, "drop it")
+            return expression
+        return self.reader.error("type", "expected a condition, found a number", path, "e.g. w > 0")
+
+    def _objective(self, path, see, label, branch):
+        if path is None:
+            if not branch and not (self.controls or self.discrete):
+                return _V  # A stage without a choice hands its continuation on.
+            what, e = (f"branch `{branch}` of stage {self.name}", 'e.g. Q: "V[>]"') if branch else \
+                      (f"stage {self.name}", "e.g. Q: u(c) + beta*V[>]")  # fmt: skip
+            place = (*self.math, "branches", branch) if branch else (*self.math, "functions")
+            return self._absent("objective", f"{what} has no objective `Q`", place, e)
+        scope = see(path, label)
+        scope.symbols["V@cntn"] = _V
         objective = self.reader.expression(path, scope)
-        if objective is not None and not objective.has(sp.Symbol(VALUE, real=True)):
-            self.reader.error("objective", f"Q of stage {self.name} has no continuation value `V[>]`", path,
-                              "e.g. Q: u(c) + beta*V[>]", key=True)  # fmt: skip
+        if objective is None:
+            return None
+        if not isinstance(objective, sp.Expr):
+            return self.reader.error("type", "the objective is a condition, and no number", path, "e.g. Q: u(c) + beta*V[>]")
+        if not objective.has(_V):
+            return self.reader.error("objective", f"Q of stage {self.name} has no continuation value `V[>]`", path,
+                                     "e.g. Q: u(c) + beta*V[>]", key=True)  # fmt: skip
         return objective
-
-    def _bounds(self):
-        """The bounds of every control, in decision states and parameters."""
-        out = {}
-        for name in self.controls:
-            path = (*self.math, "controls", name)
-            if name in self.parameter_symbols or any(name in s.dimensions for p, s in self.spaces.items() if p != "cntn"):
-                self.reader.error("name", f"the control `{name}` shares its name with a state or a parameter", path, key=True)
-            text = self.reader.get(path)
-            if not isinstance(text, str):
-                self.reader.error("bounds", f"the control `{name}` needs its bounds", path, f"e.g. {name}: 0 < {name} <= m")
-                return None
-            try:
-                out[name] = parse_bounds(
-                    text, name, self._scope(("dcsn",), (name,), f"bounds of {name}"), self.reader.mark(path)
-                )
-            except ModelError as error:
-                self.reader.collector.extend(error)
-                return None
-        return out
 
     def _arrival_value(self):
         """`A` as an aggregator of expectations and the integrands inside them; `E[V]` when it is not given."""
-        value = sp.Symbol("V", real=True)
+        value, path = sp.Symbol("V", real=True), self.scope.place("A")
         expression = EXPECT(value)
-        if "A" in self.functions:
-            shocks = self.drawn
-            scope = self._scope(("arvl",), shocks, "A", expect=True)
+        if path is not None:
+            scope = self.scope.perches(("arvl",), self.drawn, path, "A", expect=True, excused=self.draws.excused)
             scope.symbols["V"] = value
-            path = (*self.math, "functions", "A")
             expression = self.reader.expression(path, scope)
             if expression is None:
                 return None
+            inner = [e.args[0] for e in expression.atoms(EXPECT)]
             outside = expression.subs({e: 0 for e in expression.atoms(EXPECT)}, simultaneous=True)
-            loose = [str(s) for s in outside.free_symbols if s == value or str(s) in shocks]
-            if loose or not expression.has(EXPECT):
-                what = f"`{loose[0]}` stands outside `E[...]`" if loose else "there is no `E[...]`"
+            loose = [str(s) for s in outside.free_symbols if s == value or str(s) in self.drawn]
+            if loose or not any(e.has(value) for e in inner):
+                what = f"`{loose[0]}` stands outside `E[...]`" if loose else "no `E[...]` holds the value `V`"
                 self.reader.error("objective", f"A of stage {self.name}: {what}", path, "e.g. A: E[V]", key=True)
                 return None
         inside = sorted(expression.atoms(EXPECT), key=str)
         means = {e: sp.Symbol(mean_key(i), real=True) for i, e in enumerate(inside)}
-        self.arrival_text = expression
-        return Aggregator(freeze(expression.subs(means))), Integrands(tuple(freeze(e.args[0]) for e in inside))
+        aggregator = Aggregator(freeze(expression.subs(means)))
+        return aggregator, Integrands(tuple(freeze(e.args[0]) for e in inside)), expression
 
-    def _terminal(self, path):
-        if path is None or self.reader.get(path) is None:
-            return None
-        scope = self._scope(("arvl",), (), "terminal")
+    def terminal(self, path: Path) -> Equation | None:
+        """The value on arrival after the last period; `None` after an error."""
+        scope = self.scope.perches(("arvl",), (), None, "terminal")  # What its stage doubts is not told again.
         expression = self.reader.expression(path, scope)
-        self.terminal_text = expression
         if expression is None:
             return None
-        return Equation(freeze(expression), tuple(key(n, "arvl") for n in self.spaces["arvl"].dimensions))
+        return Equation(freeze(expression), tuple(key(n, "arvl") for n in self.scope.spaces["arvl"].dimensions))

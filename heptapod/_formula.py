@@ -23,6 +23,8 @@ _WILD = {
     "sqrt": smooth.sqrt,
     "crra": smooth.crra,
     "cara": smooth.cara,
+    "crra_inverse": smooth.crra_inverse,
+    "cara_inverse": smooth.cara_inverse,
     "ces": smooth.ces,
 }
 _RELATIONS = {

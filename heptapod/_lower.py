@@ -18,6 +18,8 @@ _CALLS: dict[type, str] = {
     builtins.normcdf: "normcdf",
     builtins.crra: "crra",
     builtins.cara: "cara",
+    builtins.crra_inverse: "crra_inverse",
+    builtins.cara_inverse: "cara_inverse",
     builtins.ces: "ces",
     builtins.EXPECT: "E_",
 }

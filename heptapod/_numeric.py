@@ -29,6 +29,15 @@ def _cara(c, a):
     return np.where(a == 0, c, -np.expm1(-a * c) / np.where(a == 0, 1.0, a))
 
 
+def _crra_inverse(u, gamma):
+    r = 1 - gamma
+    return np.where(r == 0, np.exp(u), np.power(1 + r * u, 1 / np.where(r == 0, 1.0, r)))
+
+
+def _cara_inverse(u, a):
+    return np.where(a == 0, u, -np.log1p(-a * u) / np.where(a == 0, 1.0, a))
+
+
 def _ces(x, y, share, sigma):
     r = (sigma - 1) / sigma
     safe = np.where(r == 0, 1.0, r)
@@ -51,6 +60,8 @@ _CALL = {
     "heaviside": lambda x: np.where(x > 0, 1.0, 0.0),
     "crra": _crra,
     "cara": _cara,
+    "crra_inverse": _crra_inverse,
+    "cara_inverse": _cara_inverse,
     "ces": _ces,
     "ghh": _ghh,
 }

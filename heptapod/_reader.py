@@ -8,7 +8,7 @@ from ._arithmetic import Arithmetic, Refusal, number, truth
 from ._scope import Helper, Scope, inside, lookup
 from ._source import Source
 from .builtins import BUILTINS, EXPECT, where
-from .errors import Diagnostic, ModelError, did_you_mean
+from .errors import EXCUSED, Diagnostic, ModelError, did_you_mean
 
 MAX_NODES, MAX_DEPTH, MAX_EXPANDED = 600, 60, 4_000
 _OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power"}
@@ -179,6 +179,9 @@ class Reader:
         if any(isinstance(arg, ast.Starred) for arg in node.args) or any(word.arg is None for word in node.keywords):
             self.source.fail("not-allowed", "`*` and `**` before an argument have no place in an equation", node)
         name = self._called(node)
+        known = name in BUILTINS or name in self.scope.functions
+        if f"{name}()" in self.scope.excused or (not known and self.scope.excused & {"*", "*()"}):
+            self.source.fail(EXCUSED, f"`{name}` is in error itself", node)
         if name in self.scope.functions and isinstance(node.func, ast.Name):
             return self._helper(name, self.scope.functions[name], node, depth)
         if name not in BUILTINS:
@@ -208,6 +211,7 @@ class Reader:
         self.source.fail("not-allowed", "only a function's plain name can be called", node)
 
     def _helper(self, name: str, helper: Helper, node: ast.Call, depth: int):
+        self.scope.used.add(f"{name}()")
         if name in self.stack:
             chain = " -> ".join((*self.stack[self.stack.index(name) :], name))
             self.source.fail("circular", f"`{name}` is defined through itself: {chain}", node)

@@ -135,6 +135,22 @@ def cara(c, a):
     return times(c, expm1_ratio(-times(a, c)))
 
 
+def crra_inverse(u, gamma):
+    r"""$(1 + (1-\gamma)u)^{1/(1-\gamma)}$, as $e^{u \log(1 + w)/w}$ with $w = (1-\gamma)u$."""
+    u, gamma = real(u), real(gamma)
+    return exp(cara_inverse(u, gamma - 1.0))
+
+
+def cara_inverse(u, a):
+    r"""$-\log(1 - au)/a$, as $u \log(1 + w)/w$ with $w = -au$, which is $u$ at $a = 0$."""
+    u, a, times = real(u), real(a), shielded(jnp.multiply)
+    w = -times(a, u)
+    ok = (w > -1) & (w < jnp.inf)
+    inside = times(u, log1p_ratio(jnp.where(ok, w, 0.0)))
+    far = jnp.where(a > 0, jnp.inf, -jnp.inf)
+    return jnp.where(ok, inside, jnp.where(w == -1, far, jnp.where(w == jnp.inf, -far, jnp.nan)))
+
+
 def ces(x, y, share, sigma):
     r"""$(s x^\rho + (1 - s) y^\rho)^{1/\rho}$ with $\rho = (\sigma - 1)/\sigma$: Cobb-Douglas at $\sigma = 1$.
 

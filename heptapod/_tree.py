@@ -1,5 +1,6 @@
 """Reading a document without stopping at the first mistake: typed look-ups that report where they fail."""
 
+import keyword
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,20 +10,34 @@ from heptapod._formula import Formula
 from heptapod._lower import freeze
 from heptapod._parse import Scope, parse, parse_expression
 from heptapod._yaml import Document
+from heptapod.builtins import BUILTINS
 from heptapod.errors import Collector, Mark, ModelError, did_you_mean
 
 Path = tuple
+RESERVED = ("t", "age", "E", "V", "pi", "inf")
+NAME_RULE = "choose a name of plain letters, digits and _, that begins with a letter"
+# What a name that is not declared is told as, once for each stage.
+_ONCE = ("unknown-symbol", "scope", "unknown-function")
+
+
+_PROSE = ("description", "version", "unit", "latex")
 
 
 class Reader:
     """A document and the diagnostics collected so far.
 
-    **Attributes:** `document`; `collector`.
+    **Attributes:** `document`; `collector`; `unread`: places where a mapping should be and is none; `strange`: mappings with a
+    key that is not known, which may be the misspelling of one that is missed; `doubts`: by the path of a stage, names that
+    an error was told of, so that it is not told again.
     """
 
     def __init__(self, document: Document, collector: Collector | None = None):
         self.document = document
         self.collector = collector or Collector()
+        self.unread: set[Path] = set()
+        self.strange: set[Path] = set()
+        self.doubts: dict[Path, set[str]] = {}
+        self._told: set[tuple] = set()
 
     def mark(self, path: Path, key: bool = False) -> Mark:
         """The place of the value (or key) at a path."""
@@ -32,9 +47,38 @@ class Reader:
         """Record an error at a path."""
         self.collector.error(code, message, self.mark(path, key), help)
 
+    def missing(self, code: str, message: str, path: Path, help: str | None = None) -> None:
+        """Record that something is not in the mapping at a path, unless the mapping itself is in error."""
+        if path not in self.strange and not self.lost(path):
+            self.error(code, message, path, help, key=True)
+
+    def lost(self, path: Path) -> bool:
+        """Whether a block is in error: it, or what it stands in, is no mapping, or it may be the key that is not known."""
+        if any(path[:n] in self.unread for n in range(len(path) + 1)):
+            return True
+        while path and self.get(path) is None:
+            path = path[:-1]
+            if path in self.strange:
+                return True
+        return False
+
+    def doubt(self, stage: Path, *names: str) -> None:
+        """Note names that an error was told of."""
+        self.doubts.setdefault(stage, set()).update(names)
+
+    def once(self, *key) -> bool:
+        """Whether something is about to be told for the first time."""
+        first = key not in self._told
+        self._told.add(key)
+        return first
+
     def warning(self, code: str, message: str, path: Path, help: str | None = None, key: bool = False) -> None:
         """Record a warning at a path."""
         self.collector.warning(code, message, self.mark(path, key), help)
+
+    def note(self, code: str, message: str, path: Path, help: str | None = None, key: bool = True) -> None:
+        """Record a note at a path."""
+        self.collector.note(code, message, self.mark(path, key), help)
 
     def get(self, path: Path) -> Any:
         """The raw value at a path, `None` where there is none."""
@@ -54,15 +98,22 @@ class Reader:
         if node is None:
             return {}
         if not isinstance(node, Mapping):
-            self.error("type", f"{what} must be a mapping `key: value`, found {_kind(node)}", path)
+            if path not in self.unread:
+                self.error("type", f"{what} must be a mapping `key: value`, found {kind(node)}", path)
+            self.unread.add(path)
             return {}
         if allowed is not None:
-            allowed = list(allowed)
-            for k in node:
-                if k not in allowed:
-                    suggestion = did_you_mean(str(k), allowed) or f"the keys are {', '.join(allowed)}"
-                    self.error("unknown-key", f"`{k}` is not a key of {what}", (*path, k), suggestion, key=True)
+            self._check_keys(path, node, list(allowed), what)
         return dict(node)
+
+    def _check_keys(self, path, node, allowed, what):
+        for k in node:
+            if k not in allowed:
+                self.strange.add(path)
+                suggestion = did_you_mean(str(k), allowed) or f"the keys are {', '.join(allowed)}"
+                self.error("unknown-key", f"`{k}` is not a key of {what}", (*path, k), suggestion, key=True)
+            elif k in _PROSE and isinstance(node[k], (Mapping, list)):
+                self.error("type", f"`{k}` is text, found {kind(node[k])}", (*path, k))
 
     def names(self, path: Path, what: str) -> list[str]:
         """A bracketed list of names; anything else is an error and gives an empty list."""
@@ -70,11 +121,11 @@ class Reader:
         if node is None:
             return []
         if not isinstance(node, list) or not all(isinstance(x, str) for x in node):
-            self.error("type", f"{what} must be a bracketed list of names, found {_kind(node)}", path, 'e.g. ["y"]')
+            self.error("type", f"{what} must be a bracketed list of names, found {kind(node)}", path, 'e.g. ["y"]')
             return []
         for i, name in enumerate(node):
-            if not name.isidentifier():
-                self.error("name", f"`{name}` is not a name", (*path, i))
+            if (why := unfit(name)) is not None:
+                self.error("name", f"`{name}` {why}", (*path, i), NAME_RULE)
             elif name in node[:i]:
                 self.error("duplicate-key", f"`{name}` is listed twice in {what}", (*path, i))
         return [str(x) for x in node]
@@ -88,34 +139,61 @@ class Reader:
         if isinstance(node, str) and node.lower() in choices:
             return node.lower()
         suggestion = did_you_mean(str(node).lower(), choices) or f"one of {', '.join(choices)}"
-        self.error("value", f"{what} cannot be `{node}`", path, suggestion)
+        found = f"`{node}`" if isinstance(node, str) else kind(node)
+        self.error("value", f"{what} cannot be {found}", path, suggestion)
         return default
+
+    def flag(self, path: Path, what: str, default: bool = False) -> bool:
+        """`true` or `false`."""
+        node = self.get(path)
+        if node is None or isinstance(node, bool):
+            return default if node is None else node
+        self.error("type", f"{what} is true or false, found {kind(node)}", path)
+        return True
 
     def expression(self, path: Path, scope: Scope) -> sp.Expr | None:
         """One expression; `None` after an error. Numbers and one bracketed name are expressions, too."""
+        path = self._plain(path)
         node = self.get(path)
         if isinstance(node, list) and len(node) == 1 and isinstance(node[0], str):
             node, path = node[0], (*path, 0)
         if isinstance(node, (Mapping, list, bool)) or node is None:
-            self.error("type", f"expected a number or an expression, found {_kind(node)}", path)
+            self.error("type", f"expected a number or an expression, found {kind(node)}", path)
             return None
         try:
             return parse_expression(node, scope, self.mark(path))
         except ModelError as error:
-            self.collector.extend(error)
-            return None
+            return self.refuse(path, error)
 
-    def statements(self, path: Path, scope: Scope) -> list:
-        """Several `target = expression`; empty after an error."""
+    def statements(self, path: Path, scope: Scope) -> list | None:
+        """Several `target = expression`; `None` after an error."""
+        path = self._plain(path)
         node = self.get(path)
         if not isinstance(node, str):
-            self.error("type", f"expected `target = expression`, found {_kind(node)}", path)
-            return []
+            self.error("type", f"expected `target = expression`, found {kind(node)}", path)
+            return None
         try:
             return parse(node, scope, self.mark(path))
         except ModelError as error:
-            self.collector.extend(error)
-            return []
+            return self.refuse(path, error)
+
+    def refuse(self, path: Path, error: ModelError) -> None:
+        """Take over the errors of an equation; a name that is not declared is told once for each stage."""
+        for found in error.diagnostics:
+            about = found.message.split("`")[1] if "`" in found.message else found.message
+            stage = path[: 1 + (path[0] == "stages")]
+            if found.code not in _ONCE or self.once(found.code, about, stage):
+                self.collector.extend(ModelError(found))
+            if found.code in ("unknown-symbol", "unknown-function"):
+                self.doubt(stage, about.partition("[")[0] + ("()" if found.code == "unknown-function" else ""))
+
+    def _plain(self, path):
+        """An equation as `{expr: ...}`, an older form, is read as what stands in it."""
+        node = self.get(path)
+        if isinstance(node, Mapping) and list(node) == ["expr"]:
+            self.note("older", "`expr:` is not needed: the equation may stand after its name", (*path, "expr"))
+            return (*path, "expr")
+        return path
 
     def slot(self, path: Path, scope: Scope) -> Formula | None:
         """A numeric slot as a formula: a number, an expression, or a bracketed name."""
@@ -128,7 +206,16 @@ class Reader:
         return freeze(expression)
 
 
-def _kind(node: Any) -> str:
+def unfit(name: Any) -> str | None:
+    """Why something cannot name a variable or a parameter; `None` if it can."""
+    if not isinstance(name, str) or not name.isidentifier() or not name.isascii() or name.startswith("_"):
+        return "is not a name of plain letters, digits and _"
+    taken = name in RESERVED or name in BUILTINS or keyword.iskeyword(name)
+    return "has a meaning of its own" if taken else None
+
+
+def kind(node: Any) -> str:
+    """What a value of the file is, in words."""
     if node is None:
         return "nothing"
     names = {bool: "true/false", int: "a number", float: "a number", list: "a list"}

@@ -69,6 +69,36 @@ class cara(sympy.Function):
         return _numerically(c if a == 0 else (1 - sympy.exp(-a * c)) / a, prec)
 
 
+class crra_inverse(sympy.Function):
+    r"""The $c$ whose `crra` is $u$: $(1 + (1-\gamma)u)^{1/(1-\gamma)}$, $e^u$ at $\gamma = 1$; no model can spell it."""
+
+    nargs = (2,)
+
+    def fdiff(self, argindex=1):
+        u, gamma = self.args
+        if argindex == 1:
+            return self**gamma
+        raise ArgumentIndexError(self, argindex)
+
+    def _eval_is_extended_real(self):
+        return self.args[0].is_extended_real and self.args[1].is_extended_real
+
+
+class cara_inverse(sympy.Function):
+    r"""The $c$ whose `cara` is $u$: $-\log(1 - au)/a$, $u$ at $a = 0$; no model can spell it."""
+
+    nargs = (2,)
+
+    def fdiff(self, argindex=1):
+        u, a = self.args
+        if argindex == 1:
+            return 1 / (1 - a * u)
+        raise ArgumentIndexError(self, argindex)
+
+    def _eval_is_extended_real(self):
+        return self.args[0].is_extended_real and self.args[1].is_extended_real
+
+
 class ces(sympy.Function):
     r"""Constant elasticity of substitution, $(s x^\rho + (1-s) y^\rho)^{1/\rho}$ with $\rho = (\sigma-1)/\sigma$.
 

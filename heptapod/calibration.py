@@ -47,7 +47,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class Entry:
-    """One declared name; `kind` is leaf (an array), integer (static), reference (to the model's) or definition."""
+    """One declared name; `kind` is leaf (an array), integer (static), reference (to the scope above) or definition.
+
+    `sources` are the names that an expression with a value of its own was computed from, for messages only.
+    """
 
     kind: str
     by_age: bool = False
@@ -56,15 +59,20 @@ class Entry:
     formula: Formula | None = None
     target: str | None = None
     value: int | None = None
+    sources: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class ScopeTable:
-    """What one scope (the model or a stage) declares, in an order in which definitions can be evaluated."""
+    """What one scope declares, in an order in which definitions can be evaluated.
+
+    **Attributes:** `name`: `main`, a stage's name, or `STAGE.mover`; `inherits`: whether it sees all of the scope above.
+    """
 
     name: str
     parameters: tuple[tuple[str, Entry], ...] = ()
     settings: tuple[tuple[str, Entry], ...] = ()
+    inherits: bool = False
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -76,12 +84,11 @@ class ScopeTable:
 class Calibration:
     """The static side of all parameters and settings: names, kinds and inheritance, but no default value.
 
-    **Attributes:** `scopes`: the model's table first, then the stages'; `inherit_all`: whether stages see every model
-    name; `age`: (start, step) or `None`; `horizon`: number of periods, `None` for an infinite horizon.
+    **Attributes:** `scopes`: the model's table first, then the stages' and the movers'; `age`: (start, step) or `None`;
+    `horizon`: number of periods, `None` for an infinite horizon.
     """
 
     scopes: tuple[ScopeTable, ...]
-    inherit_all: bool = False
     age: tuple[float, float] | None = None
     horizon: int | None = None
     _tables: dict = field(default_factory=dict, compare=False, repr=False)
@@ -111,7 +118,17 @@ class Calibration:
         time = self._time(held, parameters)
         model = self._resolve(MAIN, parameters, settings, held, time, {})
         own = model if stage == MAIN else self._resolve(stage, parameters, settings, held, time, model)
-        return own | self._time(t, parameters)
+        return own | self._movers(stage, parameters, settings, held, time, own) | self._time(t, parameters)
+
+    def _movers(self, stage, parameters, settings, t, time, own) -> dict:
+        """The names that movers of the stage declare themselves, as `mover.name`."""
+        values = {}
+        for table in self.scopes:
+            if table.name.startswith(f"{stage}."):
+                found = self._resolve(table.name, parameters, settings, t, time, own)
+                mover = table.name.rpartition(".")[2]
+                values |= {f"{mover}.{name}": found[name] for name in table.entries}
+        return values
 
     def _time(self, t, parameters) -> dict:
         leaf = next((x for scope in parameters.values() for x in scope.values()), None)
@@ -123,8 +140,8 @@ class Calibration:
 
     def _resolve(self, scope, parameters, settings, t, time, model) -> dict:
         """Leaves, references and definitions of one scope, on top of what it inherits."""
-        values = dict(model) if self.inherit_all else {}
         table = self._tables[scope]
+        values = dict(model) if table.inherits else {}
         for group, data in ((table.settings, settings), (table.parameters, parameters)):
             for name, entry in group:
                 if entry.kind == "leaf":

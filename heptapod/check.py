@@ -1,6 +1,6 @@
 """Checking model files without solving them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from heptapod.circuit_spec import read_model
@@ -8,10 +8,10 @@ from heptapod.errors import Diagnostic, ModelError
 from heptapod.load import reader_of
 
 
-def check(source: str | Path) -> tuple[Diagnostic, ...]:
+def check(source: str | Path | Mapping) -> tuple[Diagnostic, ...]:
     """Everything there is to say about a model file: errors, warnings and notes, in the order of the file.
 
-    **Arguments:** `source`: the path of a YAML file, or the text itself if it has a line break.
+    **Arguments:** `source`: a path, text, or dictionaries, as `load` takes them.
 
     **Returns:** the diagnostics; none for a file in order. Nothing is raised for a wrong model.
     """

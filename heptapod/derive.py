@@ -1,32 +1,18 @@
 """First-order condition, inverse, envelope and inverse budget of a stage, each with a numeric certificate."""
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
 
-from heptapod._invert import invert, time_boxed
-from heptapod._lower import freeze
-from heptapod._numeric import number
-from heptapod.equation import SLOPE, VALUE
+from heptapod import _certificate as certificate
+from heptapod._derivation import Derivation, writable
+from heptapod._invert import budget, time_boxed
+from heptapod._stated import UTIL, Stated, V, real
 
-
-@dataclass(frozen=True)
-class Stated:
-    """The equations of a stage as they are written, in sympy.
-
-    **Attributes:** `objective`: $Q$; `transition`: (post-state key, expression) pairs; `control`, its `bounds`; `states`: the
-    decision's keys; `defaults`: a number for every parameter, from which certificates start.
-    """
-
-    objective: sp.Expr
-    transition: tuple[tuple[str, sp.Expr], ...]
-    control: str
-    lower: sp.Expr | None
-    upper: sp.Expr | None
-    states: tuple[str, ...]
-    defaults: tuple[tuple[str, float], ...]
+SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +22,9 @@ class Derived:
     **Attributes:** expressions in the keys of the stage, `None` where there is no closed form: `foc` (zero at the optimum),
     `control_inverse`, `state_inverse`, `envelope` $dV/dm$, `discount` $Q_V$, `reward`, `utility` (the part of the reward in
     the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the least post-state);
-    `post`, `state`: keys; `corner`: the bound that leads there; `problem`: why EGM cannot solve the stage; `notes`.
+    `objective`: $Q$ with passive post-states written out; `post`, `state`: keys; `corner`: the bound that leads there;
+    `kinks`: values of the active post-state at which transition or reward change their branch; `bent`: whether there is any,
+    there or elsewhere in the reward; `problem`: why EGM cannot solve the stage; `notes`.
     """
 
     post: str | None = None
@@ -51,12 +39,12 @@ class Derived:
     utility_inverse: sp.Expr | None = None
     trade_off: sp.Expr | None = None
     lowest: sp.Expr | None = None
+    objective: sp.Expr | None = None
+    kinks: tuple[sp.Expr, ...] = ()
+    bent: bool = False
     corner: str = "upper"
     problem: str | None = None
     notes: tuple[str, ...] = ()
-
-
-V, SLOPE_SYMBOL, UTIL = (sp.Symbol(n, real=True) for n in (VALUE, SLOPE, "u()"))
 
 
 @functools.lru_cache(maxsize=256)
@@ -64,168 +52,163 @@ def derive(stage: Stated) -> Derived:
     r"""Derive what EGM needs from $Q(m, c, x', V)$ and $x' = g(m, c)$.
 
     The first-order condition at a held post-state is $Q_c + (Q_{x'} + Q_V\lambda)\,g_c = 0$; the envelope is
-    $Q_m - Q_c\,g_m/g_c$ (LANGUAGE, "Deriving the solver").
+    $Q_m - Q_c\,g_m/g_c$ (LANGUAGE, "Deriving the solver"). Formulas come from the text alone; numbers of the calibration
+    only confirm them.
     """
-    c = sp.Symbol(stage.control, real=True)
-    discount = sp.diff(stage.objective, V)
-    if discount.has(V):
-        return Derived(problem="the objective is not linear in V[>]")
-    if discount == 0:
-        return Derived(problem="the objective has no continuation value V[>]")
+    found = _from_text(stage.text)
+    return found if found.problem else _certified(found, stage)
+
+
+@functools.lru_cache(maxsize=256)
+def _from_text(stage: Stated) -> Derived:
+    with budget(SECONDS):  # What is spent on inverses that are not found must not cost those that are.
+        found = time_boxed(lambda: _formulas(stage), SECONDS)
+    return found if found is not None else Derived(problem="no derivatives were found within the time that they may take")
+
+
+def _formulas(stage):
+    c, transition = real(stage.control), dict(stage.transition)
     moved = [post for post, g in stage.transition if g.has(c)]
     if len(moved) != 1:
         what = f"{len(moved)} post-states move" if moved else "no post-state moves"
         return Derived(problem=f"{what} with the control {stage.control}")
     post = moved[0]
-    g, x = dict(stage.transition)[post], sp.Symbol(post, real=True)
-    state = _endogenous(stage, post)
+    objective = stage.objective.subs({real(k): e for k, e in transition.items() if k != post}, simultaneous=True)
+    discount, state = sp.diff(objective, V), _endogenous(stage, objective, post)
+    problem = _objection(stage, discount, state, post)
+    if problem:
+        return Derived(problem=problem)
+    reward = sp.expand_mul(objective).subs(V, 0)
+    derivation = Derivation(stage, reward, discount, transition[post], c, real(state), real(post))
+    parts = derivation.parts()
+    unwritten = [n for n in ("foc", "envelope", "trade_off", "lowest") if parts.get(n) is not None and not writable(parts[n])]
+    if unwritten:
+        return Derived(problem="a derivative that it needs has no formula")
+    return Derived(post=post, state=state, discount=discount, reward=reward, objective=objective, **parts)
+
+
+def _objection(stage, discount, state, post):
+    """Why the endogenous grid method cannot solve a stage, whatever its first-order condition."""
+    if discount.has(V):
+        return "the objective is not linear in V[>]"
+    if discount == 0:
+        return "the objective has no continuation value V[>]"
     if state is None:
-        return Derived(problem="the endogenous state is not unique")
-    m = sp.Symbol(state, real=True)
-    if discount.has(c):
-        return Derived(problem=f"the weight of V[>] depends on the control {stage.control}")
-    reward = sp.expand_mul(stage.objective).subs(V, 0)
-    parts = _conditions(stage, reward, discount, g, c, m, x)
-    return Derived(post=post, state=state, discount=discount, reward=reward, **parts)
+        return "the endogenous state is not unique"
+    if discount.has(real(stage.control)):
+        return f"the weight of V[>] depends on the control {stage.control}"
+    return f"the weight of V[>] depends on the post-state {post[:-3]}" if discount.has(real(post)) else None
 
 
-def _endogenous(stage, post):
-    """The decision state in the active transition and in no other; where the control alone moves it, the one in Q."""
-    has = lambda e, s: e.has(sp.Symbol(s, real=True))
-    inside = [s for s in stage.states if has(dict(stage.transition)[post], s)]
+def separate(objective: sp.Expr, transition: Mapping[str, sp.Expr], controls: tuple[str, ...]) -> str | None:
+    """The control whose first-order condition, given the post-states, involves no other; `None` if there is no such one.
+
+    $Q_s + \\sum_j (Q_{x_j} + Q_V \\lambda_j)\\,\\partial x_j/\\partial s = 0$ must be free of the other controls and of the
+    decision states, as for a portfolio share that only the continuation sees.
+    """
+    discount = sp.diff(objective, V)
+    if discount.has(V) or discount == 0 or any(discount.has(real(c)) for c in controls):
+        return None
+    for name in controls:
+        s, others = real(name), [c for c in controls if c != name]
+        condition = sp.diff(objective, s)
+        for i, (post, g) in enumerate(transition.items()):
+            condition += (sp.diff(objective, real(f"{post}[>]")) + discount * real(f"lambda_{i}")) * sp.diff(g, s)
+        loose = [v for v in condition.free_symbols if str(v).endswith("[~]") or str(v) in others]
+        if not loose and condition != 0:
+            return name
+    return None
+
+
+def _endogenous(stage, objective, post):
+    """The decision state in the active transition and in no other; where the control alone moves it, the one in Q.
+
+    Of several the one without a grid is meant.
+    """
+    inside = [s for s in stage.states if dict(stage.transition)[post].has(real(s))]
     others = [g for k, g in stage.transition if k != post]
-    own = [s for s in inside if not any(has(g, s) for g in others)]
+    own = [s for s in inside if not any(g.has(real(s)) for g in others)]
     if not inside:
-        own = [s for s in stage.states if has(stage.objective, s) and not any(has(g, s) for g in others)]
+        own = [s for s in stage.states if objective.has(real(s)) and not any(g.has(real(s)) for g in others)]
+    own = [s for s in own if s not in stage.rows] if len(own) > 1 else own
     return own[0] if len(own) == 1 else None
 
 
-def _conditions(stage, reward, discount, g, c, m, x):
-    g_c, g_m = sp.diff(g, c), sp.diff(g, m)
-    foc = sp.diff(reward, c) + (sp.diff(reward, x) + discount * SLOPE_SYMBOL) * g_c
-    trade_off = _tidy(g_m / g_c)
-    envelope = _tidy(sp.diff(reward, m) - sp.diff(reward, c) * trade_off)
-    positive = _Positive(stage, c)
-    notes = []
-    if g.has(m):
-        state_inverse = positive.invert(x - g, m)
-        by_state = foc.subs(m, state_inverse) if state_inverse is not None else foc
-        control_inverse = None if by_state.has(m) else positive.invert(by_state, c)
-        problem = "the first-order condition depends on a state that has no closed form" if by_state.has(m) else None
-        foc = by_state
-    else:
-        control_inverse, problem = positive.invert(x - g, c), None
-        by_post = foc if control_inverse is None else foc.subs(c, control_inverse)
-        state_inverse = positive.invert(by_post, m)
-        if control_inverse is None or state_inverse is None:
-            problem = f"no closed form for {m} from the first-order condition"
-        foc = by_post
-    if g.has(sp.Max, sp.Min, sp.Piecewise, sp.Abs):
-        problem = problem or "the transition has a kink"
-    utility, utility_inverse = _utility(reward, c, positive)
-    corner, lowest = _corner(stage, g, g_c, c, positive)
-    parts = dict(foc=foc, envelope=envelope, trade_off=trade_off, corner=corner, lowest=lowest, problem=problem)
-    parts |= dict(utility=utility, utility_inverse=utility_inverse)
-    parts |= _certify(stage, c, m, x, g, foc, control_inverse, state_inverse, reward, notes)
-    kink = [p for e in (reward, g) for p in e.atoms(sp.Eq) if not any(str(q).endswith("]") for q in p.free_symbols)]
-    if kink:
-        notes.append(f"`{kink[0].lhs} == {kink[0].rhs}` gives no derivative in it at equality; crra(c, gamma) and the like do")
-    if control_inverse is None or parts["control_inverse"] is None:
-        notes.append("no closed form for the control: bracketed Newton on the first-order condition")
-    if state_inverse is None or parts["state_inverse"] is None:
-        notes.append("no closed form for the state: bracketed Newton on the transition")
-    return parts | {"notes": tuple(notes)}
+def _certified(found: Derived, stage: Stated) -> Derived:
+    """The same without what no certificate confirms, and with the corner that the calibration decides."""
+    derivation = Derivation(stage, found.reward, found.discount, dict(stage.transition)[found.post], real(stage.control),
+                            real(found.state), real(found.post))  # fmt: skip
+    condition = derivation.condition(derivation.g)
+    points = [make(stage, found.post) for make in (certificate.near_calibration, certificate.generic)]
+    optimal = [certificate.optimal(p, condition, derivation.c) for p in points]
+    reached = [certificate.consistent(p, (stage.control, found.state, found.post)) for p in points]
+    parts, notes, by_transition = {}, [], reached if derivation.g.has(derivation.m) else optimal
+    for name, at, scopes in (("control_inverse", stage.control, optimal), ("state_inverse", found.state, by_transition)):
+        if getattr(found, name) is not None and not certificate.holds(getattr(found, name), at, scopes):
+            notes.append(f"the closed form for {at.removesuffix('[~]')} failed its numeric certificate and is not used")
+            parts[name] = None
+    utility = (UTIL.name, found.utility)
+    if found.utility is not None and not certificate.holds(found.utility_inverse, stage.control, reached, utility):
+        parts |= dict(utility=None, utility_inverse=None)
+    if found.corner is None:
+        sign = certificate.value(sp.diff(derivation.g, derivation.c), points[0])
+        corner = "lower" if sign is not None and np.nanmedian(sign) > 0 else "upper"
+        parts |= dict(corner=corner, lowest=derivation.at_bound(corner))
+    found = replace(found, **parts)
+    problem = _refusal(found, derivation, points)
+    if problem:
+        return Derived(problem=problem)
+    if derivation.kinked:  # Conditions of a side that is never reached have their edges, too.
+        lasting = derivation.bends[0]
+        found = replace(found, kinks=tuple(k for k in found.kinks if k in lasting or _turns(found, k, points)))
+    return replace(found, notes=(*notes, *_notes(found, derivation)))
 
 
-class _Positive:
-    """Inversion with parameters and control taken as positive, so that powers simplify; unsound, hence certified."""
+def _refusal(found, derivation, points):
+    """Why EGM cannot do without a closed form that was not found, or with a transition that jumps."""
+    lacks = None in (found.control_inverse, found.state_inverse)
+    if lacks and not derivation.g.has(derivation.m):
+        return f"no closed form for {found.state[:-3]} from the first-order condition"
+    if not derivation.kinked:
+        return None
+    if lacks:
+        return "the inverses of a kinked transition failed their numeric certificate"
+    for kink in found.kinks:
+        below, above = _beside(found, kink, points[0], 0.0)
+        if below is None or np.nanmax(np.abs(above - below)) > 1e-4:
+            return f"the transition jumps where {found.post[:-3]} passes {kink}"
+    return None
 
-    def __init__(self, stage, c):
-        # Every parameter, whatever its default: other defaults must lead to the same formulas.
-        names = [n for n, _ in stage.defaults]
-        if stage.lower is not None and stage.lower.is_nonnegative:
-            names.append(c.name)
-        self.there = {sp.Symbol(n, real=True): sp.Symbol(n, positive=True) for n in names}
-        self.back = {positive: real for real, positive in self.there.items()}
 
-    def invert(self, expression, symbol):
-        found = invert(expression.subs(self.there), self.there.get(symbol, symbol))
-        return None if found is None else found.subs(self.back)
-
-
-def _utility(reward, c, positive):
-    """The additive part of the reward that depends on the control, if on nothing else that varies within a period."""
-    if reward.has(sp.Piecewise):
-        part = reward if _only_in(reward, c) else None
-        part = part or next((t for t in sp.Add.make_args(reward) if t.has(c)), None)
-    else:
-        part = sp.Add(*[t for t in sp.Add.make_args(reward) if t.has(c)])
-    if part is None or not part.has(c) or not _only_in(part, c):
+def _beside(found, kink, scope, change):
+    """The inverse transition just below and just above a post-state, or, with `change`, how it changes on either side."""
+    at, h = certificate.value(kink, scope), 1e-7 if change == 0 else change
+    seen = [certificate.value(found.state_inverse, {**scope, found.post: at + k * h}) for k in (-2, -1, 1, 2)]
+    if any(v is None for v in seen):
         return None, None
-    inverse = positive.invert(part - UTIL, c)
-    return (part, inverse) if inverse is not None else (None, None)
+    return (seen[1], seen[2]) if change == 0 else (seen[1] - seen[0], seen[3] - seen[2])
 
 
-def _only_in(expression, c):
-    return not any(s != c and str(s).endswith("]") for s in expression.free_symbols)
+def _turns(found, kink, points):
+    """Whether the transition changes its slope there, for any parameters tried."""
+    for scope in points:
+        below, above = _beside(found, kink, scope, 1e-4)
+        if below is None or np.any(np.abs(above - below) > 1e-8):
+            return True
+    return False
 
 
-def _corner(stage, g, g_c, c, positive):
-    """The bound that leads to the lowest post-state, by the sign of $g_c$ at the calibration, and that post-state."""
-    sign = _sample(g_c, {c.name: 0.7, **{s: 2.0 for s in stage.states}, **dict(stage.defaults)})
-    corner = "upper" if sign is None or sign < 0 else "lower"
-    bound = stage.upper if corner == "upper" else stage.lower
-    if bound is None:
-        return corner, None
-    return corner, _tidy(g.subs(c, bound).subs(positive.there)).subs(positive.back)
-
-
-def _sample(expression, scope):
-    try:
-        return float(np.ravel(number(freeze(expression), scope))[0])
-    except (KeyError, ValueError, TypeError):
-        return None
-
-
-def _tidy(expression):
-    """A shorter form when sympy finds one quickly."""
-    if expression.has(sp.Piecewise):
-        return expression
-    simple = time_boxed(lambda: sp.simplify(expression), 0.7)
-    return expression if simple is None else simple
-
-
-def _certify(stage, c, m, x, g, foc, control_inverse, state_inverse, reward, notes):
-    """Keep an inverse only if it solves its equation at random points near the calibration."""
-    rng = np.random.default_rng(0)
-    out = {"control_inverse": control_inverse, "state_inverse": state_inverse}
-    points = [_point(stage, rng, c, m, x, g, foc) for _ in range(8)]
-    points = [p for p in points if p is not None]
-    for name, symbol in (("control_inverse", c), ("state_inverse", m)):
-        inverse = out[name]
-        if inverse is None:
-            continue
-        got = [(_sample(inverse, p), p[symbol.name]) for p in points]
-        good = [a is not None and np.isfinite(a) and abs(a - b) <= 1e-8 * (1 + abs(b)) for a, b in got]
-        if not points or not all(good):
-            notes.append(f"the closed form for {symbol.name} failed its numeric certificate and is not used")
-            out[name] = None
-    return out
-
-
-def _point(stage, rng, c, m, x, g, foc):
-    """A consistent point: control and state at random, the post-state they lead to, the slope at which they are optimal."""
-    scope = {n: np.asarray(v, float) * (1 + 0.02 * rng.uniform(-1, 1)) for n, v in stage.defaults}
-    scope |= {s: rng.uniform(1.0, 3.0) for s in stage.states}
-    low = _sample(stage.lower, scope) if stage.lower is not None else None
-    high = _sample(stage.upper, scope) if stage.upper is not None else None
-    low, high = (0.1 if low is None else low), (low or 0.0) + 2.0 if high is None else high
-    scope[c.name] = low + (high - low) * rng.uniform(0.2, 0.8)
-    scope[x.name] = _sample(g, scope)
-    if scope[x.name] is None:
-        return None
-    zero, one = (_sample(foc, {**scope, SLOPE: v}) for v in (0.0, 1.0))
-    if None in (zero, one) or one == zero or not np.isfinite(zero + one):
-        return None
-    scope[SLOPE] = -zero / (one - zero)
-    return scope if scope[SLOPE] > 0 else None
+def _notes(found, derivation):
+    reward, g, notes = derivation.reward, derivation.g, []
+    if found.kinks:
+        places = ", ".join(str(k) for k in found.kinks)
+        notes.append(f"kinks where {found.post[:-3]} is {places}: two knots there")
+    equal = [p for e in (reward, g) for p in e.atoms(sp.Eq) if not any(str(q).endswith("]") for q in p.free_symbols)]
+    if equal:
+        shown = f"{equal[0].lhs} == {equal[0].rhs}"
+        notes.append(f"`{shown}` gives no derivative in it at equality; crra(c, gamma) and the like do")
+    if found.control_inverse is None:
+        notes.append("no closed form for the control: bracketed Newton on the first-order condition")
+    if found.state_inverse is None:
+        notes.append("no closed form for the state: bracketed Newton on the transition")
+    return notes

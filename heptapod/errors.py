@@ -1,11 +1,15 @@
 """Diagnostics: every complaint about a model names its file, line, column, and what to write instead."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 # A longer source line is shown through a window around its caret.
 _WINDOW = 160
+# The code of what follows from a mistake that has been told already; it is never shown.
+EXCUSED = "excused"
+_STAGE = re.compile(r"\bstage \w+")
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,7 @@ class Mark:
     - `file`, `line`, `column`: the position, counted from 1.
     - `text`: the source line, empty where there is none.
     - `width`: the number of characters the caret underlines.
+    - `inside`: whether `file` is the path of a value in a dictionary, and lines count inside of it.
     """
 
     file: str = "<string>"
@@ -24,8 +29,11 @@ class Mark:
     column: int = 1
     text: str = ""
     width: int = 1
+    inside: bool = False
 
     def __str__(self) -> str:
+        if self.inside and self.line == 1:
+            return f"{self.file}:{self.column}" if self.text else self.file
         return f"{self.file}:{self.line}:{self.column}"
 
     def snippet(self) -> str:
@@ -36,7 +44,7 @@ class Mark:
         if len(text) > _WINDOW:
             start = max(0, min(column - _WINDOW // 2, len(text) - _WINDOW))
             text, column = text[start : start + _WINDOW], column - start
-        gutter = f"{self.line} | "
+        gutter = "" if self.inside else f"{self.line} | "
         carets = "^" * max(1, min(self.width, len(text) - column + 1))
         return f"\n  {gutter}{text}\n  {' ' * (len(gutter) + column - 1)}{carets}"
 
@@ -122,33 +130,49 @@ def _plain(name: str) -> str:
 class Collector:
     """Gathers complaints, so that a reader is told of all of them at once.
 
-    **Attributes:** `diagnostics`, all of them in the order of the source, and `errors`, those that refuse the model.
+    **Attributes:** `diagnostics`, all of them in the order of the source, and `errors`, those that refuse the model; `count`:
+    how often an error was found, also where it had been told before or follows from another, so that a part of a model can
+    be known to be in error.
     """
 
     def __init__(self):
-        # A dictionary, since one helper read from two equations complains twice in the same words.
-        self._seen: dict[Diagnostic, None] = {}
+        # By what is seen of them: of one text that two stages share, one complaint is enough.
+        self._seen: dict[tuple, Diagnostic] = {}
+        self.count = 0
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        return tuple(sorted(self._seen, key=lambda found: (found.mark.file, found.mark.line, found.mark.column)))
+        found = self._seen.values()
+        return tuple(sorted(found, key=lambda found: (found.mark.file, found.mark.line, found.mark.column)))
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
         return tuple(found for found in self.diagnostics if found.severity == "error")
 
+    def add(self, found: Diagnostic) -> None:
+        """Record a diagnostic, unless it follows from one that was told already."""
+        self.count += found.severity == "error"
+        if found.code != EXCUSED:
+            words = _STAGE.sub("stage", found.message)
+            self._seen.setdefault((found.severity, found.code, words, found.mark), found)
+
     def error(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
-        self._seen[Diagnostic(code, message, mark, help)] = None
+        self.add(Diagnostic(code, message, mark, help))
 
     def warning(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
-        self._seen[Diagnostic(code, message, mark, help, "warning")] = None
+        self.add(Diagnostic(code, message, mark, help, "warning"))
 
     def note(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
-        self._seen[Diagnostic(code, message, mark, help, "note")] = None
+        self.add(Diagnostic(code, message, mark, help, "note"))
+
+    def excuse(self) -> None:
+        """Note that something is in error for a reason that is told elsewhere."""
+        self.count += 1
 
     def extend(self, model_error: ModelError) -> None:
         """Take over the diagnostics of an error raised below."""
-        self._seen.update(dict.fromkeys(model_error.diagnostics))
+        for found in model_error.diagnostics:
+            self.add(found)
 
     def raise_if_any(self) -> None:
         """Raise one `ModelError` with every error found, ordered by file, line and column."""

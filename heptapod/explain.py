@@ -1,20 +1,29 @@
 """What was derived from a model, and why, as text."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
-import sympy as sp
-
+from heptapod._lower import thaw
+from heptapod._writing import written
 from heptapod.circuit_spec import CircuitSpec
 from heptapod.functional_problem import FunctionalProblem
 from heptapod.load import load
 
-_TAGS = ("[<]", "[~]", "[>]")
+_PLACE = re.compile(r"^(.*) \((\S+):(\d+)\)$")
+_WORDS = {
+    "egm": "endogenous grid (egm)",
+    "choice": "maximum over a finite set (choice)",
+    "identity": "none needed (identity)",
+    "nested": "one condition after the other (nested)",
+    "vfi": "value function iteration (vfi)",
+}
 
 
-def explain(source: str | Path | CircuitSpec | FunctionalProblem) -> str:
+def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> str:
     """How each stage is solved, why, and every derived formula.
 
-    **Arguments:** `source`: a path, a model, or one stage.
+    **Arguments:** `source`: what `load` takes, a model, or one stage.
     """
     if isinstance(source, FunctionalProblem):
         return _stage(source)
@@ -25,35 +34,70 @@ def explain(source: str | Path | CircuitSpec | FunctionalProblem) -> str:
 
 
 def _stage(problem: FunctionalProblem) -> str:
-    num, derived = problem.num, problem.derived
-    if num.method is None:
-        return f"stage {problem.name}\n  method: none\n  because: {num.reason}"
-    show = lambda e: "(none in closed form)" if e is None else written(e)
-    control, state, post = num.control, num.state, num.post
-    lines = [
-        ("method", "endogenous grid (egm)"),
-        ("because", f"Q is linear in V[>], {control} moves {post} alone, and the first-order condition {_inverted(num)}"),
-        ("condition", f"0 = {show(derived.foc)}"),
-        (control, show(derived.control_inverse)),
-        (state, show(derived.state_inverse)),
-        (f"dV/d{state}", show(derived.envelope)),
-        ("weight of V[>]", show(derived.discount)),
-        (f"lowest {post}", f"{show(derived.lowest)}, where {control} meets its {derived.corner} bound"),
-        ("between knots", _between(problem)),
-        *[("note", note) for note in derived.notes],
-    ]
+    num = problem.num
+    lines = [("method", _WORDS[num.method] + (" with upper envelope" if num.envelope else "")), ("because", num.reason)]
+    lines += _choice(problem) + (_derived(problem) if num.method == "egm" else _written(problem))
+    lines += [("note", note) for note in problem.derived.notes]
+    lines += _origins(problem.provenance)
     width = max(len(label) for label, _ in lines)
     return "\n".join([f"stage {problem.name}", *[f"  {label:<{width}}  {text}" for label, text in lines]])
 
 
-def _inverted(num) -> str:
-    closed = num.control_inverse is not None and num.state_inverse is not None
-    return "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
+def _origins(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Where the names of the stage come from: those of one origin on one line, with the line of each."""
+    groups, rows = {}, []
+    for name, origin in provenance.items():
+        match = _PLACE.match(origin)
+        if match and "(" not in match[1]:
+            groups.setdefault((match[1], match[2]), []).append(f"{name} {match[3]}")
+        else:
+            rows.append((name, origin))
+    return [("names", f"{what}, {file}: {', '.join(places)}") for (what, file), places in groups.items()] + rows
 
 
-def _inverted(num) -> str:
-    closed = num.control_inverse is not None and num.state_inverse is not None
-    return "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
+def _choice(problem):
+    choice, rows = problem.num.choice, []
+    if choice is None:
+        return rows
+    if choice.by == "nature":
+        return [(f"P({name})", written(thaw(formula))) for name, formula in choice.probs]
+    smoothed = (
+        "the maximum"
+        if choice.scale is None
+        else f"s log(sum exp(Q/s)), s = {written(thaw(choice.scale))}; s = 0 is the maximum"
+    )
+    rows.append(("joined by", smoothed))
+    return rows + [(name, f"one of {grid.points} values") for name, grid in problem.num.discrete]
+
+
+def _written(problem):
+    """What the stage says, where nothing is derived."""
+    rows = []
+    for branch in problem.equations.branches:
+        label = f"Q of {branch.name}" if branch.name else "Q"
+        rows.append((label, written(branch.objective)))
+        rows += [(f"{label} if", written(condition)) for _, condition in branch.conditions]
+    return rows
+
+
+def _derived(problem):
+    num, derived = problem.num, problem.derived
+    show = lambda e: "(none in closed form)" if e is None else written(e)
+    rows = (
+        [("rows", ", ".join(f"{n} ({g.points}{' values' if g.discrete else ' knots'})" for n, g in num.rows))]
+        if num.rows
+        else []
+    )
+    return [
+        *rows,
+        ("condition", f"0 = {show(derived.foc)}"),
+        (num.control, show(derived.control_inverse)),
+        (num.state, show(derived.state_inverse)),
+        (f"dV/d{num.state}", show(derived.envelope)),
+        ("weight of V[>]", show(derived.discount)),
+        (f"lowest {num.post}", f"{show(derived.lowest)}, where {num.control} meets its {derived.corner} bound"),
+        ("between knots", _between(problem)),
+    ]
 
 
 def _between(problem) -> str:
@@ -62,16 +106,3 @@ def _between(problem) -> str:
     if problem.derived.utility_inverse is None:
         return "policy linear; value by cubic Hermite"
     return f"policy linear; value by cubic Hermite of u^-1(V/B), u = {written(problem.derived.utility)}"
-
-
-def written(expression: sp.Expr) -> str:
-    """An expression as the model would write it: perch tags dropped where a name stands on one perch only."""
-    names = {str(s): s for s in expression.free_symbols}
-    bare = [n[:-3] for n in names if n.endswith(_TAGS)]
-    plain = {}
-    for name, symbol in names.items():
-        if name == "dV[>]":
-            plain[symbol] = sp.Symbol("lambda_")
-        elif name.endswith(_TAGS) and bare.count(name[:-3]) == 1 and name != "V[>]":
-            plain[symbol] = sp.Symbol(name[:-3], real=True)
-    return sp.sstr(expression.subs(plain)).replace("**", "^").replace("lambda_", "lambda")

@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 import numpy as np
 import sympy as sp
 
-from heptapod._declare import Declared, Time
-from heptapod._equations import Equations, StageReader
+from heptapod._declared import Declared
+from heptapod._equations import BranchEquations, Equations, StageReader
 from heptapod._lower import freeze
-from heptapod._numeric import number
-from heptapod._parse import Bounds
+from heptapod._method import METHODS, Chosen, choose
+from heptapod._stage_scope import MOVERS
+from heptapod._stated import UTIL
 from heptapod._tree import Path, Reader
-from heptapod.derive import UTIL, Derived, Stated, derive
+from heptapod.derive import Derived
 from heptapod.equation import SLOPE, VALUE, Equation, Transition, key
-from heptapod.numeric_problem import NumericProblem
+from heptapod.numeric_problem import Branch, NumericProblem
 
-STAGE_KEYS = ("name", "description", "kind", "parameters", "settings", "definitions", "methods", "math")
-METHODS = {"solution": ("auto", "egm"), "interp": ("auto", "linear"), "upper_envelope": ("auto", "none")}
+STAGE_KEYS = ("name", "description", "kind", "parameters", "settings", "definitions", "methods", "math", "movers")
+MOVER_KEYS = ("inherit", "parameters", "settings", "definitions", "methods", "functions", "description")
+_OLDER_MOVER = {"inherit_parameters": "inherit", "inherit_settings": "inherit"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class FunctionalProblem:
     - `name`; `math`: the written equations, controls, shocks and state space.
     - `parameters`, `settings`: the values that the stage sees at the calibration; by-age ones hold one value a period.
     - `methods`: what was asked for; `num`: the numeric side, compared by value; `derived`: the derivation, in sympy.
+    - `equations`: the equations as read, in sympy; `provenance`: where every name that the stage sees comes from, in words.
     """
 
     name: str
@@ -38,53 +41,79 @@ class FunctionalProblem:
     methods: Mapping[str, str]
     num: NumericProblem = field(repr=False)
     derived: Derived = field(repr=False, compare=False)
+    equations: Equations = field(repr=False, compare=False)
+    provenance: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
-def read_stage(
-    reader: Reader,
-    path: Path,
-    name: str,
-    time: Time,
-    model: Declared,
-    own: Declared,
-    terminal: Path | None,
-    inherit: bool,
+def read_movers(reader: Reader, path: Path) -> dict[str, bool]:
+    """The explicit movers of a stage, and whether each inherits what its stage sees."""
+    found = {}
+    for name in reader.mapping((*path, "movers"), MOVERS, "`movers`"):
+        place = (*path, "movers", name)
+        block = reader.mapping(place, (*MOVER_KEYS, *_OLDER_MOVER), f"the mover {name}")
+        for older, new in _OLDER_MOVER.items():
+            if older in block:
+                reader.note("older", f"`{older}` is read as `{new}`", (*place, older))
+        spelled = next((k for k in ("inherit", *_OLDER_MOVER) if k in block), "inherit")
+        # After an error it inherits, since then most is said.
+        found[name] = reader.flag((*place, spelled), f"`{spelled}`", place in reader.strange)
+    return {name: inherits for name, inherits in found.items() if name in MOVERS}
+
+
+def read_methods(reader: Reader, path: Path) -> dict[str, str]:
+    """`methods:` of the stage, and of its mover `cntn_to_dcsn`, which has the last word."""
+    methods = {k: "auto" for k in METHODS}
+    for place in ((*path, "methods"), (*path, "movers", "cntn_to_dcsn", "methods")):
+        given = reader.mapping(place, METHODS, "`methods`")
+        methods |= {k: reader.word((*place, k), METHODS[k], f"`methods.{k}`", "auto") for k in given if k in METHODS}
+    for mover in MOVERS:
+        place = (*path, "movers", mover, "methods")
+        if mover != "cntn_to_dcsn" and reader.get(place) is not None:
+            reader.error(
+                "structure", f"the mover {mover} has no method to choose", place, "methods belong to cntn_to_dcsn", key=True
+            )
+    return methods
+
+
+def build_problem(
+    reading: StageReader, equations: Equations, own: Declared, methods: Mapping[str, str]
 ) -> FunctionalProblem | None:
-    """Read one stage; errors are collected in `reader`, and any of them makes the result `None`."""
-    before = len(reader.collector.errors)
-    reader.mapping(path, STAGE_KEYS, "a stage")
-    reader.word((*path, "kind"), ("sequential",), "`kind`", "sequential")
-    methods = _methods(reader, (*path, "methods"))
-    reading = StageReader(reader, path, name, time, model, own, inherit)
-    equations = reading.read(terminal)
-    if equations is None or len(reader.collector.errors) > before:
+    """What follows from the equations of a stage; errors are collected, and any of them makes the result `None`."""
+    reader, scope = reading.reader, reading.scope
+    before = reader.collector.count
+    calibrated = _calibrated(scope, own)
+    chosen = choose(reader, reading, equations, methods, calibrated)
+    if chosen is None or reader.collector.count > before:
         return None
-    calibrated = {n: v for n, v in own.numbers.items() if n in reading.parameters}
-    derived, solved = _derive(reader, (*path, "math"), equations, own, calibrated)
-    num = NumericProblem(**_common(name, equations, methods["interp"]), **solved)
-    settings = {n: v for n, v in own.numbers.items() if n not in reading.parameters}
-    values = {n: v for n, v in calibrated.items() if n not in time.numbers}
-    problem = FunctionalProblem(name, reader.get((*path, "math")), values, settings, methods, num, derived)
-    return problem if len(reader.collector.errors) == before else None
+    num = NumericProblem(**_common(scope.name, equations, methods["interp"]), **_solved(chosen))
+    time = scope.time.numbers
+    values = {n: v for n, v in calibrated.items() if n not in time}
+    settings = {n: v for n, v in own.numbers.items() if n in scope.settings}
+    math = reader.get((*scope.path, "math"))
+    return FunctionalProblem(scope.name, math, values, settings, methods, num, chosen.derived, equations)
 
 
-def _methods(reader, path):
-    reader.mapping(path, METHODS, "`methods`")
-    return {k: reader.word((*path, k), words, f"`methods.{k}`", "auto") for k, words in METHODS.items()}
+def _calibrated(scope, own):
+    """The numbers of every parameter that the equations may name, those of movers under their keys."""
+    numbers = {n: v for n, v in own.numbers.items() if n in scope.parameters}
+    for mover, declared in scope.movers.items():
+        numbers |= {f"{mover}.{n}": declared.numbers[n] for n in declared.parameter_names}
+    return numbers
 
 
 def _common(name, equations: Equations, interp):
     """The numeric side of what is written, before anything is derived."""
-    drawn = tuple((d, d) for s in equations.shocks for d in s.dimensions)
-    tagged = lambda perch: tuple((key(n, perch), n) for n in equations.spaces[perch].dimensions)
-    frozen = lambda g: tuple((n, freeze(e)) for n, e in g.items())
+    drawn = tuple((d, d) for _, s in equations.shocks for d in s.dimensions)
+    tagged = tuple((key(n, "arvl"), n) for n in equations.spaces["arvl"].dimensions)
     return dict(
         name=name,
         spaces=tuple(equations.spaces.items()),
         controls=equations.controls,
-        shocks=equations.shocks,
-        to_decision=Transition(frozen(equations.g_av), tagged("arvl") + drawn),
-        to_continuation=Transition(frozen(equations.g_ve), tagged("dcsn") + tuple((c, c) for c in equations.controls)),
+        discrete=equations.discrete,
+        shocks=tuple(shock for _, shock in equations.shocks),
+        to_decision=Transition(_frozen(equations.g_av), tagged + drawn),
+        branches=tuple(_branch(equations, branch) for branch in equations.branches),
+        choice=equations.choice,
         integrands=equations.integrands,
         aggregator=equations.aggregator,
         terminal=equations.terminal,
@@ -92,36 +121,33 @@ def _common(name, equations: Equations, interp):
     )
 
 
-def _derive(reader, path, equations: Equations, own, calibrated):
-    """What EGM needs, or the reason why it cannot solve the stage."""
-    reason = _out_of_reach(equations)
-    if reason:
-        return Derived(problem=reason), {"reason": reason}
-    (control,) = equations.controls
-    bound = equations.bounds[control]
-    scalars = tuple((n, float(np.ravel(v)[0])) for n, v in calibrated.items() if np.ndim(v) <= 1)
-    transition = tuple((key(n, "cntn"), e) for n, e in equations.g_ve.items())
-    states = tuple(key(n, "dcsn") for n in equations.spaces["dcsn"].dimensions)
-    derived = derive(Stated(equations.objective, transition, control, bound.lower, bound.upper, states, scalars))
-    if derived.problem:
-        return derived, {"reason": derived.problem}
-    _check_corner(reader, path, equations, derived, own.numbers)
-    return derived, _solved(equations.objective, derived, bound, control)
+def _frozen(transition):
+    return tuple((n, freeze(e)) for n, e in transition.items())
 
 
-def _solved(objective, derived: Derived, bound: Bounds, control):
+def _branch(equations: Equations, branch: BranchEquations) -> Branch:
+    controls = (*equations.controls, *[n for n, _ in equations.discrete])
+    sources = tuple((key(n, "dcsn"), n) for n in equations.spaces["dcsn"].dimensions) + tuple((c, c) for c in controls)
+    conditions = tuple((label, freeze(condition)) for label, condition in branch.conditions)
+    return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions)
+
+
+def _solved(chosen: Chosen):
     """The numeric side of what was derived."""
+    common = dict(method=chosen.method, reason=chosen.reason, rows=chosen.rows)
+    if chosen.method != "egm":
+        return common
+    derived, bound, control = chosen.derived, chosen.bound, chosen.control
     state, post = derived.state, derived.post
     equation = lambda e, *arguments: None if e is None else Equation(freeze(e), arguments)
     other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
     # In the form where the control is saved, consumption is what the open upper bound leaves, and it never binds.
     moves = other is not None and other.has(sp.Symbol(state, real=True)) and not (strict and derived.corner == "lower")
-    return dict(
-        method="egm",
+    return common | dict(
         state=state[:-3],
         post=post[:-3],
         control=control,
-        objective=equation(objective, state, control, post, VALUE),
+        objective=equation(derived.objective, state, control, post, VALUE),
         lower=equation(-sp.oo if bound.lower is None else bound.lower, state),
         upper=equation(sp.oo if bound.upper is None else bound.upper, state),
         foc=equation(derived.foc, control, SLOPE, post),
@@ -130,45 +156,13 @@ def _solved(objective, derived: Derived, bound: Bounds, control):
         utility=equation(derived.utility, control),
         utility_inverse=equation(derived.utility_inverse, UTIL.name),
         trade_off=equation(derived.trade_off, state, control),
+        slope=equation(derived.envelope, state, control, post, VALUE),
+        by_value=equation(derived.discount, state, post),
         lowest=None if derived.lowest is None else freeze(derived.lowest),
+        kinks=tuple(freeze(kink) for kink in derived.kinks),
+        envelope=derived.bent,
         corner=derived.corner,
         floored=other is not None and (not strict or moves),
         bound_moves=moves,
         discounted_by_state=derived.discount.has(sp.Symbol(state, real=True)),
     )
-
-
-def _out_of_reach(equations: Equations):
-    """Why no horse of today solves the stage, or `None`."""
-    if len(equations.controls) != 1:
-        return f"{len(equations.controls)} controls: only stages with one continuous control are solved so far"
-    if any(len(equations.spaces[p].dimensions) != 1 for p in ("dcsn", "cntn")):
-        return "more than one state at the decision or in the continuation: only one is solved so far"
-    (post,) = equations.spaces["cntn"].dimensions
-    if equations.spaces["cntn"].grid(post) is None:
-        return f"the post-state {post} has no grid, on which EGM stands"
-    return None
-
-
-def _check_corner(reader, path, equations: Equations, derived: Derived, numbers):
-    """The bound must imply the lowest post-state, and the grid must not begin below it."""
-    (control,), state, post = equations.controls, derived.state[:-3], derived.post[:-3]
-    place = (*path, "controls", control)
-    if derived.lowest is None:
-        message = f"`{control}` has no {derived.corner} bound, so that nothing says where {post} ends"
-        reader.error("bounds", message, place, f"e.g. {control}: 0 < {control} <= {state}")
-        return
-    loose = [str(s)[:-3] for s in derived.lowest.free_symbols if str(s).endswith("]")]
-    if loose:
-        message = (
-            f"at the bound of `{control}` {post} still depends on `{loose[0]}`, so that the bound implies no lowest {post}"
-        )
-        reader.error("bounds", message, place, "EGM needs a bound that exhausts the state")
-        return
-    grid = equations.spaces["cntn"].grid(post)
-    first = grid.values[0] if grid.type == "list" else grid.minimum
-    low, least = number(freeze(derived.lowest), numbers), number(first, numbers)
-    if np.any(least < low - 1e-9 * (1 + np.abs(low))):
-        found = f"begins at {np.ravel(least)[0]:g}, below the lowest {np.ravel(low)[0]:g}"
-        message = f"the grid of {post} {found} that the bound of `{control}` allows"
-        reader.error("grid-bounds", message, (*path, "state_space", "cntn", "grid", post), key=True)

@@ -1,35 +1,40 @@
 """Reading a model file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from heptapod._bundle import assemble
+from heptapod._dictionary import document_of
 from heptapod._tree import Reader
 from heptapod._yaml import read
 from heptapod.circuit_spec import CircuitSpec, read_model
-from heptapod.errors import Collector, Diagnostic, Mark, ModelError
+from heptapod.errors import Collector
 
 
-def load(source: str | Path) -> CircuitSpec:
+def load(source: str | Path | Mapping) -> CircuitSpec:
     """Read a model and derive how its stages are solved.
 
-    **Arguments:** `source`: the path of a YAML file, or the text itself if it has a line break.
+    **Arguments:** `source`: the path of a YAML file or of a folder with a master file, the text itself if it has a line break,
+    or the same tree as dictionaries, in which tuples, NumPy numbers and arrays may stand for lists and numbers.
 
     **Returns:** the model; `.stages[name]` is the `FunctionalProblem` of a stage.
 
-    **Raises:** `ModelError` with every error found, each with file, line, column and what to do.
+    **Raises:** `ModelError` with every error found, each with file, line, column and what to do; in dictionaries with the path,
+    `stages.CONS.math.functions.Q`, in place of file and line.
     """
     return read_model(reader_of(source))
 
 
-def reader_of(source: str | Path) -> Reader:
-    """A reader on a file or on text; a file that cannot be read is a `ModelError`, too."""
+def reader_of(source: str | Path | Mapping) -> Reader:
+    """A reader on a file with its imports, a folder, text, or dictionaries; what cannot be read is a `ModelError`, too."""
+    if isinstance(source, Mapping):
+        return Reader(document_of(source))
     if not isinstance(source, (str, Path)) or not str(source).strip():
-        raise TypeError(f"a model is read from a path or from text, found {source!r}")
+        raise TypeError(f"a model is read from a path, from text or from a dictionary, found {source!r}")
     if isinstance(source, str) and "\n" in source:
         return Reader(read(source))
-    path = Path(source)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        place = Mark(file=str(source))
-        raise ModelError(Diagnostic("file", f"cannot read the file ({error.strerror})", place)) from None
-    return Reader(read(content, path.name), Collector())
+    document = assemble(Path(source))
+    collector = Collector()
+    for found in getattr(document, "found", ()):
+        collector.add(found)
+    return Reader(document, collector)

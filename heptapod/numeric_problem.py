@@ -4,15 +4,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from heptapod._branches import Choice
 from heptapod._formula import Formula
 from heptapod._numeric import singular
-from heptapod.equation import SLOPE, Aggregator, Equation, Integrands, Transition
+from heptapod.equation import SLOPE, VALUE, Aggregator, Equation, Integrands, Transition, mean_key
 from heptapod.grids import Grid
 from heptapod.perch_space import PerchSpace
 from heptapod.shocks.base import AbstractShock
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One continuation of a stage; a sequential stage has one, without a name.
+
+    **Attributes:** `to_continuation`: decision states and controls to post-states; `objective`: a formula in parameters, the
+    keys of decision states, controls and post-states, and `V[>]`; `conditions`: (label, formula in the same keys).
+    """
+
+    name: str
+    to_continuation: Transition
+    objective: Formula
+    conditions: tuple[tuple[str, Formula], ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether the objective is the continuation value and nothing else."""
+        return self.objective.tree == ("sym", VALUE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +40,21 @@ class NumericProblem:
 
     **Attributes:**
 
-    - `spaces`: the three perches; `controls`, `shocks`.
-    - `to_decision`: arrival states and shocks to decision states; `to_continuation`: decision states and controls to
-      post-states.
-    - `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$: of the continuous control.
+    - `spaces`: the perches; `controls`: the continuous ones; `discrete`: the sets of the others; `shocks`.
+    - `to_decision`: arrival states and shocks to decision states; `branches`: what follows the decision; `choice`: how one
+      of them, or the value of a discrete control, is chosen.
+    - `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$: of the continuous control; passive states and discrete
+      controls stand among the parameters `p`, under their keys.
     - `integrands`, `aggregator`: the value on arrival.
     - `terminal` $(p, x_a, \\dots)$: the value on arrival after the last period, or `None`.
-    - `method`: `"egm"`, or `None` where no method is known; then `reason` says why.
+    - `method`: `"egm"`, `"choice"`, `"identity"`, `"nested"` or `"vfi"`; `reason` says why, or why not.
+    - `envelope`: whether the endogenous grid may fold, so that an upper envelope is taken.
     - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
-    - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `lowest`: derived,
+    - `rows`: (passive decision state, its grid) pairs.
+    - `may_fail`: whether a continuation may be infeasible on a range of post-states, so that its edge is looked for.
+    - `kinks`: values of the active post-state at which the problem changes its branch.
+    - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `slope` (the envelope condition),
+      `by_value` ($Q_V$), `lowest`: derived,
       `None` without closed form.
     """
 
@@ -38,12 +63,18 @@ class NumericProblem:
     controls: tuple[str, ...]
     shocks: tuple[AbstractShock, ...]
     to_decision: Transition
-    to_continuation: Transition
+    branches: tuple[Branch, ...]
     integrands: Integrands
     aggregator: Aggregator
+    discrete: tuple[tuple[str, Grid], ...] = ()
+    choice: Choice | None = None
     terminal: Equation | None = None
-    method: str | None = None
+    method: str = "identity"
+    envelope: bool = False
     reason: str = ""
+    rows: tuple[tuple[str, Grid], ...] = ()
+    kinks: tuple[Formula, ...] = ()
+    may_fail: bool = False
     state: str | None = None
     post: str | None = None
     control: str | None = None
@@ -56,6 +87,8 @@ class NumericProblem:
     utility: Equation | None = None
     utility_inverse: Equation | None = None
     trade_off: Equation | None = None
+    slope: Equation | None = None
+    by_value: Equation | None = None
     lowest: Formula | None = None
     corner: str = "upper"
     floored: bool = False
@@ -77,13 +110,41 @@ class NumericProblem:
         return isinstance(other, NumericProblem) and self._hash == other._hash and self._values == other._values
 
     @property
+    def plain_arrival(self) -> bool:
+        """Whether the value on arrival is `E[V]` and nothing else."""
+        inside = tuple(f.tree for f in self.integrands.formulas)
+        return inside == (("sym", "V"),) and self.aggregator.formula.tree == ("sym", mean_key(0))
+
+    @property
+    def stored(self) -> bool:
+        """Whether a solve keeps values of this stage; any other is composed where it is asked."""
+        return self.method not in ("choice", "identity") or dict(self.spaces)["arvl"].tabulate
+
+    @property
+    def branching(self) -> bool:
+        """Whether the stage has named branches."""
+        return self.branches[0].name != ""
+
+    @property
+    def to_continuation(self) -> Transition:
+        """The transition of a sequential stage."""
+        if self.branching:
+            raise ValueError(f"stage {self.name} has a transition for each branch: {', '.join(b.name for b in self.branches)}")
+        return self.branches[0].to_continuation
+
+    def branch(self, name: str) -> Branch:
+        """A continuation by name."""
+        return next(b for b in self.branches if b.name == name)
+
+    @property
     def foc_in_control(self) -> bool:
         """Whether the first-order condition gives the control; otherwise the post-state does, and it gives the state."""
         return self.control_inverse is None or SLOPE in self.control_inverse.formula.names
 
     def suspects(self, scope: Mapping) -> list[str]:
         """Parameters whose values make a formula of the stage divide by zero or leave its domain, in words."""
-        formulas = [f for _, f in (*self.to_decision.equations, *self.to_continuation.equations)]
+        moves = [self.to_decision, *[b.to_continuation for b in self.branches]]
+        formulas = [f for move in moves for _, f in move.equations]
         formulas += [self.aggregator.formula, *self.integrands.formulas]
         equations = (self.objective, self.control_inverse, self.state_inverse, self.foc, self.terminal)
         formulas += [e.formula for e in equations if e is not None]
@@ -97,19 +158,12 @@ class NumericProblem:
         """The declared grid of a dimension."""
         return dict(self.spaces)[perch].grid(dimension)
 
-    def nodes(self, scope: Mapping) -> tuple[dict[str, Float[Array, " nodes"]], Float[Array, " nodes"]]:
-        """Nodes and weights of all shocks together: the product of independent ones; one node of no name if there is none."""
-        values, weights = {}, jnp.ones(1, jnp.asarray(scope["t"]).dtype)
-        for shock in self.shocks:
-            own, w = shock.nodes(scope)
-            count, k = weights.shape[0], w.shape[0]
-            values = {n: jnp.repeat(v, k) for n, v in values.items()} | {n: jnp.tile(v, count) for n, v in own.items()}
-            weights = jnp.repeat(weights, k) * jnp.tile(w, count)
-        return values, weights
-
-    def draws(self, scope: Mapping, key: PRNGKeyArray, count: int) -> dict[str, Float[Array, " count"]]:
-        """Draws of all shocks; element `i` depends on `(key, i)` alone."""
+    def draws(
+        self, scope: Mapping, key: PRNGKeyArray, count: int, given: Mapping[str, Float[Array, " count"]] | None = None
+    ) -> dict[str, Float[Array, " count"]]:
+        """Draws of all shocks; element `i` depends on `(key, i)` alone, and of Markov shocks on the state in `given`."""
         drawn = {}
         for i, shock in enumerate(self.shocks):
-            drawn |= shock.draws(scope, jax.random.fold_in(key, i), count)
+            before = None if shock.given is None else (given or {})[shock.given]
+            drawn |= shock.draws(scope, jax.random.fold_in(key, i), count, before)
         return drawn

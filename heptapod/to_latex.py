@@ -1,93 +1,85 @@
-r"""A model as it would stand in a paper: Bellman equation, constraints, what was derived, and the calibration."""
+r"""A model as it would stand in a paper: Bellman equations, constraints, shocks, what was derived, and the calibration."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import sympy as sp
 
+from heptapod._latex import Names, escaped, listed, plain, roman
+from heptapod._latex_stage import aligned, equations
 from heptapod._lower import thaw
+from heptapod.calibration import MAIN
 from heptapod.circuit_spec import CircuitSpec
-from heptapod.equation import VALUE, mean_key
 from heptapod.functional_problem import FunctionalProblem
 from heptapod.load import load
 
-_TAGS = ("[<]", "[~]", "[>]")
-_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega".split()
+_SHORT = 6
 
 
-def to_latex(source: str | Path | CircuitSpec | FunctionalProblem) -> str:
-    r"""LaTeX of every stage: `align*` environments for equations and a `tabular` for the calibration.
+def to_latex(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> str:
+    r"""LaTeX of every stage: `align*` environments for equations and a `tabular` for the calibration of every scope.
 
-    **Arguments:** `source`: a path, a model, or one stage.
+    It needs the package amsmath and nothing else.
+
+    **Arguments:** `source`: what `load` takes, a model, or one stage.
     """
     if isinstance(source, FunctionalProblem):
-        return _stage(source)
+        names = {n: v for n, v in source.parameters.items() if n in source.provenance}
+        return "\n\n".join([equations(source), _table(source.name, names)])
     spec = source if isinstance(source, CircuitSpec) else load(source)
-    return "\n\n".join(_stage(problem) for problem in spec.stages.values())
+    parts = [*_economy(spec), *[equations(problem) for problem in spec.stages.values()]]
+    parts += [_table(scope, names | spec.settings[scope]) for scope, names in spec.parameters.items()
+              if names or spec.settings[scope]]  # fmt: skip
+    return "\n\n".join(parts)
 
 
-def _stage(problem: FunctionalProblem) -> str:
-    num, derived = problem.num, problem.derived
-    lines = [f"% stage {problem.name}"]
-    rows = []
-    if num.objective is not None:
-        rows.append(rf"V({_name(num.state)}) &= \max_{{{_name(num.control)}}} {_write(num.objective.formula)}")
-    rows += [rf"{_name(n)} &= {_write(f)}" for n, f in (*num.to_decision.equations, *num.to_continuation.equations)]
-    if num.lower is not None:
-        low, high = _write(num.lower.formula), _write(num.upper.formula)
-        below = r"\le" if num.floored or num.corner == "lower" else "<"
-        rows.append(rf"{low} &{below} {_name(num.control)} \le {high}")
-    rows.append(rf"V({', '.join(map(_name, num.dimensions('arvl')))}) &= {_arrival(num)}")
-    lines += _aligned("Bellman equation, transitions, bounds, arrival", rows)
-    if derived.foc is not None:
-        found = [rf"0 &= {_latex(derived.foc)}"]
-        found += [rf"{_name(n)} &= {_latex(e)}" for n, e in _inverses(num, derived) if e is not None]
-        found.append(rf"\frac{{\partial V}}{{\partial {_name(num.state)}}} &= {_latex(derived.envelope)}")
-        lines += _aligned("first-order condition, inverses, envelope", found)
-    return "\n".join([*lines, *_calibration(problem)])
+def _economy(spec) -> list[str]:
+    """Definitions, connections, aggregates and markets: what belongs to no stage."""
+    parts, write = [], lambda formula: Names().write(thaw(formula))
+    for table in spec.structure.calibration.scopes:
+        rows = [f"{plain(n)} &= {write(e.formula)}" for n, e in table.entries.items() if e.kind == "definition"]
+        if rows:
+            parts.append(aligned(f"definitions of {'the model' if table.name == MAIN else table.name}", rows))
+    if spec.structure.links:
+        parts.append(aligned("connections", [_link(link) for link in spec.structure.links]))
+    rows = [f"{plain(n)} &= {write(formula)}" for n, formula in spec.aggregates.items()]
+    if spec.equilibrium is not None:
+        rows += [rf"0 &= {write(formula)} && \text{{{escaped(n)}}}" for n, formula in spec.equilibrium.clear.items()]
+    return parts + ([aligned("aggregates and markets", rows)] if rows else [])
 
 
-def _inverses(num, derived):
-    return ((num.control, derived.control_inverse), (num.state, derived.state_inverse))
+def _link(link) -> str:
+    """One connection: where it leads, what it renames, what it sets, when it holds and whom it carries."""
+    following = r"_{t+1}" if link.crosses else ""
+    names = [rf"{plain(n)} \mapsto {plain(to)}" for n, to in link.mapping if n != to]
+    names += [rf"{plain(to)} = {Names().write(thaw(formula))}" for to, formula in link.constants]
+    if link.survival is not None:
+        names.append(rf"\Pr = {Names().write(thaw(link.survival))}")
+    if link.periods is not None:
+        names.append(", ".join(rf"{first} \leq t \leq {last}" for first, last in link.periods))
+    return rf"{roman(link.end)} &\to {roman(link.target)}{following}" + (f" && {listed(names)}" if names else "")
 
 
-def _arrival(num) -> str:
-    inside = [_write(f) for f in num.integrands.formulas]
-    expression = thaw(num.aggregator.formula)
-    names = {sp.Symbol(mean_key(i), real=True): rf"\mathrm{{E}}\left[{text}\right]" for i, text in enumerate(inside)}
-    return _latex(expression, names)
+def _table(scope: str, values) -> str:
+    """Names and values; long vectors and by-age parameters are shortened."""
+    rows = [rf"  ${plain(name)}$ & {_shown(value)} \\" for name, value in values.items()]
+    title = "the model" if scope == MAIN else scope
+    return "\n".join([f"% calibration of {title}", r"\begin{tabular}{ll}", *rows, r"\end{tabular}"])
 
 
-def _aligned(title: str, rows: list[str]) -> list[str]:
-    return [f"% {title}", r"\begin{align*}", " \\\\\n".join(f"  {row}" for row in rows), r"\end{align*}"]
+def _shown(value) -> str:
+    array = np.asarray(value, dtype=float)
+    if array.ndim == 0:
+        return f"${_number(array)}$"
+    if array.ndim == 2 and array.size <= _SHORT**2:
+        inside = r" \\ ".join(" & ".join(_number(x) for x in row) for row in array)
+        return rf"$\begin{{pmatrix}} {inside} \end{{pmatrix}}$"
+    flat = np.ravel(array)
+    if flat.size <= _SHORT:
+        return f"${listed(_number(x) for x in flat)}$"
+    return rf"${_number(flat[0])},\; \ldots,\; {_number(flat[-1])}$ ({' by '.join(map(str, array.shape))})"
 
 
-def _calibration(problem) -> list[str]:
-    rows = []
-    for name, value in problem.parameters.items():
-        array = np.asarray(value)
-        shown = f"{array:.6g}" if array.ndim == 0 else rf"{array.flat[0]:.6g}, \dots, {array.flat[-1]:.6g}"
-        rows.append(rf"  ${_name(name)}$ & {shown} \\")
-    return ["% calibration", r"\begin{tabular}{ll}", *rows, r"\end{tabular}"]
-
-
-def _write(formula) -> str:
-    return _latex(thaw(formula))
-
-
-def _latex(expression: sp.Expr, names: dict | None = None) -> str:
-    given = {s: _name(str(s)) for s in expression.free_symbols}
-    return sp.latex(expression, symbol_names=given | (names or {}))
-
-
-def _name(name: str) -> str:
-    r"""A name in mathematics: `sigma_y` is $\sigma_{y}$, `a_nxt` is $a_{nxt}$, the continuation's value $V'$."""
-    if name == VALUE:
-        return "V'"
-    if name == "dV[>]":
-        return r"\lambda"
-    if name.endswith(_TAGS):  # Perches are told apart by the names of their states.
-        return _name(name[:-3])
-    head, _, tail = name.partition("_")
-    head = "\\" + head if head in _GREEK else (head if len(head) == 1 else rf"\mathit{{{head}}}")
-    return head + (rf"_{{\mathrm{{{tail.replace('_', ' ')}}}}}" if tail else "")
+def _number(x) -> str:
+    return sp.latex(sp.Float(f"{float(x):.6g}")) if "e" in f"{float(x):.6g}" else f"{float(x):.6g}"

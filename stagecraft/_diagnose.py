@@ -12,11 +12,12 @@ def describe(solved: ModelCircuit) -> str:
     """One sentence: stage, perch, period, what happened, what to do, and the suspects among the parameters."""
     info, structure = solved.info, solved.structure
     outcome, t = Outcome(int(info.outcome)), int(info.period)
-    name = structure.stages[0].name
+    num = structure.stages[max(int(info.stage), 0)]
+    name = num.name
     place = _PERCHES.get(int(info.place), "") if outcome != Outcome.domain else "every perch"
     where = f"stage {name}, {place}, period {t}{_age(structure, t)}"
     if outcome == Outcome.grid:
-        where = f"stage {name}, grid of {structure.stages[0].post} on cntn, period {t}{_age(structure, t)}"
+        where = f"stage {name}, grid of {num.post} on cntn, period {t}{_age(structure, t)}"
     suspects = _suspects(solved, name, t, outcome)
     return f"{where}: {outcome.message}. {suspects}"
 
@@ -30,7 +31,7 @@ def _suspects(solved, name, t, outcome) -> str:
     """Parameters outside their domain or not finite; formulas that divide by zero; else the values of the period."""
     found = []
     for path, entry in solved.structure.calibration.leaves().items():
-        scope, _, leaf = path.partition(".")
+        scope, _, leaf = path.rpartition(".")
         value = np.asarray(solved.parameters[scope][leaf])
         value = value[t] if entry.by_age else value
         if not np.all(np.isfinite(value)):

@@ -16,7 +16,7 @@ def replace(what: str, old: Mapping, new: Mapping, leaves: Mapping, calibration)
     """
     result = {scope: dict(names) for scope, names in old.items()}
     for path, value in _flat(new).items():
-        scope, _, name = path.partition(".")
+        scope, _, name = path.rpartition(".")
         if name not in result.get(scope, {}):
             raise ValueError(f"no {what} `{path}`; {_advice(path, old, calibration)}")
         result[scope][name] = _cast(what, path, value, result[scope][name])
@@ -42,7 +42,7 @@ def _advice(path: str, old: Mapping, calibration) -> str:
     """What the caller may have meant: an owner further up, a definition, a size, a name close by."""
     from heptapod.errors import did_you_mean
 
-    scope, _, name = path.partition(".")
+    scope, _, name = path.rpartition(".")
     tables = {table.name: table.entries for table in calibration.scopes}
     entry = tables.get(scope, {}).get(name)
     if entry is not None and entry.kind == "reference":
@@ -52,7 +52,7 @@ def _advice(path: str, old: Mapping, calibration) -> str:
     if entry is not None and entry.kind == "integer":
         return "it is a size and static: change it in the model"
     paths = [f"{s}.{n}" for s, names in old.items() for n in names]
-    same = [p for p in paths if p.partition(".")[2] == (name or path)]
+    same = [p for p in paths if p.rpartition(".")[2] == (name or path)]
     if same:
         return f"did you mean {' or '.join(f'`{p}`' for p in same)}?"
     return did_you_mean(path, paths) or f"there are {', '.join(paths) or 'none'}"

@@ -15,7 +15,9 @@ def value(x) -> str:
     array = np.asarray(x)
     if array.ndim == 0:
         return f"{array:.6g}"
-    return f"{'x'.join(map(str, array.shape))} in [{array.min():.6g}, {array.max():.6g}]" if array.size else "empty"
+    there = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    span = f"[{there.min():.6g}, {there.max():.6g}]" if there.size else "[]"
+    return f"{'x'.join(map(str, array.shape))} in {span}" if array.size else "empty"
 
 
 def parameters(scopes: Mapping[str, Mapping]) -> list[tuple[str, str]]:

@@ -1,59 +1,124 @@
-"""Backward through the periods: one scan over one template, checkpointed."""
+"""Backward through the periods: one scan over one template for each kind of period, checkpointed."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from stagecraft.functional import Closed, Linked
-from stagecraft.horses.egm import room_above
-from stagecraft.model_circuit import ModelCircuit
-from stagecraft.solution import Answer, Rows
+from stagecraft._compose import Composer, arrival_axes
+from stagecraft.functional import AbstractFunctional, Either
+from stagecraft.mover import Optimise
+from stagecraft.solution import Answer, Rows, Table
 
-Flags = dict[str, Bool[Array, " periods"]]
+Flags = dict[str, dict[str, Bool[Array, " periods"]]]
 
 
-def sweep(circuit: ModelCircuit) -> tuple[dict[str, Rows], Flags]:
+def sweep(circuit) -> tuple[tuple[dict, ...], tuple[Flags, ...]]:
     """Solve all periods backward from the terminal value.
 
-    The scan carries the continuation at the points where the period before asks for it, so that every period is evaluated
-    with its own parameters, and its continuation points with those of the period before.
+    The scan carries what the next period stores, so that its functional objects are evaluated with its own parameters where
+    this period asks for them. In the last period of a block they are those of the block that follows, or the terminal value.
 
-    **Returns:** the rows of every stage with a leading axis over the periods, and what went wrong in which period.
+    **Returns:** for each block what its stages store, with a leading axis over its periods, and what went wrong when.
     """
-    horizon = circuit.structure.horizon
-    (num,) = circuit.structure.stages
-    (link,) = circuit.structure.inter_period
-    points_of = lambda t: circuit.build(num.name, t).cntn_to_dcsn.operator.points
-
-    def body(answer: Answer, t):
-        stage = circuit.build(num.name, t)
-        optimise = stage.cntn_to_dcsn.operator
-        decision = optimise.from_points(answer)
-        arrival = stage.dcsn_to_arvl(decision)
-        before = Linked(arrival, link.mapping).at(points_of(jnp.maximum(t - 1, 0)))
-        flags = {
-            "grid": jnp.all(jnp.diff(optimise.problem.knots) > 0),
-            "continuation": _finite((answer.value, answer.marginal)),
-            "decision": _finite(decision.rows),
-            "unfolded": _unfolded(decision.rows),
-            "maximal": decision.rows.maximal,
-        }
-        return _strong(before), (decision.rows, flags)
-
-    last = jnp.asarray(horizon - 1)
-    terminal = _terminal_answer(Linked(circuit.terminal(num.name, last + 1), link.mapping), points_of(last))
-    _, (rows, flags) = jax.lax.scan(jax.checkpoint(body), _strong(terminal), jnp.arange(horizon), reverse=True)
-    return {num.name: rows}, flags
+    stored, flags, after = [], [], _Terminal(circuit)
+    for block in reversed(circuit.structure.blocks):
+        rows, found = _solve_block(circuit, block, after)
+        stored.append(rows)
+        flags.append(found)
+        first = jax.tree.map(lambda x: x[0], rows)
+        after = Composer(circuit, block, jnp.asarray(block.first), first, _nothing)
+    return tuple(reversed(stored)), tuple(reversed(flags))
 
 
-def _terminal_answer(terminal: Linked, points) -> Answer:
-    """The terminal value at the points; where it is infinite (no wealth left, say), just above them."""
-    assert isinstance(terminal.target, Closed)
-    trial = jax.lax.stop_gradient(terminal.at(jax.lax.stop_gradient(points)))
-    slopes = sum(trial.marginal.values())
-    bad = ~(jnp.isfinite(trial.value) & jnp.isfinite(slopes))
-    answer = terminal.at({name: jnp.where(bad, x + room_above(x), x) for name, x in points.items()})
-    return Answer(answer.value, answer.marginal, answer.weight, ~bad)
+class _Terminal:
+    """What stands in for a period after the last one."""
+
+    def __init__(self, circuit):
+        self.circuit = circuit
+
+    def arrival(self, name: str) -> AbstractFunctional:
+        """The terminal value of a stage."""
+        return self.circuit.terminal(name, jnp.asarray(self.circuit.structure.horizon))
+
+
+def _nothing(name: str):
+    raise ValueError(f"stage {name} of the period after the next is asked for a value, and no stage between stores any")
+
+
+def _solve_block(circuit, block, after):
+    """The stored solutions of consecutive periods of one kind."""
+    if block.first == block.last:
+        rows, flags = step(circuit, block, jnp.asarray(block.first), after.arrival)
+        return jax.tree.map(lambda x: x[None], (rows, flags))
+
+    def body(following, t):
+        own = Composer(circuit, block, t + 1, following, _nothing)
+        onward = lambda name: Either(t == block.last, after.arrival(name), own.arrival(name))
+        rows, flags = step(circuit, block, t, onward)
+        return rows, (rows, flags)
+
+    init = _placeholders(circuit, block)
+    _, found = jax.lax.scan(jax.checkpoint(body), init, jnp.arange(block.first, block.last + 1), reverse=True)
+    return found
+
+
+def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Table], dict]:
+    """One period backward: every stored stage, the last one first.
+
+    **Returns:** what is stored, and for each stage what is well: `grid`, `continuation`, `decision`, `unfolded`, `maximal`,
+    `found`, `room`; and `outside`, the share of questions beyond the last knot of what follows.
+    """
+    period, flags = Composer(circuit, block, t, {}, onward), {}
+    for name in reversed(block.stages):
+        num = circuit.structure.stage(name)
+        if not num.stored:
+            continue
+        operator = period.stage(name).cntn_to_dcsn.operator
+        if isinstance(operator, Optimise):
+            points, answer = operator.ask(period.continuation(name, ""))
+            decision = operator.from_points(points, answer)
+            rows = period.rows[name] = _strong(decision.rows)
+            flags[name] = _rows_flags(operator, rows, answer)
+        if dict(num.spaces)["arvl"].tabulate:
+            table = period.rows[name] = _strong(_tabulate(period, num, name))
+            flags[name] = flags.get(name) or _table_flags(table)
+    return period.rows, flags
+
+
+def _tabulate(period, num, name) -> Table:
+    """The answers on the grid of the arrival."""
+    axes = arrival_axes(num, period.circuit.scope(name, period.t))
+    sizes = tuple(axis.values.shape[0] for axis in axes)
+    places = [(1,) * i + (-1,) + (1,) * (len(axes) - i - 1) for i in range(len(axes))]
+    states = {axis.name: axis.values.reshape(place) for axis, place in zip(axes, places, strict=True)}
+    answer = period.composed(name).at(states).plain()
+    kept = {axis.name: answer.marginal[axis.name] for axis in axes if not axis.discrete}
+    answer = Answer(answer.value, kept, answer.weight, answer.feasible, answer.outside)
+    return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), answer))
+
+
+def _rows_flags(operator, rows: Rows, answer: Answer):
+    """What can be said of rows without knowing their place in the circuit."""
+    knots = operator.problem.knots
+    asked = jnp.where(answer.feasible, answer.outside, 0.0)
+    return {
+        "grid": jnp.all(jnp.diff(knots) > 0),
+        "continuation": _finite((answer.value, answer.marginal)),
+        "decision": _finite((rows.state, rows.control, rows.value, rows.marginal, rows.level)),
+        "unfolded": _unfolded(rows) if not operator.problem.envelope else jnp.asarray(True),
+        "maximal": jnp.all(rows.maximal | ~rows.reachable),
+        "found": jnp.any(rows.reachable),
+        "room": ~jnp.any(rows.overflow & rows.reachable),
+        "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
+    }
+
+
+def _table_flags(table: Table):
+    good = jnp.asarray(True)
+    found = jnp.any(table.answer.feasible)
+    outside = jax.lax.stop_gradient(jnp.mean(table.answer.outside))
+    return {"grid": good, "continuation": _finite(table.answer), "decision": good, "unfolded": good, "maximal": good,
+            "found": found, "room": good, "outside": outside}  # fmt: skip
 
 
 def _finite(tree) -> Bool[Array, ""]:
@@ -62,13 +127,32 @@ def _finite(tree) -> Bool[Array, ""]:
 
 
 def _unfolded(rows: Rows) -> Bool[Array, ""]:
-    """Whether the endogenous knots increase, up to rounding."""
-    span = jnp.abs(rows.state[-1] - rows.state[0])
+    """Whether the endogenous knots of every row increase, up to rounding."""
+    span = jnp.abs(rows.state[..., -1:] - rows.state[..., :1])
     return jnp.all(jnp.diff(rows.state) >= -1e2 * jnp.finfo(span.dtype).eps * (1.0 + span))
 
 
-def _strong(answer: Answer) -> Answer:
-    """One structure for the terminal and for every step: no weak types, no policy."""
-    dtype = answer.value.dtype
-    cast = lambda x: jax.lax.convert_element_type(x, x.dtype if x.dtype == bool else dtype)
-    return jax.tree.map(cast, Answer(answer.value, answer.marginal, answer.weight, answer.feasible))
+def _strong(tree):
+    """No weak types, so that every period has the structure of the one before."""
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), tree)
+
+
+def _placeholders(circuit, block) -> dict[str, Rows | Table]:
+    """Something of the structure of a period's stored solutions, for the step that does not read it."""
+    period, found = Composer(circuit, block, jnp.asarray(block.last), {}, _nothing), {}
+    for name in reversed(block.stages):
+        num = circuit.structure.stage(name)
+        if not num.stored:
+            continue
+        operator = period.stage(name).cntn_to_dcsn.operator
+        if isinstance(operator, Optimise):
+            found[name] = _strong(operator.placeholder())
+        if dict(num.spaces)["arvl"].tabulate:
+            found[name] = _blank_table(arrival_axes(num, circuit.scope(name, jnp.asarray(block.last))))
+    return found
+
+
+def _blank_table(axes) -> Table:
+    blank = jnp.zeros(tuple(axis.values.shape[0] for axis in axes), axes[0].values.dtype)
+    marginal = {axis.name: blank for axis in axes if not axis.discrete}
+    return Table(Answer(blank, marginal, blank, blank == 0, blank))

@@ -6,9 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from stagecraft.model_circuit import ModelCircuit
+from stagecraft._compose import Composer
+from stagecraft.model_circuit import ModelCircuit, onward
 from stagecraft.panel import Panel
 from stagecraft.simulate import simulate
 
@@ -16,10 +17,11 @@ from stagecraft.simulate import simulate
 class EulerErrors(eqx.Module):
     r"""$\log_{10}|1 - \hat c/c|$ at the unconstrained points of a panel; NaN where the constraint binds.
 
-    **Attributes:** `log10`: `{stage: array (periods, agents)}`; `age`: of the model's clock.
+    **Attributes:** `log10`: `{stage: array (periods, agents)}`; `inside`: who passes the stage; `age`: of the model's clock.
     """
 
     log10: dict[str, Float[Array, "periods agents"]]
+    inside: dict[str, Bool[Array, "periods agents"]]
     age: tuple[float, float] | None = eqx.field(static=True, default=None)
 
     def __getitem__(self, stage: str) -> Float[Array, "periods agents"]:
@@ -53,6 +55,9 @@ class EulerErrors(eqx.Module):
         rows = []
         for stage, errors in self.log10.items():
             for t, row in enumerate(np.asarray(errors)):
+                row = row[np.asarray(self.inside[stage])[t]]
+                if not row.size:
+                    continue
                 free = row[np.isfinite(row)]
                 age = {} if self.age is None else {"age": self.age[0] + self.age[1] * t}
                 mean, top = (free.mean(), free.max()) if free.size else (np.nan, np.nan)
@@ -90,36 +95,63 @@ def euler_errors(
         key = jax.random.key(0) if key is None else key
         given = _spread(solved, agents or 1_000) if initial is None else initial
         panel = simulate(solved, given, agents=agents, key=key)
-    return EulerErrors(_errors(solved, panel.data), panel.age)
+    errors = _errors(solved, panel.data)
+    return EulerErrors(errors, {name: panel.inside(name) for name in errors}, panel.age)
 
 
 def _spread(solved, agents):
-    """Every agent starts at a knot of the grid on which the continuation of period 0 was solved."""
-    (num,), (link,) = solved.structure.stages, solved.structure.inter_period
-    knots = solved.build(num.name, 0).cntn_to_dcsn.operator.problem.knots
-    index = np.linspace(1, knots.shape[0] - 1, agents).astype(int)
-    return {there: knots[index] for _, there in link.mapping}
+    """Every agent starts at a knot of the grid on which the continuation of period 0 was solved, discrete states by turns."""
+    name = solved.structure.starts[0]
+    num, block = solved.structure.stage(name), solved.structure.blocks[0]
+    first = next(solved.structure.stage(n) for n in block.stages if solved.structure.stage(n).method == "egm")
+    knots = solved.build(first.name, 0).cntn_to_dcsn.operator.problem.knots
+    index, given, repeat = np.linspace(1, knots.shape[0] - 1, agents).astype(int), {}, 1
+    for state in num.dimensions("arvl"):
+        grid = dict(num.spaces)["arvl"].grid(state)
+        if grid is not None and grid.discrete:
+            values = grid.build(solved.scope(name, 0))
+            given[state] = values[(np.arange(agents) // repeat) % values.shape[0]]
+            repeat *= values.shape[0]
+        else:
+            given[state] = knots[index]
+    return given
 
 
 @jax.jit
 def _errors(solved: ModelCircuit, data):
-    (num,) = solved.structure.stages
-    horizon = solved.structure.horizon
-    variables = data[num.name]
+    structure, found = solved.structure, {}
+    for num in structure.stages:
+        if num.method != "egm" or num.discrete:
+            continue
+        parts = []
+        for position, block in enumerate(structure.blocks):
+            ts, variables = jnp.arange(block.first, block.last + 1), data[num.name]
+            if num.name not in block.stages:
+                parts.append(jnp.full((len(ts), *next(iter(variables.values())).shape[1:]), jnp.nan))
+                continue
 
-    def at(t, last):
-        problem = solved.build(num.name, t).cntn_to_dcsn.operator.problem
-        return _period_errors(problem, solved.continuation(num.name, t, last), num, {k: v[t] for k, v in variables.items()})
+            def at(t, last, num=num, block=block, position=position, variables=variables):
+                following = position + 1 if position + 1 < len(structure.blocks) else -1
+                after = onward(solved, t, following if last else position)
+                rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
+                period = Composer(solved, block, t, rows, after)
+                optimise = period.stage(num.name).cntn_to_dcsn.operator
+                return _period_errors(optimise, period.continuation(num.name, ""), num, {k: v[t] for k, v in variables.items()})
 
-    head = jax.lax.map(lambda t: at(t, False), jnp.arange(horizon - 1))
-    tail = at(jnp.asarray(horizon - 1), True)[None]
-    return {num.name: jnp.concatenate([head, tail])}
+            if len(ts) > 1:
+                parts.append(jax.lax.map(lambda t, at=at: at(t, False), ts[:-1]))
+            parts.append(at(ts[-1], True)[None])
+        found[num.name] = jnp.concatenate(parts)
+    return found
 
 
-def _period_errors(problem, continuation, num, variables):
+def _period_errors(optimise, continuation, num, variables):
+    ends = {n: variables[n if n not in num.dimensions("dcsn") else f"{n}_cntn"] for n in num.dimensions("cntn")}
+    passive = {axis.key: variables[_tagged(num, axis.name)] for axis in optimise.axes}
+    problem = optimise.problem.given(**passive)
     p = problem.parameters
-    state, control, post = (variables[n] for n in (num.state, num.control, num.post))
-    slope = continuation.at({num.post: post}).marginal[num.post]
+    state, control, post = variables[_tagged(num, num.state)], variables[num.control], ends[num.post]
+    slope = continuation.at(ends).marginal[num.post]
     implied = problem.control_inverse(p, slope, post)
     # Where the post-state fixes the control, the condition is solved for the state instead.
     given, found = (control, implied) if num.foc_in_control else (state, problem.state_inverse(p, post, control, slope))
@@ -130,3 +162,9 @@ def _period_errors(problem, continuation, num, variables):
         free &= jnp.abs(control - (problem.lower if problem.corner == "upper" else problem.upper)(p, state)) > room
     error = jnp.log10(jnp.maximum(jnp.abs(1.0 - found / given), 1e-17))
     return jnp.where(free & jnp.isfinite(found), error, jnp.nan)
+
+
+def _tagged(num, name):
+    """The name of a decision state in a panel: tagged where it stands on arrival, or among the shocks, too."""
+    before = (*num.dimensions("arvl"), *[d for shock in num.shocks for d in shock.dimensions])
+    return f"{name}_dcsn" if name in before else name

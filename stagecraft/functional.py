@@ -5,18 +5,19 @@ the same method.
 """
 
 import abc
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stagecraft.horses.arrival import arrive
-from stagecraft.horses.egm import evaluate
-from stagecraft.horses.problems import ContinuousProblem, ExpectationProblem
-from stagecraft.solution import Answer, Rows
+from stagecraft.horses.evaluate import room_above
+from stagecraft.horses.problems import ExpectationProblem
+from stagecraft.solution import Answer
 
 States = dict[str, Float[Array, "..."]]
 
@@ -99,34 +100,6 @@ class Choices(eqx.Module):
         return len(self.names)
 
 
-class Decision(AbstractFunctional):
-    """The solution at the decision: stored on its own endogenous knots.
-
-    **Attributes:** `problem`, `rows`; `state`, `control`: their names; `policy`: functions by name.
-    """
-
-    problem: ContinuousProblem
-    rows: Rows
-    state: str = eqx.field(static=True)
-    control: str = eqx.field(static=True)
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The names of the states."""
-        return (self.state,)
-
-    def at(self, states: States) -> Answer:
-        """Value, marginal value and policy at decision states."""
-        answer = evaluate(self.problem, self.rows, states[self.state])
-        marginal, policy = {self.state: answer.marginal["state"]}, {self.control: answer.policy["control"]}
-        return Answer(answer.value, marginal, answer.weight, answer.feasible, policy)
-
-    @property
-    def policy(self) -> Choices:
-        """`policy["c"](m=...)`."""
-        return Choices(self, "policy", (self.control,))
-
-
 class Arrival(AbstractFunctional):
     """The solution on arrival: the expectation of a decision, composed where it is asked."""
 
@@ -147,6 +120,8 @@ class Arrival(AbstractFunctional):
 class Closed(AbstractFunctional):
     """A value given in closed form, as the terminal value is; its derivatives come from JAX.
 
+    Where it is not finite (no wealth left, say) it is not feasible, and the number beside is the one just above.
+
     **Attributes:** `parameters`: first argument of `function`; `function`: elementwise in the states after it.
     """
 
@@ -161,12 +136,15 @@ class Closed(AbstractFunctional):
 
     def at(self, states: States) -> Answer:
         """Value and marginal values at states of one shape."""
-        given = tuple(states[name] for name in self.names)
+        given = tuple(jnp.broadcast_arrays(*[states[name] for name in self.names]))
         total = lambda *xs: self.function(self.parameters, *xs) * jnp.ones_like(xs[0])
-        value = total(*given)
-        slopes = jax.grad(lambda *xs: jnp.sum(total(*xs)), tuple(range(len(given))))(*given)
-        marginal = dict(zip(self.names, slopes, strict=True))
-        return Answer(value, marginal, jnp.zeros_like(value), jnp.isfinite(value))
+        slopes = jax.grad(lambda *xs: jnp.sum(total(*xs)), tuple(range(len(given))))
+        still = jax.lax.stop_gradient(given)
+        good = jnp.isfinite(total(*still) + sum(slopes(*still)))
+        near = tuple(jnp.where(good, x, x + room_above(x)) for x in given)
+        marginal = dict(zip(self.names, slopes(*near), strict=True))
+        value = total(*near)
+        return Answer(value, marginal, jnp.zeros_like(value), good, jnp.zeros_like(value))
 
 
 @dataclass(frozen=True)
@@ -185,19 +163,52 @@ class ByName:
 class Linked(AbstractFunctional):
     """A functional object under other names: a continuation is the next arrival with its states renamed.
 
-    **Attributes:** `pairs`: (name here, name there).
+    **Attributes:** `pairs`: (name here, name there); `constants`: states there that are set; `names`: all states here, those
+    that end here included.
     """
 
     target: AbstractFunctional
     pairs: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    constants: dict[str, Float[Array, ""]] = eqx.field(default_factory=dict)
+    names: tuple[str, ...] = eqx.field(static=True, default=())
 
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The names of the states on this side."""
-        return tuple(here for here, _ in self.pairs)
+        return self.names or tuple(here for here, _ in self.pairs)
 
     def at(self, states: States) -> Answer:
         """The target's answer with its marginal values under the names of this side."""
-        answer = self.target.at({there: states[here] for here, there in self.pairs})
+        rank = next(iter(states.values())).ndim
+        there = {name: jnp.reshape(x, (1,) * rank) for name, x in self.constants.items()}
+        answer = self.target.at(there | {there: states[here] for here, there in self.pairs})
         marginal = {here: answer.marginal[there] for here, there in self.pairs if there in answer.marginal}
-        return Answer(answer.value, marginal, answer.weight, answer.feasible)
+        return Answer(answer.value, marginal, answer.weight, answer.feasible, answer.outside)
+
+
+class Either(AbstractFunctional):
+    """One of two functional objects of the same states, as a flag says when it runs."""
+
+    flag: Bool[Array, ""]
+    first: AbstractFunctional
+    second: AbstractFunctional
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return self.first.dimensions
+
+    def at(self, states: States) -> Answer:
+        """The first one's answer where the flag holds; only one of them is computed."""
+        whole = jnp.broadcast_shapes(*[x.shape for x in states.values()])
+        dtype = jnp.result_type(*states.values())
+
+        def plain(functional, states):
+            answer = functional.at(states).plain()
+            full = lambda x: jnp.broadcast_to(x, whole)
+            zero = jnp.zeros(whole, dtype)
+            marginal = {name: full(answer.marginal.get(name, zero)) for name in self.dimensions}
+            answer = jax.tree.map(full, dataclasses.replace(answer, marginal=marginal))
+            return jax.tree.map(lambda x: x if x.dtype == bool else x.astype(dtype), answer)
+
+        return jax.lax.cond(self.flag, lambda s: plain(self.first, s), lambda s: plain(self.second, s), states)

@@ -9,14 +9,14 @@ import numpy as np
 from stagecraft.model_circuit import ModelCircuit, Source
 
 
-def load(source: str | Path, *, parameters: Mapping | None = None, settings: Mapping | None = None) -> ModelCircuit:
+def load(source: str | Path | Mapping, *, parameters: Mapping | None = None, settings: Mapping | None = None) -> ModelCircuit:
     """Read a model and make a circuit of it; nothing is solved or compiled.
 
     The float type is fixed here: double precision after `stagecraft.enable_x64()`, single before.
 
     **Arguments:**
 
-    - `source`: the path of a YAML file, or its text.
+    - `source`: the path of a YAML file or of a folder, its text, or the same tree as Python dictionaries.
     - `parameters`, `settings`: values in place of the file's, as `with_parameters` takes them.
 
     **Raises:** `heptapod.ModelError` with every mistake in the file; `ValueError` for an unknown parameter path.

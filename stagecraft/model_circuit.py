@@ -7,29 +7,35 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from stagecraft import _show
+from stagecraft._compose import Composer
 from stagecraft._paths import replace
 from stagecraft.circuit_board import CircuitBoard
-from stagecraft.functional import AbstractFunctional, Arrival, Closed, Decision, Linked
+from stagecraft.functional import Closed
 from stagecraft.period import Period, boards
-from stagecraft.solution import Rows
-from stagecraft.stage import Stage, build_stage
+from stagecraft.solution import Rows, Table
+from stagecraft.stage import Branches, Stage, build_stage
 
 
 class Info(eqx.Module):
     """How a solve ended.
 
-    **Attributes:** `outcome`: an `Outcome` as an integer; `period`, `place`: where it went wrong first, going backward
-    (-1 for nowhere; place 0 is the continuation, 1 the decision); `iterations`; `error_bound`: zero for a finite horizon.
+    **Attributes:** `outcome`: an `Outcome` as an integer; `period`, `stage`, `place`: where it went wrong first, going
+    backward (-1 for nowhere; the stage by its position; place 0 is the continuation, 1 the decision); `iterations`;
+    `error_bound`: zero for a finite horizon; `outside`: for each stage and period the share of questions that were asked
+    beyond the last knot of what follows, and extrapolated.
     """
 
     outcome: Int[Array, ""]
     period: Int[Array, ""]
+    stage: Int[Array, ""]
     place: Int[Array, ""]
     iterations: Int[Array, ""]
     error_bound: Float[Array, ""]
+    outside: dict[str, Float[Array, " periods"]] = eqx.field(default_factory=dict)
 
 
 class Source:
@@ -55,7 +61,7 @@ class ModelCircuit(eqx.Module):
 
     - `parameters`: `{scope: {name: array}}`; scopes are `main` and the stages' names. By-age arrays lead with the periods.
     - `settings`: the real-valued ones, arrays too; sizes are static.
-    - `rows`: the decisions of every stage on their knots, a leading axis over the periods; `None` before a solve.
+    - `rows`: for each kind of period what its stages store, a leading axis over its periods; `None` before a solve.
     - `info`: how the solve ended; `None` before.
     """
 
@@ -63,7 +69,7 @@ class ModelCircuit(eqx.Module):
     settings: dict[str, dict[str, Array]]
     structure: Any = eqx.field(static=True)
     source: Source = eqx.field(static=True)
-    rows: dict[str, Rows] | None = None
+    rows: tuple[dict[str, Rows | Table], ...] | None = None
     info: Info | None = None
 
     def __len__(self) -> int:
@@ -77,10 +83,11 @@ class ModelCircuit(eqx.Module):
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
             raise IndexError(f"period {t} of a circuit with periods 0 to {last}")
-        period = _view(self, t % len(self), last=t % len(self) == last)
+        period = _view(self, t % len(self), *_kinds(self.structure, t % len(self)))
         # Outside the compiled view, which remembers the source that it was first traced with.
-        stages = {name: dataclasses.replace(stage, source=self.source) for name, stage in period.stages.items()}
-        return Period(stages, period.t)
+        order = self.structure.block(t % len(self)).stages
+        stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
+        return Period(stages, period.t, period.links)
 
     def with_parameters(self, parameters: Mapping) -> "ModelCircuit":
         """The same circuit with other parameter values, and without a solution.
@@ -100,8 +107,8 @@ class ModelCircuit(eqx.Module):
 
     @property
     def board(self) -> CircuitBoard:
-        """The perches of one period and the connection to the next, which closes a cycle; nothing is computed."""
-        return boards([num.name for num in self.structure.stages], self.structure.inter_period)
+        """The perches of all stages with every connection; those to the next period close cycles. Nothing is computed."""
+        return boards(self.structure.stages, self.structure.links)
 
     def __repr__(self) -> str:
         return _show.text(self._title(), _show.parameters(self.parameters))
@@ -117,40 +124,56 @@ class ModelCircuit(eqx.Module):
 
     def scope(self, stage: str, t) -> dict[str, Array]:
         """The values that the equations of a stage see in period `t`."""
-        return self.structure.calibration.environment(stage, self.parameters, self.settings, t)
+        return self.structure.environment(stage, self.parameters, self.settings, t)
 
     def build(self, name: str, t) -> Stage:
         """A stage in period `t`, its solution still empty."""
         return build_stage(self.structure.stage(name), self.scope(name, t))
-
-    def decision(self, name: str, t) -> Decision:
-        """The solution of a stage at the decision of period `t`."""
-        optimise = self.build(name, t).cntn_to_dcsn.operator
-        rows = jax.tree.map(lambda leaf: leaf[t], self.rows[name])
-        return Decision(optimise.problem, rows, optimise.state, optimise.control)
-
-    def arrival(self, name: str, t) -> Arrival:
-        """The solution of a stage on arrival in period `t`."""
-        return self.build(name, t).dcsn_to_arvl(self.decision(name, t))
-
-    def continuation(self, name: str, t, last: bool) -> AbstractFunctional:
-        """What a stage of period `t` leads to: the next arrival, or the terminal value after the last period."""
-        link = next(link for link in self.structure.inter_period if link.source == name)
-        after = self.terminal(link.target, t + 1) if last else self.arrival(link.target, t + 1)
-        return Linked(after, link.mapping)
 
     def terminal(self, name: str, t) -> Closed:
         """The value on arrival after the last period."""
         num = self.structure.stage(name)
         return Closed(self.scope(name, t), num.terminal, num.dimensions("arvl"))
 
+    def stored(self, t) -> dict[str, Rows | Table]:
+        """What the stages of a period store, at a static `t`."""
+        i = self.structure.blocks.index(self.structure.block(t))
+        return jax.tree.map(lambda x: x[t - self.structure.blocks[i].first], self.rows[i])
 
-@functools.partial(jax.jit, static_argnames="last")
-def _view(circuit: ModelCircuit, t: Array, last: bool) -> Period:
-    stages = {num.name: circuit.build(num.name, t) for num in circuit.structure.stages}
+
+def _kinds(structure, t: int) -> tuple[int, int]:
+    """The positions of the blocks of a period and of the next; -1 after the last."""
+    blocks = structure.blocks
+    here = blocks.index(structure.block(t))
+    if structure.horizon is not None and t == structure.horizon - 1:
+        return here, -1
+    return here, here if structure.horizon is None or t < blocks[here].last else here + 1
+
+
+@functools.partial(jax.jit, static_argnames=("here", "there"))
+def _view(circuit: ModelCircuit, t: Array, here: int, there: int) -> Period:
+    """A period with the solutions of its stages, if there are any."""
+    blocks = circuit.structure.blocks
+    of = lambda i, t: jax.tree.map(lambda x: x[t - blocks[i].first], circuit.rows[i])
+    rows = of(here, t) if circuit.rows is not None else {}
+    period = Composer(circuit, blocks[here], t, rows, onward(circuit, t, there) if rows else None)
+    stages = {name: period.stage(name) for name in period.block.stages}
     if circuit.rows is not None:
         for name, stage in stages.items():
-            sols = (circuit.arrival(name, t), circuit.decision(name, t), circuit.continuation(name, t, last))
-            where = lambda s: (s.arvl.sol, s.dcsn.sol, s.cntn.sol)
-            stages[name] = eqx.tree_at(where, stage, sols, is_leaf=lambda x: x is None)
-    return Period(stages, t)
+            ends = dict(zip([b.name for b in stage.num.branches], period.continuations(name), strict=True))
+            put = lambda perch, sol: dataclasses.replace(perch, sol=sol)
+            cntn = (
+                Branches({n: put(p, ends[n]) for n, p in stage.cntn.items()}) if stage.branching else put(stage.cntn, ends[""])
+            )
+            arvl, dcsn = put(stage.arvl, period.arrival(name)), put(stage.dcsn, period.decision(name))
+            stages[name] = dataclasses.replace(stage, arvl=arvl, dcsn=dcsn, cntn=cntn)
+    return Period(stages, t, circuit.structure.blocks[here].links)
+
+
+def onward(circuit: ModelCircuit, t, there: int):
+    """The arrivals of the period after `t`, of the kind at position `there`, -1 for the terminal values."""
+    if there < 0:
+        return lambda name: circuit.terminal(name, t + 1)
+    block = circuit.structure.blocks[there]
+    rows = jax.tree.map(lambda x: x[jnp.clip(t + 1 - block.first, 0, block.last - block.first)], circuit.rows[there])
+    return Composer(circuit, block, t + 1, rows, lambda name: circuit.terminal(name, t + 2)).arrival

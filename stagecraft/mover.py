@@ -1,15 +1,21 @@
 """Movers: what leads from one perch of a stage to the next, backward for solutions and forward for states."""
 
+import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stagecraft.functional import AbstractFunctional, Arrival, Decision
-from stagecraft.horses.egm import egm
-from stagecraft.horses.problems import ContinuousProblem, ExpectationProblem
-from stagecraft.solution import Answer, Continuation
+from stagecraft.axes import Axis
+from stagecraft.decision import Chosen, Decision
+from stagecraft.functional import AbstractFunctional, Arrival
+from stagecraft.horses.edge import from_edge
+from stagecraft.horses.egm import egm, stored_knots
+from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem, ExpectationProblem
+from stagecraft.solution import Answer, Continuation, Rows
 
 
 class Mover(eqx.Module):
@@ -39,28 +45,112 @@ def _apply(operator, *arguments):
 
 
 class Optimise(eqx.Module):
-    """Backward from continuation to decision: the best choice, given what comes after it."""
+    """Backward from continuation to decision: the best continuous choice in every row, given what comes after it.
+
+    **Attributes:** `problem`; `axes`: of passive states; `options`: of discrete controls, joined by `choice`; `searches`:
+    whether post-states on the grid may be infeasible, so that the edge of the feasible ones is looked for.
+    """
 
     problem: ContinuousProblem
     state: str = eqx.field(static=True)
     control: str = eqx.field(static=True)
     post: str = eqx.field(static=True)
+    axes: tuple[Axis, ...] = ()
+    options: tuple[Axis, ...] = ()
+    choice: ChoiceProblem | None = None
+    searches: bool = eqx.field(static=True, default=False)
 
     @property
-    def points(self) -> dict[str, Float[Array, " points"]]:
-        """Where the continuation is asked: the lowest post-state first, then the knots."""
-        return {self.post: jnp.concatenate([self.problem.lowest[None], self.problem.knots])}
+    def others(self) -> tuple[str, ...]:
+        """The passive post-states, where a passive state has a marginal value that depends on theirs."""
+        return tuple(self.problem.others.names) if self.problem.passive else ()
 
-    def from_points(self, answer: Answer) -> Decision:
+    def placeholder(self) -> Rows:
+        """Rows of the right shapes and of no meaning."""
+        sizes = tuple(axis.values.shape[0] for axis in (*self.axes, *self.options))
+        rows = () if not sizes else (math.prod(sizes),)
+        dtype = self.problem.knots.dtype
+        ramp = jnp.broadcast_to(jnp.arange(stored_knots(self.problem), dtype=dtype), (*rows, stored_knots(self.problem)))
+        one, no = jnp.ones(rows, dtype), jnp.zeros(rows, bool)
+        others = {name: ramp for name in self.problem.passive}
+        lowest = {name: one for name in self.others}
+        return Rows(ramp, ramp, ramp, ramp, ramp, others, ramp, ramp, ramp < 0, one, one, lowest, one, one, no, no,
+                    jnp.zeros(rows, jnp.int32), no)  # fmt: skip
+
+    def passive(self, rank: int = 0) -> dict[str, Float[Array, "..."]]:
+        """The passive states and discrete controls under their keys, each along its own axis, before `rank` others."""
+        axes = (*self.axes, *self.options)
+        places = [(1,) * i + (-1,) + (1,) * (len(axes) - i - 1 + rank) for i in range(len(axes))]
+        return {axis.key: axis.values.reshape(place) for axis, place in zip(axes, places, strict=True)}
+
+    @property
+    def points(self) -> dict[str, Float[Array, "..."]]:
+        """Where the continuation is asked: for each row the lowest post-state first, then the knots."""
+        problem = self.problem.given(**self.passive(1))
+        lowest = problem.lowest(problem.parameters).astype(problem.knots.dtype)
+        lowest = jnp.broadcast_to(lowest, (*lowest.shape[:-1], 1)) if lowest.ndim else lowest[None]
+        knots = jnp.broadcast_to(problem.knots, (*lowest.shape[:-1], problem.knots.shape[0]))
+        active = {self.post: jnp.concatenate([lowest, knots], axis=-1)}
+        if problem.others is None:
+            return active
+        rank = len(self.axes) + len(self.options) + 1
+        full = lambda x: jnp.reshape(x, (1,) * (rank - jnp.ndim(x)) + jnp.shape(x))
+        return {name: full(x) for name, x in (active | problem.others(problem.parameters)).items()}
+
+    def from_points(self, points: dict, answer: Answer) -> Decision:
         """Solve, given the continuation's answer at `points`."""
-        slope = answer.marginal[self.post]
-        low = (answer.value[0], answer.weight[0])
-        continuation = Continuation(answer.value[1:], slope[1:], answer.weight[1:], answer.feasible[1:], *low)
-        return Decision(self.problem, egm(self.problem, continuation), self.state, self.control)
+        sizes = tuple(axis.values.shape[0] for axis in (*self.axes, *self.options))
+        n = self.problem.knots.shape[0] + 1
+        flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
+        value, weight, feasible = (flat(x) for x in (answer.value, answer.weight, answer.feasible))
+        slopes = {name: flat(x) for name, x in answer.marginal.items()}
+        active = slopes.pop(self.post)
+        others = {name: slopes.get(name, jnp.zeros_like(active)) for name in self.others}
+        rest = lambda x: x[:, 1:]
+        low = lambda x: x[:, 0]
+        continuation = Continuation(rest(value), rest(active), rest(weight), rest(feasible), jax.tree.map(rest, others),
+                                    low(value), low(weight), jax.tree.map(low, others))  # fmt: skip
+        passive = {k: jnp.broadcast_to(x, sizes).ravel() for k, x in self.passive().items()}
+        knots = rest(flat(points[self.post]))
+
+        def row(passive, knots, continuation):
+            return egm(dataclasses.replace(self.problem.given(**passive), knots=knots), continuation)
+
+        first = lambda tree: jax.tree.map(lambda x: x[0], tree)
+        rows = jax.vmap(row)(passive, knots, continuation) if sizes else row({}, *first((knots, continuation)))
+        return self.decision(rows)
+
+    def decision(self, rows: Rows) -> Decision:
+        """The functional object of given rows."""
+        return Decision(self.problem, rows, self.state, self.control, self.axes, self.options, self.choice)
+
+    def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
+        """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
+        points = self.points
+        if self.searches:
+            frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
+            points = from_edge(self.post, points, lambda states: frozen.at(states).feasible)
+        return points, continuation.at(points)
 
     def __call__(self, continuation: AbstractFunctional) -> Decision:
-        """Solve, given any functional object of the post-state."""
-        return self.from_points(continuation.at(self.points))
+        """Solve, given any functional object of the post-states."""
+        return self.from_points(*self.ask(continuation))
+
+
+class Choose(eqx.Module):
+    """Backward from the continuations to the decision: one of finitely many alternatives, composed and not tabulated.
+
+    **Attributes:** `problem`; `names`: of the decision's states; `controls`; `labels`: of the alternatives.
+    """
+
+    problem: ChoiceProblem
+    names: tuple[str, ...] = eqx.field(static=True)
+    controls: tuple[str, ...] = eqx.field(static=True)
+    labels: tuple[str, ...] = eqx.field(static=True)
+
+    def __call__(self, *continuations: AbstractFunctional) -> Chosen:
+        """The decision's functional object, given that of every continuation."""
+        return Chosen(self.problem, continuations, self.names, self.controls, self.labels)
 
 
 class Expect(eqx.Module):

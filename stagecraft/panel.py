@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -14,7 +15,8 @@ class Panel(eqx.Module):
 
     **Attributes:**
 
-    - `data`: `{stage: {variable: array (periods, agents)}}`: arrival states, shocks, decision states, controls, post-states.
+    - `data`: `{stage: {variable: array (periods, agents)}}`: arrival states, shocks, decision states, controls, post-states,
+      and of a branching stage the position of the `branch` that was taken; NaN for agents who do not pass the stage.
     - `age`: (start, step) of the model's clock, or `None`.
     """
 
@@ -30,6 +32,10 @@ class Panel(eqx.Module):
             known = ", ".join(f"{stage}.{v}" for stage, variables in self.data.items() for v in variables)
             raise KeyError(f"`{name}` is in {len(homes)} stages; the panel has {known}")
         return self.data[homes[0]][name]
+
+    def inside(self, stage: str) -> Any:
+        """Which agents pass a stage in which period."""
+        return ~jnp.isnan(next(iter(self.data[stage].values())))
 
     def _rows(self) -> list[tuple[str, str]]:
         variables = [(f"{stage}.{name}", x) for stage, group in self.data.items() for name, x in group.items()]
@@ -53,5 +59,6 @@ class Panel(eqx.Module):
             if self.age is not None:
                 columns["age"] = self.age[0] + self.age[1] * t
             columns |= {"agent": np.tile(np.arange(agents), periods), "stage": stage}
-            frames.append(pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in variables.items()}))
+            frame = pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in variables.items()})
+            frames.append(frame[np.asarray(self.inside(stage)).ravel()])
         return pd.concat(frames, ignore_index=True)

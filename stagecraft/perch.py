@@ -10,7 +10,7 @@ class Perch(eqx.Module):
 
     **Attributes:**
 
-    - `name`: `arvl`, `dcsn` or `cntn`; `dimensions`: the names of its states.
+    - `name`: `arvl`, `dcsn`, `cntn`, or `cntn.BRANCH`; `dimensions`: the names of its states.
     - `sol`: the functional object that a solve leaves here, `None` before.
     - `dist`: the population that a simulation or a push leaves here, `None` before.
     """
@@ -19,3 +19,8 @@ class Perch(eqx.Module):
     dimensions: tuple[str, ...] = eqx.field(static=True)
     sol: AbstractFunctional | None = None
     dist: eqx.Module | None = None
+
+
+def continuation_of(branch: str) -> str:
+    """The perch of a branch, `cntn.work`; that of a sequential stage is `cntn`."""
+    return f"cntn.{branch}" if branch else "cntn"

@@ -5,17 +5,19 @@ from jaxtyping import Array, Int
 
 from stagecraft import _show
 from stagecraft.circuit_board import CircuitBoard
+from stagecraft.perch import continuation_of
 from stagecraft.stage import Stage
 
 
 class Period(eqx.Module):
     """One period of a circuit.
 
-    **Attributes:** `stages`: by name, in the order of the file; `t`: its index.
+    **Attributes:** `stages`: by name, in forward order; `t`: its index; `links`: the connections that hold.
     """
 
     stages: dict[str, Stage]
     t: Int[Array, ""]
+    links: tuple = eqx.field(static=True, default=())
 
     def __getitem__(self, name: str) -> Stage:
         """A stage by name; `KeyError` says which there are."""
@@ -25,8 +27,8 @@ class Period(eqx.Module):
 
     @property
     def board(self) -> CircuitBoard:
-        """The perches of all stages, `CONS.arvl` and so on, with the movers inside each stage."""
-        return boards(self.stages, ())
+        """The perches of all stages, `CONS.arvl` and so on, with the movers inside each stage and the connections between."""
+        return boards([stage.num for stage in self.stages.values()], [link for link in self.links if not link.crosses])
 
     def __repr__(self) -> str:
         return _show.text("Period", self._rows())
@@ -39,14 +41,18 @@ class Period(eqx.Module):
         return [("t", _show.value(self.t)), *rows]
 
 
-def boards(names, links) -> CircuitBoard:
-    """A board from the structure alone, so that drawing it computes nothing; `links` lead to the next period."""
+def boards(stages, links) -> CircuitBoard:
+    """A board from the structure alone, so that drawing it computes nothing.
+
+    **Arguments:** `stages`: their pointwise functions, which know their branches; `links`: connections between stages.
+    """
     perches, groups, forward = [], {}, []
-    for name in names:
-        own = [f"{name}.{p}" for p in ("arvl", "dcsn", "cntn")]
+    for num in stages:
+        ends = [f"{num.name}.{continuation_of(b.name)}" for b in num.branches]
+        own = [f"{num.name}.arvl", f"{num.name}.dcsn", *ends]
         perches += own
-        groups |= dict.fromkeys(own, name)
-        forward += [(own[0], own[1]), (own[1], own[2])]
-    forward += [(f"{link.source}.cntn", f"{link.target}.arvl") for link in links]
-    backward = [(target, source) for source, target in forward]
-    return CircuitBoard(perches, forward=forward, backward=backward, groups=groups)
+        groups |= dict.fromkeys(own, num.name)
+        forward += [(own[0], own[1]), *[(own[1], end) for end in ends]]
+    forward += [(f"{link.source}.{continuation_of(link.branch)}", f"{link.target}.arvl") for link in links]
+    forward = list(dict.fromkeys(forward))
+    return CircuitBoard(perches, forward=forward, backward=[(b, a) for a, b in forward], groups=groups)

@@ -12,6 +12,8 @@ class Outcome(enum.IntEnum):
     nonfinite = 3
     folded = 4
     convex = 5
+    infeasible = 6
+    crowded = 7
 
     @property
     def message(self) -> str:
@@ -28,6 +30,10 @@ _MESSAGES = {
     "return a wrong policy; the stage needs an upper envelope",
     Outcome.convex: "the first-order condition is not that of a maximum: the objective is not concave in the control, or the "
     "continuation is worth nothing below posts where it is worth something; EGM cannot solve such a stage",
+    Outcome.infeasible: "no post-state on the grid is feasible: whatever is chosen, no choice is left afterwards; look at "
+    "constraints, `when:` and bounds downstream, and at the reach of the grid",
+    Outcome.crowded: "the upper envelope has more kinks than there is room for beside the knots; give the grid of the "
+    "post-state more points",
 }
 
 

@@ -1,14 +1,18 @@
 """Simulating a solved circuit: shocks, choices and transitions, agent by agent, through the movers of every stage."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from stagecraft.model_circuit import ModelCircuit
+from stagecraft._compose import Composer
+from stagecraft._initial import check_sets, initial_states, start_of
+from stagecraft._pass import ends_of, merged, pass_through
+from stagecraft.model_circuit import ModelCircuit, onward
 from stagecraft.panel import Panel
 from stagecraft.population import Sample
 from stagecraft.stage import Stage
@@ -18,12 +22,13 @@ def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | No
     """Follow agents from period 0 to the last; through one stage alone if a solved stage is given.
 
     Shocks are continuous draws through the same map as the quadrature nodes, so the panel is differentiable in every
-    parameter of a normal or lognormal shock; the probabilities of a discrete one get no gradient from draws. What agent `i`
-    meets depends on `(key, i)` alone.
+    parameter of a normal or lognormal shock; the probabilities of a discrete one get no gradient from draws, nor do choices,
+    which are drawn by inverting their distribution function. What agent `i` meets depends on `(key, i)` alone.
 
     **Arguments:**
 
-    - `initial`: for every arrival state a number, or an array with one entry per agent.
+    - `initial`: for every state on arrival of the stage where households begin a number, or an array with one entry per
+      agent; or `{STAGE: {...}}`.
     - `agents`: how many; the length of the arrays in `initial` if left out, or 10,000.
     - `key`: from `jax.random.key(seed)`.
 
@@ -37,79 +42,132 @@ def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | No
         return _through(solved, initial, agents, key)
     if getattr(solved, "rows", None) is None:
         raise ValueError("the circuit is not solved; call stagecraft.solve first")
-    wanted = solved.structure.stages[0].dimensions("arvl")
-    states = _initial(wanted, jax.tree.leaves(solved.rows)[0].dtype, initial, agents)
-    panel, feasible = _simulate(solved, states, key)
-    if not isinstance(feasible, jax.core.Tracer) and not bool(np.all(feasible)):
-        t, i = np.argwhere(~np.asarray(feasible))[0]
-        share = 1 - float(np.mean(feasible))
-        raise ValueError(
-            f"stage {solved.structure.stages[0].name}: no feasible choice for {share:.1%} of the agent-periods, first for "
-            f"agent {i} in period {t}; give initial states from which the bounds of the control leave room"
-        )
+    start, initial = start_of(solved, initial)
+    wanted = solved.structure.stage(start).dimensions("arvl")
+    dtype = next(x.dtype for x in jax.tree.leaves(solved.rows) if jnp.issubdtype(x.dtype, jnp.floating))
+    states = initial_states(wanted, dtype, initial, agents)
+    check_sets(solved, start, states)
+    panel, feasible = _simulate(solved, states, key, start)
+    _check_feasible(panel, feasible)
     return panel
 
 
+def _check_feasible(panel, feasible):
+    if any(isinstance(x, jax.core.Tracer) for x in feasible.values()):
+        return
+    for name, good in feasible.items():
+        inside = np.asarray(panel.inside(name))
+        bad = inside & ~np.asarray(good)
+        if bad.any():
+            t, i = np.argwhere(bad)[0]
+            raise ValueError(
+                f"stage {name}: no feasible choice for {bad.sum() / inside.sum():.1%} of the agent-periods, first for "
+                f"agent {i} in period {t}; give initial states from which bounds, constraints and `when:` leave room"
+            )
+
+
 def _through(stage: Stage, initial, agents, key) -> Stage:
-    """Agents on arrival, at the decision and in the continuation of one solved stage."""
+    """Agents on arrival, at the decision and in the continuations of one solved stage."""
     if not stage.solved:
         raise ValueError(f"stage {stage.name} is not solved; call stagecraft.solve first")
-    scope = stage.arvl_to_dcsn.operator.parameters
-    states = _initial(stage.arvl.dimensions, stage.dcsn.sol.rows.state.dtype, initial, agents)
-    shocks = stage.num.draws(scope, key, next(iter(states.values())).shape[0])
-    at = stage.arvl_to_dcsn(states, shocks)
-    answer = stage.dcsn.sol.at(at)
-    samples = {"arvl": states | shocks, "dcsn": at | answer.policy, "cntn": stage.dcsn_to_cntn(at, answer.policy)}
-    return dataclasses.replace(
-        stage, **{name: dataclasses.replace(getattr(stage, name), dist=Sample(x)) for name, x in samples.items()}
-    )
+    dtype = next(x.dtype for x in jax.tree.leaves(stage.dcsn.sol) if jnp.issubdtype(x.dtype, jnp.floating))
+    states = initial_states(stage.arvl.dimensions, dtype, initial, agents)
+    record, taken, posts, _ = pass_through(stage, stage.dcsn.sol, states, key)
+    sample = lambda perch, x: dataclasses.replace(perch, dist=Sample(x))
+    if stage.branching:
+        cntn = type(stage.cntn)({n: sample(p, posts[n] | {"taken": taken[n]}) for n, p in stage.cntn.items()})
+    else:
+        cntn = sample(stage.cntn, posts[""])
+    arvl, dcsn = sample(stage.arvl, states | record["shocks"]), sample(stage.dcsn, record["dcsn"] | record["controls"])
+    return dataclasses.replace(stage, arvl=arvl, dcsn=dcsn, cntn=cntn)
 
 
-def _initial(wanted, dtype, initial, agents) -> dict[str, Float[Array, " agents"]]:
-    """One array of a common length per arrival state."""
-    if not isinstance(initial, Mapping) or set(initial) != set(wanted):
-        given = ", ".join(initial) if isinstance(initial, Mapping) and initial else "nothing"
-        raise ValueError(f"`initial` must give {', '.join(wanted)}; it gives {given}")
-    arrays = {name: jnp.asarray(initial[name], dtype) for name in wanted}
-    lengths = {x.shape[0] for x in arrays.values() if x.ndim == 1}
-    if any(x.ndim > 1 for x in arrays.values()) or len(lengths) > 1:
-        raise ValueError("`initial` takes numbers, or arrays of one axis and one length")
-    if agents is not None and (isinstance(agents, bool) or not isinstance(agents, int) or agents < 1):
-        raise ValueError(f"`agents` must be a positive integer, found {agents!r}")
-    count = agents or (lengths.pop() if lengths else 10_000)
-    if count < 1:
-        raise ValueError("`initial` gives no agent")
-    for name, x in arrays.items():
-        if x.ndim == 1 and x.shape[0] != count:
-            raise ValueError(f"`initial` gives {x.shape[0]} values of {name} for {count} agents")
-        if not isinstance(x, jax.core.Tracer) and not np.all(np.isfinite(x)):
-            raise ValueError(f"`initial` gives values of {name} that are not finite")
-    return {name: jnp.broadcast_to(x, (count,)) for name, x in arrays.items()}
-
-
-@jax.jit
-def _simulate(solved: ModelCircuit, states, key):
-    (num,) = solved.structure.stages
-    (link,) = solved.structure.inter_period
+@functools.partial(jax.jit, static_argnames="start")
+def _simulate(solved: ModelCircuit, states, key, start):
+    structure = solved.structure
     count = next(iter(states.values())).shape[0]
+    entering = {start: (states, jnp.ones(count, bool))}
+    records, feasible = [], []
+    for i, block in enumerate(structure.blocks):
+        entering = {n: entering.get(n) or _nobody(solved, n, count, states) for n in block.entries}
+        body = functools.partial(_period, solved, block, i, key)
+        if block.first == block.last:
+            entering, found = body(entering, jnp.asarray(block.first), True)
+            found = jax.tree.map(lambda x: x[None], found)
+        else:
+            middle = jnp.arange(block.first, block.last)
+            entering, found = jax.lax.scan(functools.partial(body, last=False), entering, middle)
+            entering, last = body(entering, jnp.asarray(block.last), True)
+            found = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), found, last)
+        records.append(found[0])
+        feasible.append(found[1])
+    spans = [block.last - block.first + 1 for block in structure.blocks]
+    join = lambda parts, n: _joined(parts, n, spans)
+    data = {num.name: join(records, num.name) for num in structure.stages}
+    good = {num.name: join(feasible, num.name) for num in structure.stages}
+    return Panel(data, structure.calibration.age), good
 
-    def body(states, t):
-        stage, decision = solved.build(num.name, t), solved.decision(num.name, t)
-        shocks = num.draws(solved.scope(num.name, t), jax.random.fold_in(key, t), count)
-        at = stage.arvl_to_dcsn(states, shocks)
-        answer = decision.at(at)
-        post = stage.dcsn_to_cntn(at, answer.policy)
-        record = _merge(arvl=states, shocks=shocks, dcsn=at, controls=answer.policy, cntn=post)
-        return {there: post[here] for here, there in link.mapping}, (record, answer.feasible)
 
-    _, (records, feasible) = jax.lax.scan(body, states, jnp.arange(solved.structure.horizon))
-    return Panel({num.name: records}, solved.structure.calibration.age), feasible
+def _period(solved, block, position, key, entering, t, last):
+    """One period forward: who is on arrival of each entry, and where they stand at the next."""
+    following = onward(solved, t, _following(solved, position, last))
+    rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
+    period = Composer(solved, block, t, rows, following)
+    inside, leaving, record, good = dict(entering), {}, {}, {}
+    for number, name in enumerate(block.stages):
+        states, here = inside[name]
+        own = jax.random.fold_in(key, t)
+        own = own if len(block.stages) == 1 else jax.random.fold_in(own, number)
+        found, taken, posts, feasible = pass_through(period.stage(name), period.decision(name), states, own)
+        record[name] = merged(here, arvl=states, **found, **ends_of(posts, taken))
+        good[name] = feasible | ~here
+        for branch, goes in taken.items():
+            link = block.following(name, branch)
+            box = leaving if link.crosses else inside
+            arriving = {there: posts[branch][mine] for mine, there in link.mapping}
+            scope = solved.scope(name, t) if link.constants else {}
+            arriving |= {n: jnp.full(here.shape, 1.0, here_dtype(states)) * f(scope) for n, f in link.constants}
+            box[link.target] = _meet(box.get(link.target), arriving, here & goes)
+    keep = block.entries if not last else leaving
+    nobody = lambda n: _nobody(solved, n, here.shape[0], states)
+    return {n: leaving.get(n) or nobody(n) for n in keep}, (record, good)
 
 
-def _merge(**groups: Mapping) -> dict:
-    """One dictionary; a name that stands on several perches is tagged with the later ones."""
-    merged: dict = {}
-    for place, variables in groups.items():
-        for name, x in variables.items():
-            merged[name if name not in merged else f"{name}_{place}"] = x
-    return merged
+def here_dtype(states):
+    """The float type of agents' states."""
+    return next(iter(states.values())).dtype
+
+
+def _following(solved, position, last):
+    if not last:
+        return position
+    return position + 1 if position + 1 < len(solved.structure.blocks) else -1
+
+
+def _nobody(solved, name, count, states):
+    """An entry at which no agent is: any state of it, and a mask."""
+    zeros = jnp.zeros(count, here_dtype(states))
+    return dict.fromkeys(solved.structure.stage(name).dimensions("arvl"), zeros), jnp.zeros(count, bool)
+
+
+def _meet(before, arriving, here):
+    """Agents that come together at a stage from several branches."""
+    if before is None:
+        return arriving, here
+    states, there = before
+    return {name: jnp.where(here, arriving[name], x) for name, x in states.items()}, here | there
+
+
+def _joined(parts, name, spans):
+    """The records of a stage over all blocks, NaN (or true) in periods without it."""
+    some = next(part[name] for part in parts if name in part)
+
+    def blank(x, span):
+        fill = jnp.nan if jnp.issubdtype(x.dtype, jnp.floating) else True
+        return jnp.full((span, *x.shape[1:]), fill, x.dtype)
+
+    pieces = [
+        part[name] if name in part else jax.tree.map(lambda x, s=s: blank(x, s), some)
+        for part, s in zip(parts, spans, strict=True)
+    ]
+    return jax.tree.map(lambda *xs: jnp.concatenate(xs), *pieces)

@@ -1,11 +1,11 @@
 """What a solve stores, and what a functional object answers: arrays only, so that both cross every transformation."""
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Answer(eqx.Module):
-    r"""What a functional object says at given states, all of one shape.
+    r"""What a functional object says at given states; shapes broadcast to that of the value.
 
     **Attributes:**
 
@@ -13,50 +13,80 @@ class Answer(eqx.Module):
     - `marginal`: $\partial V/\partial x$ for every continuous state $x$ of the perch.
     - `weight`: the value of the constant reward 1 through the same movers; $V$ divided by it is a mean of rewards.
     - `feasible`: false where no admissible choice exists; the numbers beside it are finite all the same.
-    - `policy`: the controls, on a decision perch.
+    - `outside`: the probability that what comes next is asked beyond the last knot of its grid, and extrapolated.
+    - `policy`: the controls, on a decision perch; a discrete one has its most probable value.
+    - `probability`: of every branch, or of every value of the discrete controls, on a decision perch.
     """
 
     value: Float[Array, "..."]
     marginal: dict[str, Float[Array, "..."]]
     weight: Float[Array, "..."]
     feasible: Bool[Array, "..."]
+    outside: Float[Array, "..."]
     policy: dict[str, Float[Array, "..."]] = eqx.field(default_factory=dict)
+    probability: dict[str, Float[Array, "..."]] = eqx.field(default_factory=dict)
+
+    def plain(self) -> "Answer":
+        """The same without policy and probability."""
+        return Answer(self.value, self.marginal, self.weight, self.feasible, self.outside)
 
 
 class Continuation(eqx.Module):
-    """A continuation on the knots of the post-state, and at the lowest post-state that the control's bound allows."""
+    """A continuation on the knots of the post-state, and at the lowest post-state that the control's bound allows.
 
-    value: Float[Array, " cntn"]
-    marginal: Float[Array, " cntn"]
-    weight: Float[Array, " cntn"]
-    feasible: Bool[Array, " cntn"]
-    lowest_value: Float[Array, ""]
-    lowest_weight: Float[Array, ""]
+    **Attributes:** `marginal`: of the active post-state; `others`: of the passive ones, with their own `lowest_others`.
+    """
+
+    value: Float[Array, "*rows cntn"]
+    marginal: Float[Array, "*rows cntn"]
+    weight: Float[Array, "*rows cntn"]
+    feasible: Bool[Array, "*rows cntn"]
+    others: dict[str, Float[Array, "*rows cntn"]]
+    lowest_value: Float[Array, "*rows"]
+    lowest_weight: Float[Array, "*rows"]
+    lowest_others: dict[str, Float[Array, "*rows"]]
 
 
 class Rows(eqx.Module):
     r"""A decision on its own endogenous knots: what EGM leaves, and all that evaluating it anywhere needs.
 
+    Passive states and discrete controls give every array a leading axis, one row for each of their combinations.
+
     **Attributes:**
 
-    - `state`: the endogenous knots of the decision state, increasing.
-    - `control`, `value`, `marginal`, `weight`: at the knots.
-    - `level`, `level_slope`: $w = u^{-1}(V/B)$ and $\partial w/\partial m$ at the knots, where `smooth` holds.
-    - `smooth`: whether $w$ exists at a knot; where it does not, the value itself is interpolated.
-    - `lowest_value`, `lowest_weight`: the continuation at the lowest post-state, for the constrained branch.
+    - `state`: the endogenous knots of the decision state, increasing; two of them are equal where the policy jumps.
+    - `control`, `value`, `marginal`, `weight`: at the knots; `others`: marginal values of continuous passive states.
+    - `level`, `level_slope`: $w = u^{-1}(V/B)$ and $\partial w/\partial m$ at the knots, where they exist.
+    - `straight`: whether $w$ is interpolated in the cell that a knot begins, or the value itself.
+    - `lowest_value`, `lowest_weight`, `lowest_others`: the continuation at the lowest post-state, for the constrained branch.
+    - `corner`: the state up to which the bound may hold, infinite where saving is worth nothing at any knot; `least`: states
+      up to it are infeasible.
     - `maximal`: whether the conditions of the second order hold at every knot.
-    - `idle`: whether saving is worth nothing at any knot, so that the bound holds everywhere.
+    - `reachable`: whether any post-state of the row is feasible.
+    - `switches`: how many times the policy jumps; `overflow`: whether there was no room for all of the jumps.
     """
 
-    state: Float[Array, " cntn"]
-    control: Float[Array, " cntn"]
-    value: Float[Array, " cntn"]
-    marginal: Float[Array, " cntn"]
-    weight: Float[Array, " cntn"]
-    level: Float[Array, " cntn"]
-    level_slope: Float[Array, " cntn"]
-    smooth: Bool[Array, " cntn"]
-    lowest_value: Float[Array, ""]
-    lowest_weight: Float[Array, ""]
-    idle: Bool[Array, ""]
-    maximal: Bool[Array, ""]
+    state: Float[Array, "*rows dcsn"]
+    control: Float[Array, "*rows dcsn"]
+    value: Float[Array, "*rows dcsn"]
+    marginal: Float[Array, "*rows dcsn"]
+    weight: Float[Array, "*rows dcsn"]
+    others: dict[str, Float[Array, "*rows dcsn"]]
+    level: Float[Array, "*rows dcsn"]
+    level_slope: Float[Array, "*rows dcsn"]
+    straight: Bool[Array, "*rows dcsn"]
+    lowest_value: Float[Array, "*rows"]
+    lowest_weight: Float[Array, "*rows"]
+    lowest_others: dict[str, Float[Array, "*rows"]]
+    corner: Float[Array, "*rows"]
+    least: Float[Array, "*rows"]
+    maximal: Bool[Array, "*rows"]
+    reachable: Bool[Array, "*rows"]
+    switches: Int[Array, "*rows"]
+    overflow: Bool[Array, "*rows"]
+
+
+class Table(eqx.Module):
+    """Answers stored on the grid of an arrival, an axis a state in the order of the stage's rows."""
+
+    answer: Answer

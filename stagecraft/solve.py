@@ -11,6 +11,7 @@ import numpy as np
 
 from stagecraft._diagnose import describe
 from stagecraft._sweep import sweep
+from stagecraft.decision import Decision
 from stagecraft.model_circuit import Info, ModelCircuit
 from stagecraft.results import Outcome, SolveError
 from stagecraft.stage import Stage
@@ -53,42 +54,75 @@ def _solve(circuit: ModelCircuit) -> ModelCircuit:
 def _solve_alone(stage: Stage, throw: bool) -> Stage:
     if not stage.solvable:
         raise ValueError(f"stage {stage.name} has no continuation to solve from; give one with stage.with_continuation(...)")
-    decision = stage.cntn_to_dcsn(stage.cntn.sol)
+    decision = stage.cntn_to_dcsn(*[perch.sol for perch in stage.perches[2:]])
     arrival = stage.dcsn_to_arvl(decision)
-    rows = [leaf for leaf in jax.tree.leaves(decision.rows) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    rows = [] if not isinstance(decision, Decision) else [decision.rows.state, decision.rows.control, decision.rows.value]
     concrete = not any(isinstance(leaf, jax.core.Tracer) for leaf in rows)
-    if throw and concrete and not decision.rows.maximal:
+    if not isinstance(decision, Decision):
+        return _filled(stage, arrival, decision)
+    if throw and concrete and not np.all(decision.rows.maximal | ~decision.rows.reachable):
         raise SolveError(Outcome.convex, f"stage {stage.name}, decision (dcsn): {Outcome.convex.message}")
     if throw and concrete and not all(np.isfinite(leaf).all() for leaf in rows):
         message = f"stage {stage.name}, decision (dcsn): {Outcome.nonfinite.message}"
         raise SolveError(Outcome.nonfinite, message)
-    if throw and concrete and np.any(np.diff(decision.rows.state) < 0):
+    if throw and concrete and not stage.num.envelope and np.any(np.diff(decision.rows.state) < 0):
         raise SolveError(Outcome.folded, f"stage {stage.name}, decision (dcsn): {Outcome.folded.message}")
+    return _filled(stage, arrival, decision)
+
+
+def _filled(stage, arrival, decision) -> Stage:
     perches = (dataclasses.replace(p, sol=sol) for p, sol in ((stage.arvl, arrival), (stage.dcsn, decision)))
     return dataclasses.replace(stage, **dict(zip(("arvl", "dcsn"), perches, strict=True)))
 
 
-def _info(circuit, flags) -> Info:
-    """The gravest thing that happened, and the last period in which it did: the first that the sweep met."""
-    horizon = circuit.structure.horizon
-    latest = lambda good: jnp.max(jnp.where(good, -1, jnp.arange(horizon)), initial=-1)
-    finite = flags["continuation"] & flags["decision"]
+# What each flag of a period says when it is down, the gravest first.
+_CHECKS = (
+    (Outcome.grid, "grid"),
+    (Outcome.infeasible, "found"),
+    (Outcome.convex, "maximal"),
+    (Outcome.nonfinite, "finite"),
+    (Outcome.folded, "unfolded"),
+    (Outcome.crowded, "room"),
+)
+
+
+_FLAGS = tuple(flag for _, flag in _CHECKS if flag != "finite")
+
+
+def _info(circuit, blocks) -> Info:
+    """The gravest thing that happened, and where the sweep met it first: in the last period, at the last stage."""
+    structure = circuit.structure
+    horizon, names = structure.horizon, [num.name for num in structure.stages]
+    spans = [(block.last - block.first + 1, flags) for block, flags in zip(structure.blocks, blocks, strict=True)]
+    of = lambda name, flag, blank: jnp.concatenate(
+        [flags[name][flag] if name in flags else jnp.full(span, blank) for span, flags in spans]
+    )
+    stored = [name for name in names if any(name in flags for flags in blocks)]
+    outcome, period, stage, place = (jnp.asarray(x) for x in (int(Outcome.success), -1, -1, -1))
+    flags = {flag: jnp.stack([of(name, flag, True) for name in stored]) for flag in (*_FLAGS, "continuation", "decision")}
+    flags["finite"] = flags["continuation"] & flags["decision"]
+    for code, flag in reversed(_CHECKS):
+        bad = ~flags[flag]
+        latest = jnp.max(jnp.where(bad, jnp.arange(horizon), -1))
+        order = jnp.asarray([_rank(structure, name) for name in stored])
+        which = jnp.argmax(jnp.where(bad[:, jnp.maximum(latest, 0)], order, -1))
+        here = latest >= 0
+        outcome, period = jnp.where(here, int(code), outcome), jnp.where(here, latest, period)
+        stage = jnp.where(here, jnp.asarray([names.index(n) for n in stored])[which], stage)
+        before = ~flags["continuation"][which, jnp.maximum(latest, 0)] & (flag == "finite")
+        place = jnp.where(here, jnp.where(before, 0, 1), place)
     in_domain = _in_domain(circuit)
-    checks = [
-        (Outcome.domain, in_domain),
-        (Outcome.grid, flags["grid"]),
-        (Outcome.convex, flags["maximal"]),
-        (Outcome.nonfinite, finite),
-        (Outcome.folded, flags["unfolded"]),
-    ]
-    outcome, period = jnp.asarray(int(Outcome.success)), jnp.asarray(-1)
-    for code, good in reversed(checks):
-        bad = ~jnp.all(good)
-        outcome, period = jnp.where(bad, int(code), outcome), jnp.where(bad, latest(good), period)
-    in_continuation = ~flags["continuation"][jnp.maximum(period, 0)] & (outcome == int(Outcome.nonfinite))
-    place = jnp.where(period < 0, -1, jnp.where(in_continuation, 0, 1))
+    wrong = ~jnp.all(in_domain)
+    outcome = jnp.where(wrong, int(Outcome.domain), outcome)
+    period = jnp.where(wrong, jnp.max(jnp.where(in_domain, -1, jnp.arange(horizon))), period)
     dtype = jnp.result_type(*jax.tree.leaves(circuit.parameters), jnp.float32)
-    return Info(outcome, period, place, jnp.asarray(horizon), jnp.zeros((), dtype))
+    outside = {name: of(name, "outside", 0.0) for name in stored}
+    return Info(outcome, period, stage, place, jnp.asarray(horizon), jnp.zeros((), dtype), outside)
+
+
+def _rank(structure, name) -> int:
+    """How late a stage comes in its period; the sweep meets the latest first."""
+    return max(block.stages.index(name) for block in structure.blocks if name in block.stages)
 
 
 def _in_domain(circuit):
@@ -97,7 +131,7 @@ def _in_domain(circuit):
     good = jnp.ones(horizon, bool)
     for path, entry in circuit.structure.calibration.leaves().items():
         if entry.domain is not None:
-            scope, _, name = path.partition(".")
+            scope, _, name = path.rpartition(".")
             holds = entry.domain.holds(circuit.parameters[scope][name], jnp)
             good &= jnp.all(holds.reshape(horizon, -1), axis=1) if entry.by_age else jnp.all(holds)
     return good
@@ -109,6 +143,9 @@ def _check(circuit: ModelCircuit) -> None:
         raise TypeError(f"solve takes a ModelCircuit, found {type(circuit).__name__}; load one with stagecraft.load(path)")
     if circuit.structure.horizon is None:
         raise ValueError("the horizon is infinite; only finite horizons are solved so far")
+    for num in circuit.structure.stages:
+        if num.method not in ("egm", "choice", "identity"):
+            raise ValueError(f"stage {num.name} cannot be solved: {num.reason}; it needs `{num.method}`, which is not here yet")
     leaves = jax.tree.leaves((circuit.parameters, circuit.settings))
     if any(leaf.dtype == jnp.float32 for leaf in leaves):
         if jax.config.jax_enable_x64:

@@ -2,16 +2,49 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 
 from stagecraft import _show
+from stagecraft.axes import labels_of
 from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import AbstractFunctional, ByName, Closed
-from stagecraft.mover import Expect, Mover, Optimise, Push
-from stagecraft.perch import Perch
-from stagecraft.whisperers.continuous import continuous_problem
+from stagecraft.mover import Choose, Expect, Mover, Optimise, Push
+from stagecraft.perch import Perch, continuation_of
+from stagecraft.whisperers.choice import choice_problem
+from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
 from stagecraft.whisperers.expectation import expectation_problem
+
+
+class Branches(eqx.Module):
+    """Something for each branch of a stage: `stage.cntn["work"]`, `stage.dcsn_to_cntn["work"]`."""
+
+    items_by_name: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        """That of one branch; `KeyError` says which there are."""
+        if name not in self.items_by_name:
+            raise KeyError(f"no branch `{name}`; there are {', '.join(self.items_by_name)}")
+        return self.items_by_name[name]
+
+    def __iter__(self):
+        return iter(self.items_by_name)
+
+    def __len__(self) -> int:
+        return len(self.items_by_name)
+
+    def keys(self):
+        """The names of the branches."""
+        return self.items_by_name.keys()
+
+    def values(self):
+        """Those of all branches."""
+        return self.items_by_name.values()
+
+    def items(self):
+        """(name, thing) pairs."""
+        return self.items_by_name.items()
 
 
 class Stage(eqx.Module):
@@ -29,17 +62,22 @@ class Stage(eqx.Module):
     num: object = eqx.field(static=True)
     arvl: Perch
     dcsn: Perch
-    cntn: Perch
+    cntn: "Perch | Branches"
     cntn_to_dcsn: Mover
     dcsn_to_arvl: Mover
     arvl_to_dcsn: Mover
-    dcsn_to_cntn: Mover
+    dcsn_to_cntn: "Mover | Branches"
     source: object = eqx.field(static=True, default=None)
 
     @property
-    def perches(self) -> tuple[Perch, Perch, Perch]:
-        """Arrival, decision, continuation."""
-        return self.arvl, self.dcsn, self.cntn
+    def branching(self) -> bool:
+        """Whether the stage has several continuations, `stage.cntn["work"]`."""
+        return isinstance(self.cntn, Branches)
+
+    @property
+    def perches(self) -> tuple[Perch, ...]:
+        """Arrival, decision, and every continuation."""
+        return self.arvl, self.dcsn, *(self.cntn.values() if self.branching else (self.cntn,))
 
     @property
     def initialised(self) -> bool:
@@ -54,7 +92,7 @@ class Stage(eqx.Module):
     @property
     def solvable(self) -> bool:
         """Whether a continuation is there to solve from."""
-        return self.compiled and self.cntn.sol is not None
+        return self.compiled and all(perch.sol is not None for perch in self.perches[2:])
 
     @property
     def solved(self) -> bool:
@@ -70,25 +108,32 @@ class Stage(eqx.Module):
         """The same stage, unsolved, with something to come after it.
 
         **Arguments:** `continuation`: a functional object of the post-states, or a JAX function of them by name, elementwise,
-        `lambda a_nxt: jnp.log(a_nxt + 1)`; its derivative is taken by JAX.
+        `lambda a_nxt: jnp.log(a_nxt + 1)`; its derivative is taken by JAX. For a branching stage a dictionary by branch.
         """
-        if not isinstance(continuation, AbstractFunctional):
-            if not callable(continuation):
-                raise ValueError(f"a continuation is a function of {', '.join(self.cntn.dimensions)}, found {continuation!r}")
-            continuation = Closed({}, ByName(continuation, self.cntn.dimensions), self.cntn.dimensions)
+        if self.branching:
+            if not isinstance(continuation, Mapping) or set(continuation) != set(self.cntn):
+                raise ValueError(f"the continuations of stage {self.name} are a dictionary of {', '.join(self.cntn)}")
+            ends = {name: _with_sol(perch, continuation[name]) for name, perch in self.cntn.items()}
+            after = Branches(ends)
+        else:
+            after = _with_sol(self.cntn, continuation)
         empty = dataclasses.replace(self.arvl, sol=None), dataclasses.replace(self.dcsn, sol=None)
-        return dataclasses.replace(self, arvl=empty[0], dcsn=empty[1], cntn=dataclasses.replace(self.cntn, sol=continuation))
+        return dataclasses.replace(self, arvl=empty[0], dcsn=empty[1], cntn=after)
 
     @property
     def board(self) -> CircuitBoard:
-        """The stage as a bare circuit: three perches, two movers forward and two backward, Eulerian.
+        """The stage as a bare circuit: its perches, a mover forward and one backward between each two, Eulerian.
 
-        The backward movers carry their operators, so that `pull(stage.board, {"cntn": sol})` solves the stage.
+        The backward movers of a sequential stage carry their operators, so that `pull(stage.board, {"cntn": sol})` solves it.
         """
-        movers = (self.cntn_to_dcsn, self.dcsn_to_arvl)
-        backward = [(m.source, m.target, m.operator, m.name) for m in movers]
-        forward = [(m.source, m.target, None, m.name) for m in (self.arvl_to_dcsn, self.dcsn_to_cntn)]
-        return CircuitBoard(list(self.perches), forward=forward, backward=backward)
+        if not self.branching:
+            movers = (self.cntn_to_dcsn, self.dcsn_to_arvl)
+            backward = [(m.source, m.target, m.operator, m.name) for m in movers]
+            forward = [(m.source, m.target, None, m.name) for m in (self.arvl_to_dcsn, self.dcsn_to_cntn)]
+            return CircuitBoard(list(self.perches), forward=forward, backward=backward)
+        ends = [perch.name for perch in self.cntn.values()]
+        forward = [("arvl", "dcsn"), *[("dcsn", end) for end in ends]]
+        return CircuitBoard([p.name for p in self.perches], forward=forward, backward=[(b, a) for a, b in forward])
 
     def _rows(self) -> list[tuple[str, str]]:
         states = [(perch.name, ", ".join(perch.dimensions)) for perch in self.perches]
@@ -102,6 +147,14 @@ class Stage(eqx.Module):
         return _show.page(f"Stage {self.name}", self._rows(), self.board)
 
 
+def _with_sol(perch, continuation):
+    if not isinstance(continuation, AbstractFunctional):
+        if not callable(continuation):
+            raise ValueError(f"a continuation is a function of {', '.join(perch.dimensions)}, found {continuation!r}")
+        continuation = Closed({}, ByName(continuation, perch.dimensions), perch.dimensions)
+    return dataclasses.replace(perch, sol=continuation)
+
+
 def build_stage(num, scope: Mapping) -> Stage:
     """A stage in one period, its solution still empty.
 
@@ -113,17 +166,32 @@ def build_stage(num, scope: Mapping) -> Stage:
     **Raises:** `ValueError` where no method can solve the stage, with the reason.
     """
     scope = dict(scope)
-    arvl, dcsn, cntn = (Perch(p, num.dimensions(p)) for p in ("arvl", "dcsn", "cntn"))
-    optimise = Optimise(continuous_problem(num, scope), num.state, num.control, num.post)
+    arvl, dcsn = Perch("arvl", num.dimensions("arvl")), Perch("dcsn", num.dimensions("dcsn"))
+    ends = {b.name: Perch(continuation_of(b.name), num.dimensions(continuation_of(b.name))) for b in num.branches}
+    pushes = {
+        b.name: Mover("dcsn", continuation_of(b.name), Push(scope, b.to_continuation), "transition") for b in num.branches
+    }
     expect = Expect(expectation_problem(num, scope), num.dimensions("arvl"))
     return Stage(
         num.name,
         num,
         arvl,
         dcsn,
-        cntn,
-        Mover("cntn", "dcsn", optimise, num.method),
+        Branches(ends) if num.branching else ends[""],
+        Mover("cntn", "dcsn", decide(num, scope), num.method),
         Mover("dcsn", "arvl", expect, "expectation"),
         Mover("arvl", "dcsn", Push(scope, num.to_decision), "transition"),
-        Mover("dcsn", "cntn", Push(scope, num.to_continuation), "transition"),
+        Branches(pushes) if num.branching else pushes[""],
     )
+
+
+def decide(num, scope: Mapping) -> Optimise | Choose:
+    """The operator from the continuation to the decision of a stage in one period."""
+    options = discrete_axes(num, scope)
+    if num.method in ("choice", "identity"):
+        labels = tuple(b.name for b in num.branches) if num.branching else labels_of(options)
+        problem = choice_problem(num, scope, options)
+        return Choose(problem, num.dimensions("dcsn"), tuple(name for name, _ in num.discrete), labels)
+    problem = continuous_problem(num, scope)
+    choice = choice_problem(num, scope, ()) if options else None
+    return Optimise(problem, num.state, num.control, num.post, axes_of(num, scope), options, choice, num.may_fail)

@@ -17,15 +17,16 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {"heptapod": 0, "stagecraft": 1, "dynx_runner": 2}
 LAYERS = {
     "heptapod": [
-        ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_source"],
-        ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_tree"], ["_unused"], ["calibration"], ["_declare"], ["_invert"], ["equation"],
-        ["derive"], ["grids"], ["shocks"], ["perch_space"], ["_equations"], ["numeric_problem"], ["functional_problem"],
-        ["circuit_spec"], ["load"], ["explain"], ["to_latex"], ["check"], ["__main__"],
+        ["codes"], ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_source"],
+        ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_dictionary"], ["_join"], ["_bundle"], ["_tree"], ["calibration"], ["_declared"], ["_by_age"], ["_entries"], ["_declare"], ["_invert"],
+        ["equation"], ["_stated"], ["_certificate"], ["_kinks"], ["_derivation"], ["derive"], ["_concave"], ["grids"], ["shocks"], ["perch_space"], ["_stage_scope"], ["_branches"], ["_draws"], ["_controls"], ["_equations"], ["_idle"],
+        ["_method"], ["numeric_problem"], ["functional_problem"], ["_stages"], ["_nodes"], ["connections"], ["_sets"], ["periods"], ["_terminal"], ["_contraction"],
+        ["_nonconcave"], ["_equilibrium"], ["_economy"], ["_unused"], ["_clock"], ["structure"], ["circuit_spec"], ["load"], ["_writing"], ["explain"], ["_latex"], ["_latex_shocks"], ["_latex_stage"], ["to_latex"], ["check"], ["__main__"],
     ],
     "stagecraft": [
-        ["results"], ["operators"], ["solution"], ["horses"], ["functional"], ["whisperers"], ["perch"], ["mover"],
-        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["model_circuit"], ["load"],
-        ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["simulate"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
+        ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["whisperers"], ["perch"], ["mover"],
+        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["model_circuit"],
+        ["load"], ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["_initial"], ["_pass"], ["simulate"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],
     "dynx_runner": [
         ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],

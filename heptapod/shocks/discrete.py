@@ -7,23 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod._formula import Formula
-from heptapod.shocks.base import AbstractShock
-
-
-@dataclass(frozen=True)
-class Vector:
-    """A vector of numeric slots, or one vector parameter by name."""
-
-    slots: tuple[Formula, ...] = ()
-    name: str | None = None
-
-    def __call__(self, scope: Mapping) -> Float[Array, " n"]:
-        """The vector at the values in `scope`."""
-        if self.name is not None:
-            return jnp.asarray(scope[self.name])
-        dtype = jnp.asarray(scope["t"]).dtype
-        return jnp.stack([jnp.asarray(slot(scope), dtype) for slot in self.slots])
+from heptapod.shocks.base import AbstractShock, Moments, listed_moments
+from heptapod.shocks.vector import Vector
 
 
 @dataclass(frozen=True)
@@ -37,14 +22,27 @@ class Discrete(AbstractShock):
     values: tuple[Vector, ...]
     probs: Vector
 
+    @property
+    def count(self) -> int:
+        """The number of probabilities."""
+        return self.probs.size
+
     def nodes(self, scope: Mapping) -> tuple[dict[str, Float[Array, " nodes"]], Float[Array, " nodes"]]:
         """Values and probabilities as listed."""
         return {name: v(scope) for name, v in zip(self.dimensions, self.values, strict=True)}, self.probs(scope)
 
-    def draws(self, scope: Mapping, key: PRNGKeyArray, count: int) -> dict[str, Float[Array, " count"]]:
+    def draws(
+        self, scope: Mapping, key: PRNGKeyArray, count: int, given: Float[Array, " count"] | None = None
+    ) -> dict[str, Float[Array, " count"]]:
         """One uniform draw decides the node of every dimension."""
+        del given  # Independent of the past.
         values, probs = self.nodes(scope)
         steps = jnp.cumsum(probs)[:-1]
         uniform = jax.random.uniform(key, (count,), probs.dtype)
         index = jnp.sum(uniform[:, None] >= steps[None, :], axis=1)
         return {name: v[index] for name, v in values.items()}
+
+    def moments(self, scope: Mapping) -> Moments:
+        """Of the nodes."""
+        values, probs = self.nodes(scope)
+        return listed_moments(jnp.stack(list(values.values())), probs)

@@ -1,5 +1,6 @@
 """Normal and lognormal shocks, jointly in any number of dimensions."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.special import ndtr, ndtri
 
+from heptapod import _smooth as smooth
 from heptapod._formula import Formula
-from heptapod.shocks.base import AbstractShock
+from heptapod.shocks.base import AbstractShock, Moments, dtype_of
+from heptapod.shocks.point_mass import PointMass
 
 RULES = ("hermite", "legendre", "equiprobable")
 
@@ -33,12 +36,20 @@ def standard_nodes(rule: str, points: int) -> tuple[np.ndarray, np.ndarray]:
     return -np.diff(density) / mass, np.full(points, 1.0 / points)
 
 
+def product_nodes(rules: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """The tensor product of one-dimensional rules: nodes of shape (dimensions, nodes), and weights."""
+    nodes = np.stack([x.ravel() for x in np.meshgrid(*[x for x, _ in rules], indexing="ij")])
+    weights = np.stack([w.ravel() for w in np.meshgrid(*[w for _, w in rules], indexing="ij")])
+    return nodes, np.prod(weights, axis=0)
+
+
 @dataclass(frozen=True)
 class Normal(AbstractShock):
     r"""$\mu + \sigma z$, or in levels $\mu\exp(\sigma z - \sigma^2/2)$, whose mean is $\mu$, with $z$ standard normal.
 
     **Attributes:** `mean`, `std`: a formula per dimension; `corr`: the lower triangle of the correlation matrix, row by
-    row, without the diagonal; `points`: nodes per dimension; `rule`: of the nodes; `log`: whether lognormal.
+    row, without the diagonal; `points`: nodes per dimension; `rule`: of the nodes; `log`: whether lognormal;
+    `point_mass`: one more value, beside the law.
     """
 
     mean: tuple[Formula, ...]
@@ -47,39 +58,55 @@ class Normal(AbstractShock):
     points: tuple[int, ...]
     rule: str = "hermite"
     log: bool = False
+    point_mass: PointMass | None = None
+
+    @property
+    def count(self) -> int:
+        """Of the tensor product, and one for the point mass."""
+        return math.prod(self.points) + (self.point_mass is not None)
 
     def nodes(self, scope: Mapping) -> tuple[dict[str, Float[Array, " nodes"]], Float[Array, " nodes"]]:
         """The tensor product of the one-dimensional rules, correlated and scaled."""
-        rules = [standard_nodes(self.rule, n) for n in self.points]
-        z = np.stack([x.ravel() for x in np.meshgrid(*[x for x, _ in rules], indexing="ij")])
-        weights = np.prod(np.stack([w.ravel() for w in np.meshgrid(*[w for _, w in rules], indexing="ij")]), axis=0)
-        values = self._map(scope, jnp.asarray(z, _dtype(scope)))
-        return values, jnp.asarray(weights, _dtype(scope))
+        z, weights = product_nodes([standard_nodes(self.rule, n) for n in self.points])
+        values, weights = self._map(scope, jnp.asarray(z, dtype_of(scope))), jnp.asarray(weights, dtype_of(scope))
+        return (values, weights) if self.point_mass is None else self.point_mass.with_node(scope, values, weights)
 
-    def draws(self, scope: Mapping, key: PRNGKeyArray, count: int) -> dict[str, Float[Array, " count"]]:
+    def draws(
+        self, scope: Mapping, key: PRNGKeyArray, count: int, given: Float[Array, " count"] | None = None
+    ) -> dict[str, Float[Array, " count"]]:
         """Standard normal draws through the same map; one key per dimension, so that `i` fixes the draw."""
-        keys = [jax.random.fold_in(key, d) for d in range(len(self.dimensions))]
-        z = jnp.stack([jax.random.normal(k, (count,), _dtype(scope)) for k in keys])
-        return self._map(scope, z)
+        del given  # Independent of the past.
+        d = len(self.dimensions)
+        keys = [jax.random.fold_in(key, i) for i in range(d)]
+        drawn = self._map(scope, jnp.stack([jax.random.normal(k, (count,), dtype_of(scope)) for k in keys]))
+        return drawn if self.point_mass is None else self.point_mass.mixed(scope, jax.random.fold_in(key, d), drawn)
+
+    def moments(self, scope: Mapping) -> Moments:
+        r"""Closed forms; of a lognormal $\mu\sqrt{e^{\sigma^2} - 1}$, written so that it has a derivative at $\sigma = 0$."""
+        mean, std, corr = *self._mean_std(scope), self._correlation(scope)
+        if self.log:
+            root = smooth.sqrt(smooth.expm1_ratio(std**2))
+            corr = corr * smooth.expm1_ratio(corr * std[:, None] * std[None, :]) / (root[:, None] * root[None, :])
+            std = mean * std * root
+        law = Moments(mean, std, corr if len(self.dimensions) > 1 else None)
+        return law if self.point_mass is None else self.point_mass.moments(scope, law)
 
     def _map(self, scope, z):
         if self.corr:
-            z = self._cholesky(scope) @ z
+            z = jnp.linalg.cholesky(self._correlation(scope)) @ z
         out = {}
-        for name, mean, std, x in zip(self.dimensions, self.mean, self.std, z, strict=True):
-            m, s = mean(scope), std(scope)
+        for name, m, s, x in zip(self.dimensions, *self._mean_std(scope), z, strict=True):
             out[name] = m * jnp.exp(s * x - 0.5 * s**2) if self.log else m + s * x
         return out
 
-    def _cholesky(self, scope):
-        d = len(self.dimensions)
-        matrix = jnp.eye(d, dtype=_dtype(scope))
-        rows, columns = np.tril_indices(d, -1)
-        for i, j, formula in zip(rows, columns, self.corr, strict=True):
+    def _mean_std(self, scope):
+        dtype = dtype_of(scope)
+        return [jnp.stack([jnp.asarray(f(scope), dtype) for f in formulas]) for formulas in (self.mean, self.std)]
+
+    def _correlation(self, scope):
+        matrix = jnp.eye(len(self.dimensions), dtype=dtype_of(scope))
+        # Without `corr` the dimensions are independent.
+        for i, j, formula in zip(*np.tril_indices(len(matrix), -1), self.corr, strict=False):
             value = jnp.asarray(formula(scope), matrix.dtype)
             matrix = matrix.at[i, j].set(value).at[j, i].set(value)
-        return jnp.linalg.cholesky(matrix)
-
-
-def _dtype(scope):
-    return jnp.asarray(scope["t"]).dtype
+        return matrix

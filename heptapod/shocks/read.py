@@ -1,182 +1,134 @@
-"""The `shocks:` block of a stage."""
+"""The `shocks:` block of a stage: which methods there are, which keys each takes, and who reads it."""
 
-import math
 from collections.abc import Mapping
 
-import numpy as np
-
-from heptapod._formula import Formula
-from heptapod._numeric import number
 from heptapod._parse import Scope
 from heptapod._tree import Path, Reader
-from heptapod.grids import read_size
+from heptapod.errors import did_you_mean
+from heptapod.shocks._read_chains import (
+    check_autoregressive,
+    check_discrete,
+    check_markov,
+    read_autoregressive,
+    read_discrete,
+    read_markov,
+)
+from heptapod.shocks._read_continuous import check_normal, check_uniform, read_normal, read_uniform
+from heptapod.shocks.autoregressive import Autoregressive
 from heptapod.shocks.base import AbstractShock
-from heptapod.shocks.discrete import Discrete, Vector
-from heptapod.shocks.normal import RULES, Normal
+from heptapod.shocks.discrete import Discrete
+from heptapod.shocks.markov import Markov
+from heptapod.shocks.normal import Normal
+from heptapod.shocks.uniform import Uniform
 
-METHODS = ("normal", "lognormal", "discrete")
-MOST_NODES = 100_000
-_COMMON = ("dimensions", "shock_method", "description")
-_KEYS = {
-    "normal": ("mean", "std", "corr", "n_points", "nodes"),
-    "lognormal": ("mean", "std", "corr", "n_points", "nodes"),
-    "discrete": ("values", "probs"),
+_COMMON = {
+    "dimensions": 'bracketed names: `["y"]`; several for a joint shock',
+    "shock_method": "the law, or how a process becomes a chain",
+    "description": "kept with the text",
+}
+_MASS = {"point_mass": "`{value: 0.3, prob: 0.05}`: one more value; all else has the remaining probability"}
+_NORMAL = {
+    "std": "standard deviation of the variable; required",
+    "corr": "correlation of the underlying normals: a number for all pairs, or a symmetric matrix; default: independent",
+    "n_points": "quadrature nodes for each dimension; required",
+    "nodes": "`hermite` (default), `legendre` on the quantiles, `equiprobable`",
+    **_MASS,
+}
+_GIVEN = {"given": "the state that holds last period's value; required"}
+_PROCESS = {
+    "rho": "persistence, inside (-1, 1); required",
+    "std": "standard deviation of the innovation; required",
+    "mean": "of the variable in the long run; default 0, or 1 with `log`",
+    "log": "`true`: the exponential of the process, in the long run with mean `mean`; default `false`",
+    "n_points": "nodes; required",
+    **_GIVEN,
+}
+# Method -> key -> meaning: what is read, what the documentation says, and what an editor completes.
+SHOCK_KEYS: Mapping[str, Mapping[str, str]] = {
+    "normal": {**_COMMON, "mean": "of the variable; default 0", **_NORMAL},
+    "lognormal": {
+        **_COMMON,
+        "mean": "of the level; default 1",
+        **_NORMAL,
+        "std": "standard deviation of the logarithm; required",
+    },
+    "uniform": {
+        **_COMMON,
+        "min": "lower bound; with `max`",
+        "max": "upper bound; with `min`",
+        "mean": "in place of bounds; with `std`",
+        "std": "standard deviation, in place of bounds; with `mean`",
+        "n_points": "quadrature nodes for each dimension; required",
+        "nodes": "`legendre` (default), `equiprobable`",
+        **_MASS,
+    },
+    "discrete": {
+        **_COMMON,
+        "values": "a list, or a vector parameter; for a joint shock one of them for each dimension; required",
+        "probs": "probabilities, which sum to one; required",
+    },
+    "markov": {
+        **_COMMON,
+        "values": "a list, or a vector parameter; required",
+        "transition_matrix": "rows that sum to one, each the law after one value, or a matrix parameter; required",
+        **_GIVEN,
+    },
+    "rouwenhorst": {**_COMMON, **_PROCESS},
+    "tauchen": {**_COMMON, **_PROCESS, "m": "half the width of the grid, in unconditional standard deviations; default 3"},
+}
+METHODS = tuple(SHOCK_KEYS)
+_CHECKS = {
+    Normal: check_normal,
+    Uniform: check_uniform,
+    Discrete: check_discrete,
+    Markov: check_markov,
+    Autoregressive: check_autoregressive,
 }
 
 
 def read_shock(
-    reader: Reader, path: Path, scope: Scope, integers: Mapping[str, int], vectors: Mapping[str, int]
+    reader: Reader, path: Path, scope: Scope, integers: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
 ) -> AbstractShock | None:
     """One shock; `None` after an error.
 
-    **Arguments:** `vectors`: the length of every vector parameter in sight.
+    **Arguments:** `scope`: the names a numeric slot may use; `integers`: the integer settings; `shapes`: the shape in one
+    period of every parameter in sight, `()` for a number.
     """
-    reader.mapping(path, None, "a shock")
+    block = reader.mapping(path, None, "a shock")
     method = reader.word((*path, "shock_method"), METHODS, "`shock_method`", "")
     if reader.get((*path, "shock_method")) is None:
         reader.error("shock", f"`{path[-1]}` has no `shock_method`", path, f"one of {', '.join(METHODS)}", key=True)
-    dimensions = reader.names((*path, "dimensions"), f"`{path[-1]}.dimensions`")
+    dimensions = tuple(reader.names((*path, "dimensions"), f"`{path[-1]}.dimensions`"))
     if reader.get((*path, "dimensions")) is None:
         reader.error("shock", f"`{path[-1]}` has no `dimensions`", path, 'e.g. dimensions: ["y"]', key=True)
     if not method or not dimensions:
         return None
-    reader.mapping(path, (*_COMMON, *_KEYS[method]), f"a {method} shock")
+    _check_keys(reader, path, method, block)
+    if method in ("normal", "lognormal"):
+        return read_normal(reader, path, dimensions, scope, integers, method == "lognormal")
+    if method == "uniform":
+        return read_uniform(reader, path, dimensions, scope, integers)
     if method == "discrete":
-        return _read_discrete(reader, path, tuple(dimensions), scope, vectors)
-    return _read_normal(reader, path, tuple(dimensions), scope, integers, method == "lognormal")
+        return read_discrete(reader, path, dimensions, scope, shapes)
+    if method == "markov":
+        return read_markov(reader, path, dimensions, scope, shapes)
+    return read_autoregressive(reader, path, dimensions, scope, integers, method)
 
 
-def _read_normal(reader, path, dimensions, scope, integers, log):
-    d = len(dimensions)
-    mean = _per_dimension(reader, (*path, "mean"), scope, d, 1.0 if log else 0.0)
-    std = _per_dimension(reader, (*path, "std"), scope, d, None)
-    points = _points(reader, (*path, "n_points"), scope, integers, d)
-    rule = reader.word((*path, "nodes"), RULES, "`nodes`", "hermite")
-    corr = _correlations(reader, (*path, "corr"), scope, d)
-    if None in (mean, std, points, corr):
-        return None
-    if math.prod(points) > MOST_NODES:
-        reader.error("shock", f"{math.prod(points)} quadrature nodes; at most {MOST_NODES} are computed", (*path, "n_points"))
-        return None
-    return Normal(dimensions, mean, std, corr, points, rule, log)
-
-
-def _per_dimension(reader, path, scope, d, default):
-    """One slot per dimension; a single slot serves one dimension only."""
-    node = reader.get(path)
-    if node is None and default is not None:
-        return (Formula(("float", default)),) * d
-    if node is None:
-        reader.error("shock", f"`{path[-2]}` has no `{path[-1]}`", path[:-1], key=True)
-        return None
-    if isinstance(node, list) and not (len(node) == 1 and isinstance(node[0], str)):
-        slots = tuple(reader.slot((*path, i), scope) for i in range(len(node)))
-    else:
-        slots = (reader.slot(path, scope),)
-    if len(slots) != d:
-        reader.error("shape", f"`{path[-1]}` has {len(slots)} entries for {d} dimensions", path, "one for each dimension")
-        return None
-    return None if None in slots else slots
-
-
-def _points(reader, path, scope, integers, d):
-    node = reader.get(path)
-    if node is None:
-        reader.error("shock", f"`{path[-2]}` has no `n_points`", path[:-1], "the number of quadrature nodes", key=True)
-        return None
-    several = isinstance(node, list) and not (len(node) == 1 and isinstance(node[0], str))
-    paths = [(*path, i) for i in range(len(node))] if several else [path] * d
-    sizes = tuple(read_size(reader, p, scope, integers) for p in paths)
-    if len(sizes) != d:
-        reader.error("shape", f"`n_points` has {len(sizes)} entries for {d} dimensions", path)
-        return None
-    return None if None in sizes else sizes
-
-
-def _correlations(reader, path, scope, d):
-    """The lower triangle without its diagonal, from one number (two dimensions) or a symmetric matrix."""
-    node = reader.get(path)
-    if node is None:
-        return ()
-    if d == 1:
-        reader.error("shock", "one dimension has no correlation", path)
-        return None
-    if not isinstance(node, list) or len(node) == 1:
-        slot = reader.slot(path, scope)
-        return None if slot is None else (slot,) * (d * (d - 1) // 2)
-    if len(node) != d or not all(isinstance(row, list) and len(row) == d for row in node):
-        reader.error("shape", f"`corr` must be a number or a {d} x {d} matrix", path)
-        return None
-    slots = [[reader.slot((*path, i, j), scope) for j in range(d)] for i in range(d)]
-    if any(s is None for row in slots for s in row):
-        return None
-    if any(slots[i][j] != slots[j][i] for i in range(d) for j in range(i)):
-        reader.error("shape", "`corr` is not symmetric", path)
-        return None
-    return tuple(slots[i][j] for i in range(d) for j in range(i))
-
-
-def _read_discrete(reader, path, dimensions, scope, vectors):
-    probs = _vector(reader, (*path, "probs"), scope, vectors)
-    node = reader.get((*path, "values"))
-    rows = isinstance(node, list) and node and all(isinstance(x, list) for x in node)
-    if rows and not (len(dimensions) > 1 and len(node) != len(dimensions)):
-        values = tuple(_vector(reader, (*path, "values", i), scope, vectors) for i in range(len(node)))
-    elif isinstance(node, list) and len(node) == len(dimensions) > 1 and all(isinstance(x, str) for x in node):
-        values = tuple(_vector(reader, (*path, "values", i), scope, vectors) for i in range(len(node)))
-    else:
-        values = (_vector(reader, (*path, "values"), scope, vectors),)
-    if probs is None or None in values:
-        return None
-    if len(values) != len(dimensions):
-        reader.error("shape", f"{len(values)} rows of values for {len(dimensions)} dimensions", (*path, "values"))
-        return None
-    count = _length(probs, vectors)
-    for i, row in enumerate(values):
-        if _length(row, vectors) != count:
-            reader.error("shape", f"{_length(row, vectors)} values of `{dimensions[i]}` but {count} probabilities",
-                         (*path, "values"))  # fmt: skip
-            return None
-    return Discrete(dimensions, values, probs)
-
-
-def _vector(reader, path, scope, vectors):
-    node = reader.get(path)
-    name = node[0] if isinstance(node, list) and len(node) == 1 and isinstance(node[0], str) else node
-    if isinstance(name, str) and name in vectors:
-        return Vector(name=str(name))
-    if not isinstance(node, list) or not node:
-        reader.error("shock", f"`{path[-1]}` must be a list, or the name of a vector parameter", path)
-        return None
-    slots = tuple(reader.slot((*path, i), scope) for i in range(len(node)))
-    return None if None in slots else Vector(slots)
-
-
-def _length(vector, vectors):
-    return vectors[vector.name] if vector.name else len(vector.slots)
+def _check_keys(reader, path, method, block):
+    """An error for every key that the method does not take, with the methods that do."""
+    for key in block:
+        if key in SHOCK_KEYS[method]:
+            continue
+        others = [m for m in METHODS if key in SHOCK_KEYS[m]]
+        help = f"`{key}` is a key of {', '.join(others)}" if others else did_you_mean(str(key), SHOCK_KEYS[method])
+        help = help or f"the keys are {', '.join(SHOCK_KEYS[method])}"
+        reader.error("unknown-key", f"`{key}` is not a key of a {method} shock", (*path, key), help, key=True)
 
 
 def check_shock(reader: Reader, path: Path, shock: AbstractShock, scope: Mapping) -> None:
-    """At the calibration: standard deviations not negative, correlations inside (-1, 1), probabilities that sum to one."""
-    if isinstance(shock, Normal):
-        for name, std in zip(shock.dimensions, shock.std, strict=True):
-            if np.any(number(std, scope) < 0):
-                reader.error("domain", f"the standard deviation of `{name}` is negative", (*path, "std"))
-        for name, mean in zip(shock.dimensions, shock.mean, strict=True):
-            if shock.log and np.any(number(mean, scope) <= 0):
-                reader.error("domain", f"the mean of the lognormal `{name}` is not positive", (*path, "mean"))
-        for corr in shock.corr:
-            if np.any(np.abs(number(corr, scope)) >= 1):
-                reader.error("domain", "a correlation must lie inside (-1, 1)", (*path, "corr"))
-        return
-    if shock.probs.name:
-        probs = np.asarray(scope[shock.probs.name])
-    else:
-        probs = np.stack(np.broadcast_arrays(*[number(s, scope) for s in shock.probs.slots]), axis=-1)
-    total = probs.sum(axis=-1)
-    if np.any(probs < 0):
-        reader.error("stochastic", f"a probability of `{path[-1]}` is negative", (*path, "probs"))
-    elif np.any(np.abs(total - 1) > 1e-8):
-        wrong = float(np.ravel(total)[np.argmax(np.abs(np.ravel(total) - 1))])
-        reader.error("stochastic", f"the probabilities of `{path[-1]}` sum to {wrong:.6g}, not 1",
-                     (*path, "probs"))  # fmt: skip
+    """An error for every number of a shock, at the calibration, that its law does not allow.
+
+    **Arguments:** `scope`: a number, or an array over the periods, for every name in sight; no backend is started.
+    """
+    _CHECKS[type(shock)](reader, path, shock, scope)

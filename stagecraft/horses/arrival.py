@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from stagecraft.horses.problems import ExpectationProblem
 from stagecraft.operators.expectation import expect
+from stagecraft.operators.interpolate import nearest, take
 from stagecraft.solution import Answer
 
 
@@ -24,31 +25,58 @@ def arrive(
     **Arguments:**
 
     - `decision`: answers at decision states, given and returned with the nodes as leading axis.
-    - `states`: the arrival states, all of one shape.
+    - `states`: the arrival states, of shapes that broadcast and one number of axes. A state that only the law of a Markov
+      shock depends on leaves the decision's states smaller than the whole, and the decision is asked once for each node.
     """
-    p = problem.parameters
-    some = next(iter(states.values()))
-    nodes = {name: node.reshape(node.shape + (1,) * some.ndim) for name, node in problem.nodes.items()}
-    shape = (problem.weights.shape[0], *some.shape)
-    full = lambda x: jnp.broadcast_to(x, shape)
+    p, rank = problem.parameters, next(iter(states.values())).ndim
+    whole = jnp.broadcast_shapes(*[x.shape for x in states.values()])
+    nodes = {name: node.reshape(node.shape + (1,) * rank) for name, node in problem.nodes.items()}
+    weights = _weights(problem, states)
     lead = lambda s: {name: x[None] for name, x in s.items()}
-    to_state = lambda s: {k: full(v) for k, v in problem.to_state(p, lead(s), nodes).items()}
+    to_state = lambda s: {k: x * jnp.ones((1,) * (rank + 1)) for k, x in problem.to_state(p, lead(s), nodes).items()}
     answer = decision(to_state(states))
+    count = (problem.weights.shape[-1],)
+    # Where nothing drawn moves the decision its answer is the same at every node.
+    full = lambda x: jnp.broadcast_to(x, count + jnp.broadcast_shapes(x.shape[1:], (1,) * rank))
+
+    feasible = jnp.all(full(answer.feasible) | (weights == 0), axis=0)
+    outside = jax.lax.stop_gradient(expect(weights, full(answer.outside)))
+    if problem.plain:
+        mean = lambda x: jnp.broadcast_to(expect(weights, full(x)), whole)
+        marginal = {name: mean(carried_by(answer, to_state, states, name)) for name in states}
+        return Answer(mean(answer.value), marginal, mean(answer.weight), feasible, outside)
 
     def total(states, value):
         integrands = problem.integrands(p, lead(states), nodes, value)
-        means = tuple(expect(problem.weights, full(f)) for f in integrands)
-        return problem.aggregator(p, states, means) * jnp.ones_like(some)
+        means = tuple(expect(weights, full(f)) for f in integrands)
+        return problem.aggregator(p, states, means) * jnp.ones(whole)
 
     still = jax.tree.map(jnp.zeros_like, states)
     value, derivative = jax.linearize(total, states, answer.value)
+    like = lambda x: jnp.broadcast_to(x, answer.value.shape)
     marginal = {}
     for name in states:
-        along = {**still, name: jnp.ones_like(some)}
-        _, moved = jax.jvp(to_state, (states,), (along,))
-        change = sum(answer.marginal[k] * moved[k] for k in answer.marginal)
-        marginal[name] = derivative(along, change)
-    weight = derivative(still, answer.weight)
-    column = problem.weights.reshape((-1,) + (1,) * some.ndim)
-    feasible = jnp.all(answer.feasible | (column == 0), axis=0)
-    return Answer(value, marginal, weight, feasible)
+        along = {**still, name: jnp.ones_like(states[name])}
+        marginal[name] = derivative(along, like(carried_by(answer, to_state, states, name)))
+    weight = derivative(still, like(answer.weight))
+    return Answer(value, marginal, weight, feasible, outside)
+
+
+def carried_by(answer: Answer, move: Callable, states: dict[str, Float[Array, "..."]], name: str) -> Float[Array, "..."]:
+    """What one more unit of the state `name` adds to the value that is asked at `move(states)`."""
+    along = {n: jnp.ones_like(x) if n == name else jnp.zeros_like(x) for n, x in states.items()}
+    _, moved = jax.jvp(move, (states,), (along,))
+    return sum((answer.marginal[k] * moved[k] for k in answer.marginal), jnp.zeros_like(answer.value))
+
+
+def _weights(problem, states):
+    """The probability of every node, on a leading axis; of a Markov shock given the state at its value."""
+    if not problem.given:
+        rank = next(iter(states.values())).ndim
+        return problem.weights.reshape((-1,) + (1,) * rank)
+    *sizes, count = problem.weights.shape
+    index = 0
+    for (name, values), size in zip(problem.given.items(), sizes, strict=True):
+        index = index * size + nearest(values, states[name])
+    table = problem.weights.reshape(-1, count)
+    return jnp.stack([take(table[:, k], index) for k in range(count)]) if count <= 8 else jnp.moveaxis(table[index], -1, 0)

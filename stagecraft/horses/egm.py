@@ -1,34 +1,66 @@
 """The endogenous grid horse: one continuous control, one post-state, a first-order condition that can be inverted."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from stagecraft.horses.evaluate import beyond_bound, discount, envelope, other_bound, passive_marginal, room_above, trade_off
 from stagecraft.horses.problems import ContinuousProblem
-from stagecraft.operators.interpolate import Segment
-from stagecraft.solution import Answer, Continuation, Rows
+from stagecraft.operators.envelope import read, refine
+from stagecraft.solution import Continuation, Rows
+
+# Knots on the constrained branch, so that another branch that starts below its end is seen to cross it.
+_BRANCH = 12
 
 
-def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The distance kept from an open bound: small beside any choice, large beside rounding."""
-    tiny = 1e-14 if jnp.finfo(bound.dtype).bits == 64 else 1e-6
-    return tiny * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
+class _Raw(NamedTuple):
+    """The correspondence in the order of the post-state."""
+
+    state: Float[Array, " n"]
+    control: Float[Array, " n"]
+    value: Float[Array, " n"]
+    marginal: Float[Array, " n"]
+    weight: Float[Array, " n"]
+    others: dict[str, Float[Array, " n"]]
+    edge: Bool[Array, " n"]
+    valid: Bool[Array, " n"]
 
 
 def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     r"""Solve the first-order condition on the grid of the post-state, so that no maximum is sought.
 
     $c_i$ solves $Q_c + (Q_{x'} + Q_V \lambda_i)\,g_c = 0$ at every knot $x'_i$, and $m_i$ solves $x'_i = g(m_i, c_i)$
-    (Carroll 2006, eq. 7, for any objective linear in $V$). Below the first knot the bound of the control takes over.
+    (Carroll 2006, eq. 7, for any objective linear in $V$). Below the first knot the bound of the control takes over. Where
+    the continuation is not concave, knots of inferior solutions are removed by the upper envelope of the correspondence
+    (Iskhakov, Jørgensen, Rust and Schjerning 2017), the constrained branch among its branches.
 
     **Arguments:** `problem`, and the `continuation` on its knots.
 
-    **Returns:** `Rows`, increasing in the state wherever the problem is concave; the caller looks for folds.
+    **Returns:** `Rows`, increasing in the state; without `problem.envelope` only where the problem is concave, and the caller
+    looks for folds.
     """
+    raw, idle, maximal = _correspondence(problem, continuation)
+    low = (continuation.lowest_value, continuation.lowest_weight, continuation.lowest_others)
+    # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch.
+    solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
+    first = raw.state[0]
+    least = jnp.where(solid, -jnp.inf, jax.lax.stop_gradient(first))
+    reachable = jnp.any(continuation.feasible)
+    least = jnp.where(reachable, least, jnp.finfo(first.dtype).max)
+    if not problem.envelope:
+        rows = _rows(problem, raw, low, idle, maximal, reachable, jnp.zeros((), jnp.int32), jnp.asarray(False), first, least)
+        return rows
+    return _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least)
+
+
+def _correspondence(problem, continuation):
+    """The raw solutions at all knots, whether all are idle, and whether the conditions of the second order hold."""
     p, post, slope = problem.parameters, problem.knots, continuation.marginal
     idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     # A technology may be infinitely productive at the lowest post-state, and the condition have its limit there only.
-    post = jnp.where(idle & (post <= problem.lowest), post + room_above(post), post)
+    post = jnp.where(idle & (post <= problem.lowest(p)), post + room_above(post), post)
     idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     slope = jnp.where(idle, 1.0, slope)
     control, state, out = _inside(problem, post, slope)
@@ -40,60 +72,100 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     marginal = envelope(problem, state, control, post, value)
     if problem.floored:
         marginal = jnp.where(held, _at_closed_bound(problem, state, post, value, continuation.marginal), marginal)
-    by_value = _discount(problem, state, control, post, value)
+    others = {n: passive_marginal(problem, n, state, control, post, value, continuation.others) for n in problem.passive}
+    by_value = discount(problem, state, control, post, value)
     weight = 1.0 + by_value * weight
     value = problem.objective(p, state, control, post, value) * jnp.ones_like(state)
-    level, level_slope, smooth = _levels(problem, value, marginal, weight)
-    level_slope = _secant_where(edge & ~idle, state, level, level_slope)
-    low = (continuation.lowest_value, continuation.lowest_weight)
-    return Rows(state, control, value, marginal, weight, level, level_slope, smooth, *low, jnp.all(idle), falls)
+    # Posts that are worth nothing at the margin, below others that are worth something, are chosen by nobody.
+    busy_above = jnp.flip(jnp.cumsum(jnp.flip(~idle))) > 0
+    valid = _valid(continuation.feasible) & ~(idle & busy_above)
+    raw = _Raw(state, control, value, marginal, weight, others, edge & ~idle, valid)
+    return raw, jnp.all(idle), falls
 
 
-def evaluate(problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."]) -> Answer:
-    r"""The decision at any state: the one evaluator that solving, simulating and the user share.
+def _valid(feasible):
+    """Feasible knots, and the last infeasible one below each of them: the edge of the feasible set."""
+    return feasible | jnp.concatenate([feasible[1:], jnp.zeros(1, bool)])
 
-    The policy is linear between knots and beyond the last; below the first it is the linear continuation or the bound,
-    whichever leaves more to the future. The value is a cubic Hermite of $u^{-1}(V/B)$, or of $V$ in cells where that is
-    straighter; the marginal value is the envelope condition $Q_m - Q_c\,g_m/g_c$ at $(m, c(m))$, which holds inside and on
-    the corner.
-    """
+
+def _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least):
+    """The rows on the upper envelope of the correspondence, the constrained branch among its runs."""
+    branch = _constrained(problem, continuation, raw)
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), branch, raw)
+    n = joined.state.shape[0]
+    slope = None if problem.interp == "linear" else joined.marginal
+    found = refine(joined.state, joined.value, slope, joined.valid | jnp.all(~joined.valid), size=room_for(n))
+    flat = lambda values: read(found, joined.state, values)[0]
+    value, marginal = read(found, joined.state, joined.value, slope)
+    marginal = flat(joined.marginal) if slope is None else marginal
+    others = {name: flat(x) for name, x in joined.others.items()}
+    edge = joined.edge[found.segment] & (found.state == joined.state[found.segment])
+    raw = _Raw(found.state, flat(joined.control), value, marginal, flat(joined.weight), others, edge, edge)
+    corner = jnp.max(jnp.where(found.segment < _BRANCH, found.state, -jnp.inf))
+    corner = jax.lax.stop_gradient(jnp.maximum(corner, found.state[0]))
+    return _rows(problem, raw, low, idle, maximal, reachable, found.crossings, found.overflow, corner, least)
+
+
+def room_for(knots: int) -> int:
+    """How many knots the envelope of a correspondence is given."""
+    return knots + knots // 8 + 16
+
+
+def stored_knots(problem: ContinuousProblem) -> int:
+    """The length of the rows that `egm` returns."""
+    n = problem.knots.shape[0]
+    return room_for(n + _BRANCH) if problem.envelope else n
+
+
+def _constrained(problem, continuation, raw):
+    """Knots on the branch where the control is at its bound, up to the first interior one, from its bottom."""
     p = problem.parameters
-    segment = Segment(rows.state, state)
-    line = segment.linear(rows.control)
-    low, high = (bound(p, state) * jnp.ones_like(state) for bound in (problem.lower, problem.upper))
-    bound = high if problem.corner == "upper" else low
-    beyond = line >= bound if problem.corner == "upper" else line <= bound
-    binds = jax.lax.stop_gradient(rows.idle | ((state < rows.state[0]) & beyond))
-    line = jnp.where(rows.idle, bound, line)
-    feasible = jax.lax.stop_gradient(high > low) | (problem.floored & (high >= low))
-    control = jnp.maximum(jnp.minimum(line, high), low + room_above(low))
-    post = jnp.where(binds, problem.lowest, problem.transition(p, state, control))
-    corner = jnp.broadcast_to(rows.lowest_value, state.shape)
-    constrained = problem.objective(p, state, control, post, corner) * jnp.ones_like(state)
-    value = jnp.where(binds, constrained, _between(problem, rows, segment))
-    by_value = _discount(problem, state, control, post, corner)
-    weight = jnp.where(binds, 1.0 + by_value * rows.lowest_weight, segment.linear(rows.weight))
-    behind = _behind(problem, state, control, post, value) if problem.discounted_by_state else corner
-    marginal = envelope(problem, state, control, post, behind)
-    if problem.floored:
-        other = _other_bound(problem)(p, state) * jnp.ones_like(state)
-        held = jax.lax.stop_gradient(_beyond(problem, line, other, 2 * room_above(other))) & ~binds
-        marginal = jnp.where(held, segment.linear(rows.marginal), marginal)
-    return Answer(value, {"state": marginal}, weight, feasible, {"control": control})
+    share = jnp.asarray([0.001 * 1000 ** (k / _BRANCH) for k in range(_BRANCH)], raw.state.dtype)
+    lowest = problem.lowest(p) * jnp.ones_like(share)
+    bottom = problem.lower(p, raw.state[0])
+    bottom = jnp.where(jnp.isfinite(bottom), bottom, jnp.minimum(raw.control[0], 0.0))
+    control = bottom + (raw.control[0] - bottom) * share
+    ones = jnp.ones_like(share)
+    state = problem.state_inverse(p, lowest, control, ones) * ones
+    good = jnp.isfinite(state) & (state <= raw.state[0]) & (continuation.feasible[0] & raw.valid[0])
+    # Where there is no such branch its knots fall on the first interior one, and make cells of no width.
+    state, control = jnp.where(good, state, raw.state[0]), jnp.where(good, control, raw.control[0])
+    behind = continuation.lowest_value * ones
+    value = problem.objective(p, state, control, lowest, behind) * ones
+    marginal = envelope(problem, state, control, lowest, behind)
+    weight = 1.0 + discount(problem, state, control, lowest, behind) * continuation.lowest_weight
+    lowest_others = {n: x * ones for n, x in continuation.lowest_others.items()}
+    others = {n: passive_marginal(problem, n, state, control, lowest, behind, lowest_others) for n in problem.passive}
+    at_first = lambda x, y: jnp.where(good, x, y[0])
+    others = {n: at_first(x, raw.others[n]) for n, x in others.items()}
+    value, marginal, weight = at_first(value, raw.value), at_first(marginal, raw.marginal), at_first(weight, raw.weight)
+    no = jnp.zeros(share.shape, bool)
+    return _Raw(state, control, value, marginal, weight, others, no, no | raw.valid[0])
 
 
-def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:
-    r"""$\partial V/\partial m = Q_m - Q_c\,g_m/g_c$ with the post-state held fixed (Milgrom and Segal 2002)."""
-    total = lambda m, c: jnp.sum(problem.objective(problem.parameters, m, c, post, value) * jnp.ones_like(m))
-    q_m, q_c = jax.grad(total, (0, 1))(state, control)
-    return q_m - q_c * _trade_off(problem, state, control)
+def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corner, least):
+    """The solution with all that its evaluation needs."""
+    level, level_slope, smooth = _levels(problem, raw.value, raw.marginal, raw.weight)
+    level_slope = _secant_where(raw.edge, raw.state, level, level_slope)
+    width = jnp.diff(raw.state)
+    straighter = _bend(width, level, level_slope) <= _bend(width, raw.value, raw.marginal)
+    straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
+    corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
+    return Rows(raw.state, raw.control, raw.value, raw.marginal, raw.weight, raw.others, level, level_slope, straight, *low,
+                corner, least, maximal, reachable, switches, overflow)  # fmt: skip
+
+
+def _bend(width, values, slopes):
+    """How far a cell is from a parabola: the error of the trapezoid rule on its slopes, relative to its rise."""
+    rise = jnp.diff(values)
+    return jnp.abs(rise - 0.5 * width * (slopes[1:] + slopes[:-1])) / jnp.where(rise == 0, 1.0, jnp.abs(rise))
 
 
 def _conditions(problem, idle, control, slope, post):
     """Whether a maximum was found: the condition falls in the control at every knot, and no idle knot lies below a busy one."""
-    worth = ~jnp.any(idle[:-1] & ~idle[1:])
+    worth = problem.envelope | ~jnp.any(idle[:-1] & ~idle[1:])
     if problem.foc is None:
-        return worth
+        return jnp.asarray(worth)
     control, slope = jax.lax.stop_gradient((control, slope))
     _, change = jax.jvp(
         lambda c: problem.foc(problem.parameters, c, slope, post) * jnp.ones_like(c), (control,), (slope * 0 + 1,)
@@ -101,19 +173,10 @@ def _conditions(problem, idle, control, slope, post):
     return worth & jnp.all(idle | ~(change > 0))
 
 
-def _trade_off(problem, state, control):
-    """$g_m/g_c$: minus what the control gains from one more unit of the state at a held post-state."""
-    if problem.trade_off is not None:
-        return problem.trade_off(problem.parameters, state, control)
-    total = lambda m, c: jnp.sum(problem.transition(problem.parameters, m, c) * jnp.ones_like(state))
-    g_m, g_c = jax.grad(total, (0, 1))(state, control)
-    return g_m / g_c
-
-
 def _at_closed_bound(problem, state, post, value, slope):
     """The derivative of the value where the control follows its bound and the post-state follows both."""
     p, ones = problem.parameters, jnp.ones_like(state)
-    bound = lambda m: _other_bound(problem)(p, m) * ones
+    bound = lambda m: other_bound(problem)(p, m) * ones
     reached = lambda m: problem.transition(p, m, bound(m)) * ones
     _, moved = jax.jvp(reached, (state,), (ones,))
     along = lambda m, x, v: problem.objective(p, m, bound(m), x, v) * ones
@@ -125,37 +188,15 @@ def _inside(problem, post, slope):
     p = problem.parameters
     control = problem.control_inverse(p, slope, post)
     state = problem.state_inverse(p, post, control, slope)
-    bound = _other_bound(problem)(p, state) * jnp.ones_like(control)
+    bound = other_bound(problem)(p, state) * jnp.ones_like(control)
     room = 0.0 if problem.floored else room_above(bound)
     limit = bound + room if problem.corner == "upper" else bound - room
-    out = jax.lax.stop_gradient(_beyond(problem, control, limit))
+    out = jax.lax.stop_gradient(beyond_bound(problem, control, limit))
     control = jnp.where(out, limit, control)
     if problem.state_at_bound is None:
         return control, jnp.where(out, problem.state_inverse(p, post, control, slope), state), out
     state = jnp.where(out, problem.state_at_bound(p, post, state), state)
-    return jnp.where(out, _other_bound(problem)(p, state), control), state, out
-
-
-def _discount(problem, state, control, post, value):
-    """The derivative of the objective in the continuation value."""
-    total = lambda v: jnp.sum(problem.objective(problem.parameters, state, control, post, v) * jnp.ones_like(state))
-    return jax.grad(total)(value)
-
-
-def _behind(problem, state, control, post, value):
-    """The continuation value that the objective, linear in it, must have had to be worth `value`."""
-    nothing = problem.objective(problem.parameters, state, control, post, jnp.zeros_like(value))
-    by_value = _discount(problem, state, control, post, jnp.zeros_like(value))
-    return (value - nothing) / jnp.where(by_value == 0, 1.0, by_value)
-
-
-def _other_bound(problem):
-    return problem.lower if problem.corner == "upper" else problem.upper
-
-
-def _beyond(problem, control, bound, room=0.0):
-    """Whether a control lies beyond the bound that does not lead to the corner, or within `room` of it."""
-    return control < bound + room if problem.corner == "upper" else control > bound - room
+    return jnp.where(out, other_bound(problem)(p, state), control), state, out
 
 
 def _is_idle(problem, slope, post):
@@ -176,13 +217,13 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     last = post.shape[0] - 1 - jnp.argmin(idle[::-1])
     stay = lambda array: jnp.where(idle, array[last], array)
     beyond = jnp.where(idle, problem.knots - problem.knots[last], 0.0)
-    rise = -_trade_off(problem, state[last], control[last]) * beyond
+    rise = -trade_off(problem, state[last], control[last]) * beyond
     pick = lambda corner, array: jnp.where(jnp.all(idle), corner, array)
     state = pick(spent, stay(state) + beyond)
     control = pick(bound, stay(control) + rise)
     value = pick(continuation.lowest_value, stay(continuation.value))
     weight = pick(continuation.lowest_weight, stay(continuation.weight))
-    return state, control, pick(problem.lowest, stay(post)), value, weight
+    return state, control, pick(problem.lowest(p), stay(post)), value, weight
 
 
 def _levels(problem, value, marginal, weight):
@@ -208,28 +249,3 @@ def _secant_where(edge, state, level, slope):
     width = jnp.diff(state)
     secant = jnp.diff(level) / jnp.where(width == 0, 1.0, width)
     return slope.at[:-1].set(jnp.where(edge[:-1], secant, slope[:-1]))
-
-
-def _between(problem, rows, segment):
-    """The value between knots, by the level of consumption that is worth as much, or by itself where there is none."""
-    if problem.interp == "linear":
-        return segment.linear(rows.value)
-    plain = segment.hermite(rows.value, rows.marginal)
-    if problem.utility is None:
-        return plain
-    left, right = segment.ends(rows.smooth)
-    level = segment.hermite(rows.level, rows.level_slope)
-    worth = problem.utility(problem.parameters, jax.lax.stop_gradient(level))
-    straighter = _bend(segment, rows.level, rows.level_slope) <= _bend(segment, rows.value, rows.marginal)
-    smooth = left & right & jax.lax.stop_gradient(straighter & (level > 0) & jnp.isfinite(worth))
-    # A level whose utility overflows would poison the derivative of every parameter, although it is not taken.
-    level = jnp.where(smooth, level, jnp.minimum(*segment.ends(rows.level)))
-    weight = jnp.where(smooth, segment.linear(rows.weight), 1.0)
-    return jnp.where(smooth, weight * problem.utility(problem.parameters, level), plain)
-
-
-def _bend(segment, values, slopes):
-    """How far a cell is from a parabola: the error of the trapezoid rule on its slopes, relative to its rise."""
-    (y0, y1), (d0, d1) = segment.ends(values), segment.ends(slopes)
-    rise = jnp.abs(y1 - y0)
-    return jnp.abs(y1 - y0 - 0.5 * segment.width * (d0 + d1)) / jnp.where(rise == 0, 1.0, rise)

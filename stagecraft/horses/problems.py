@@ -4,6 +4,7 @@ Every function takes the parameters first (a dictionary of arrays, or whatever p
 the rest, so that a record is a pytree whose only leaves are arrays, and two records of one model share a compilation.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ class ContinuousProblem(eqx.Module):
 
     - `parameters`: first argument of every function below.
     - `knots`: the exogenous grid of the post-state $x'$, increasing.
-    - `lowest`: the lowest $x'$ that the bound allows; the corner.
+    - `lowest`: $p \mapsto$ the lowest $x'$ that the bound allows; the corner.
     - `objective`: $(p, m, c, x', V) \mapsto Q$, linear in $V$.
     - `transition`: $(p, m, c) \mapsto x'$.
     - `control_inverse`: $(p, \lambda, x') \mapsto c$, the first-order condition solved for the control.
@@ -31,15 +32,20 @@ class ContinuousProblem(eqx.Module):
     - `lower`, `upper`: $(p, m) \mapsto$ bound.
     - `utility`, `utility_inverse`: the part of the reward that depends on $c$ alone, and its inverse; or `None`.
     - `trade_off`: $(p, m, c) \mapsto g_m/g_c$ simplified, for where both are infinite; `None` has JAX divide them.
+    - `slope`: $(p, m, c, x', V) \mapsto dV/dm$ by the envelope condition, `by_value`: $(p, m, x') \mapsto Q_V$; `None` has JAX
+      derive them.
     - `corner`: which bound leads to the lowest post-state, `"upper"` or `"lower"`.
     - `floored`: whether the other bound can bind.
     - `discounted_by_state`: whether $Q_V$ depends on $m$, so that $Q_m$ needs the continuation value.
     - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
+    - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken.
+    - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: $p \mapsto$ the passive
+      post-states by name, which follow from them.
     """
 
     parameters: Any
     knots: Float[Array, " cntn"]
-    lowest: Float[Array, ""]
+    lowest: Callable = eqx.field(static=True)
     objective: Pointwise = eqx.field(static=True)
     transition: Pointwise = eqx.field(static=True)
     control_inverse: Pointwise = eqx.field(static=True)
@@ -51,10 +57,55 @@ class ContinuousProblem(eqx.Module):
     foc: Pointwise | None = eqx.field(static=True, default=None)
     state_at_bound: Pointwise | None = eqx.field(static=True, default=None)
     trade_off: Pointwise | None = eqx.field(static=True, default=None)
+    slope: Pointwise | None = eqx.field(static=True, default=None)
+    by_value: Pointwise | None = eqx.field(static=True, default=None)
     corner: str = eqx.field(static=True, default="upper")
     floored: bool = eqx.field(static=True, default=False)
     discounted_by_state: bool = eqx.field(static=True, default=True)
     interp: str = eqx.field(static=True, default="auto")
+    envelope: bool = eqx.field(static=True, default=False)
+    passive: tuple[str, ...] = eqx.field(static=True, default=())
+    others: Callable | None = eqx.field(static=True, default=None)
+
+    def given(self, **values) -> "ContinuousProblem":
+        """The problem of one row: with the values of passive states among its parameters."""
+        return dataclasses.replace(self, parameters={**self.parameters, **values}) if values else self
+
+
+class Alternative(eqx.Module):
+    r"""One thing to choose: $Q(x_v, k, x_e, V(x_e))$ with $x_e = g(x_v, k)$, $k$ the values of discrete controls.
+
+    **Attributes:**
+
+    - `transition`: $(p, x_v, k) \mapsto$ post-states, dictionaries in and out.
+    - `objective`: $(p, x_v, k, x_e, V) \mapsto Q$.
+    - `allowed`: $(p, x_v, k, x_e) \mapsto$ whether it may be chosen; `None` always.
+    - `controls`: the values of the discrete controls, a leading axis over their combinations; empty for a branch.
+    - `plain`: whether $Q$ is $V(x_e)$ and nothing else.
+    """
+
+    controls: dict[str, Float[Array, " values"]]
+    transition: Callable = eqx.field(static=True)
+    objective: Callable = eqx.field(static=True)
+    allowed: Callable | None = eqx.field(static=True, default=None)
+    plain: bool = eqx.field(static=True, default=False)
+
+
+class ChoiceProblem(eqx.Module):
+    r"""A choice among finitely many things: branches, or values of discrete controls.
+
+    **Attributes:**
+
+    - `parameters`: first argument of every function of the alternatives.
+    - `alternatives`: one for each branch, or a single one whose controls have several values.
+    - `scale`: of the Gumbel taste shocks, zero for the hard maximum; `None` where nobody chooses.
+    - `probs`: $(p, x_v) \mapsto$ nature's probabilities, one for each alternative; `None` where an agent chooses.
+    """
+
+    parameters: Any
+    alternatives: tuple[Alternative, ...]
+    scale: Float[Array, ""] | None = None
+    probs: Callable | None = eqx.field(static=True, default=None)
 
 
 class ExpectationProblem(eqx.Module):
@@ -64,7 +115,9 @@ class ExpectationProblem(eqx.Module):
 
     - `parameters`: first argument of every function below.
     - `nodes`: the shocks at the quadrature nodes, each of shape (nodes,).
-    - `weights`: the probabilities of the nodes.
+    - `weights`: the probabilities of the nodes; with Markov shocks an axis before it for every state that one is given.
+    - `given`: those states, each with the values that it takes, in the order of the axes.
+    - `plain`: whether $A$ is $E[V]$ and nothing else.
     - `to_state`: $(p, x_a, w) \mapsto$ the decision states, dictionaries in and out.
     - `integrands`: $(p, x_a, w, V) \mapsto (f_1, f_2, \dots)$.
     - `aggregator`: $(p, x_a, (E_1, E_2, \dots)) \mapsto A$.
@@ -72,7 +125,9 @@ class ExpectationProblem(eqx.Module):
 
     parameters: Any
     nodes: dict[str, Float[Array, " nodes"]]
-    weights: Float[Array, " nodes"]
+    weights: Float[Array, "*given nodes"]
     to_state: Callable = eqx.field(static=True)
     integrands: Callable = eqx.field(static=True)
     aggregator: Callable = eqx.field(static=True)
+    given: dict[str, Float[Array, " values"]] = eqx.field(default_factory=dict)
+    plain: bool = eqx.field(static=True, default=False)

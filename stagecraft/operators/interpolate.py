@@ -10,57 +10,85 @@ def take(values: Shaped[Array, " n"], index: Int[Array, "..."]) -> Shaped[Array,
     return values.at[index].get(mode="promise_in_bounds")
 
 
-def lookup(knots: Float[Array, " n"], queries: Float[Array, "..."]) -> Int[Array, "..."]:
+def lookup(
+    knots: Float[Array, "*rows n"], queries: Float[Array, "..."], row: Int[Array, "..."] | None = None
+) -> Int[Array, "..."]:
     """Index $i$ in $[0, n-2]$ of the segment of each query: the largest with `knots[i] <= query`, else 0.
 
-    A branchless bisection (about 9 ns a query on a CPU; `jnp.searchsorted` needs 250). Neither argument gets a gradient.
+    A branchless bisection (about 9 ns a query on a CPU; `jnp.searchsorted` needs 250). No argument gets a gradient.
 
     **Arguments:**
 
-    - `knots`: increasing; repeated knots are legal, the last of them is found.
+    - `knots`: increasing; repeated knots are legal, the last of them is found. With a leading axis, one set of knots a row.
     - `queries`: any shape; a NaN is sent to the first segment.
+    - `row`: of each query, broadcast against `queries`; left out for knots of one row.
     """
     knots, queries = jax.lax.stop_gradient((knots, queries))
-    n = knots.shape[0]
+    n = knots.shape[-1]
     padded = 1 << (n - 1).bit_length()
-    table = jnp.concatenate([knots, jnp.full(padded - n, jnp.inf, knots.dtype)])
+    gap = jnp.full((*knots.shape[:-1], padded - n), jnp.inf, knots.dtype)
+    table = jnp.concatenate([knots, gap], axis=-1).ravel()
+    base = 0 if row is None else row.astype(jnp.int32) * padded
 
     def halve(k, position):
         step = position + (padded >> (k + 1))
-        return jnp.where(take(table, step) <= queries, step, position)
+        return jnp.where(take(table, base + step) <= queries, step, position)
 
-    start = jnp.zeros(queries.shape, jnp.int32)
-    position = jax.lax.fori_loop(0, padded.bit_length() - 1, halve, start)
+    shape = queries.shape if row is None else jnp.broadcast_shapes(queries.shape, row.shape)
+    position = jax.lax.fori_loop(0, padded.bit_length() - 1, halve, jnp.zeros(shape, jnp.int32))
     return jnp.minimum(position, n - 2)
 
 
 class Segment:
-    """The two ends of the segment that holds each query, gathered once for all the arrays interpolated there."""
+    """The two ends of the segment that holds each query, gathered once for all the arrays interpolated there.
 
-    def __init__(self, knots: Float[Array, " n"], queries: Float[Array, "..."]):
-        self.index = lookup(knots, queries)
-        self.left, right = take(knots, self.index), take(knots, self.index + 1)
+    **Arguments:** `knots`: of one row, or a row each on a leading axis; then `row` names the row of every query.
+    """
+
+    def __init__(self, knots: Float[Array, "*rows n"], queries: Float[Array, "..."], row: Int[Array, "..."] | None = None):
+        self.row, self.size = row, knots.shape[-1]
+        base = 0 if row is None else row.astype(jnp.int32) * self.size
+        self.index = lookup(knots, queries, row) + base
+        self.left, right = self.ends(knots)
         width = right - self.left
         # A repeated knot makes a segment of no width, on which both ends are equal.
         self.width = jnp.where(width == 0, 1.0, width)
         self.query = queries
         self.share = (queries - self.left) / self.width
 
-    def ends(self, values: Shaped[Array, " n"]) -> tuple[Shaped[Array, "..."], Shaped[Array, "..."]]:
-        """Values at the left and the right knot of each query's segment."""
-        return take(values, self.index), take(values, self.index + 1)
+    def here(self, values: Shaped[Array, "*rows n"]) -> Shaped[Array, "..."]:
+        """The entry of each query's segment, at the place of its left knot."""
+        return take(values.ravel(), self.index)
 
-    def linear(self, values: Float[Array, " n"]) -> Float[Array, "..."]:
+    def own(self, values: Shaped[Array, "*rows"]) -> Shaped[Array, "..."]:
+        """The entry of each query's row in an array that has one a row."""
+        return values if self.row is None else take(values, self.row)
+
+    def ends(self, values: Shaped[Array, "*rows n"]) -> tuple[Shaped[Array, "..."], Shaped[Array, "..."]]:
+        """Values at the left and the right knot of each query's segment."""
+        flat = values.ravel()
+        return take(flat, self.index), take(flat, self.index + 1)
+
+    def linear(self, values: Float[Array, "*rows n"]) -> Float[Array, "..."]:
         """Piecewise linear, continued linearly beyond both ends."""
         left, right = self.ends(values)
         return left + (right - left) * self.share
 
-    def hermite(self, values: Float[Array, " n"], slopes: Float[Array, " n"]) -> Float[Array, "..."]:
+    def hermite(self, values: Float[Array, "*rows n"], slopes: Float[Array, "*rows n"]) -> Float[Array, "..."]:
         """Cubic Hermite from values and slopes at the knots, continued linearly beyond both ends."""
-        y0, y1 = self.ends(values)
-        d0, d1 = self.ends(slopes)
+        return self.cubic(*self.ends(values), *self.ends(slopes))
+
+    def cubic(self, y0, y1, d0, d1) -> Float[Array, "..."]:
+        """The same from the values and slopes at both ends."""
         t, h = self.share, self.width
         inside = y0 * (1 + 2 * t) * (1 - t) ** 2 + h * d0 * t * (1 - t) ** 2 + y1 * t**2 * (3 - 2 * t) + h * d1 * t**2 * (t - 1)
         above = y1 + d1 * h * (t - 1)
         below = y0 + d0 * h * t
         return jnp.where(t > 1, above, jnp.where(t < 0, below, inside))
+
+
+def nearest(values: Float[Array, " n"], queries: Float[Array, "..."]) -> Int[Array, "..."]:
+    """The index of the nearest of a few increasing values; no argument gets a gradient."""
+    values, queries = jax.lax.stop_gradient((values, queries))
+    middles = 0.5 * (values[1:] + values[:-1])
+    return jnp.sum(queries[..., None] >= middles, axis=-1, dtype=jnp.int32)

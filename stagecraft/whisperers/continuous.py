@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from stagecraft.axes import Axis
+from stagecraft.horses.evaluate import room_above
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.operators.rootfind import bracketed_newton
 
@@ -63,9 +65,27 @@ class PostOf:
     num: object
 
     def __call__(self, parameters, state, control):
-        """The post-state at each state and control."""
+        """The post-state at each state and control; passive states stand among the parameters."""
         num = self.num
-        return num.to_continuation(parameters, {num.state: state}, {num.control: control})[num.post]
+        formula = dict(num.to_continuation.equations)[num.post]
+        return formula({**parameters, f"{num.state}[~]": state, num.control: control})
+
+
+@dataclass(frozen=True)
+class PassivePosts:
+    """The post-states that neither the control nor the endogenous state moves."""
+
+    num: object
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(name for name, _ in self.num.to_continuation.equations if name != self.num.post)
+
+    def __call__(self, parameters):
+        """By name, from the passive states among the parameters."""
+        num = self.num
+        return {name: formula(parameters) for name, formula in num.to_continuation.equations if name != num.post}
 
 
 def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
@@ -75,14 +95,14 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
 
     **Raises:** `ValueError` where no horse can solve the stage, with the reason.
     """
-    if num.method is None:
+    if num.method != "egm":
         raise ValueError(f"stage {num.name} cannot be solved: {num.reason}")
     post = PostOf(num)
     other = num.lower if num.corner == "upper" else num.upper
     return ContinuousProblem(
         parameters=scope,
-        knots=num.grid("cntn", num.post).build(scope),
-        lowest=num.lowest(scope),
+        knots=_knots(num, scope),
+        lowest=num.lowest,
         objective=num.objective,
         transition=post,
         control_inverse=num.control_inverse or ControlByNewton(num.foc, num.lower),
@@ -94,8 +114,34 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
         foc=num.foc if num.foc_in_control else None,
         state_at_bound=StateAtBound(post, other) if num.bound_moves else None,
         trade_off=num.trade_off,
+        slope=num.slope,
+        by_value=num.by_value,
         corner=num.corner,
         floored=num.floored,
         discounted_by_state=num.discounted_by_state,
         interp=num.interp,
+        envelope=num.envelope,
+        passive=tuple(f"{name}[~]" for name, grid in num.rows if not grid.discrete),
+        others=PassivePosts(num) if num.rows else None,
     )
+
+
+def _knots(num, scope):
+    """The grid of the active post-state, with a knot on either side of every kink of the transition."""
+    knots = num.grid("cntn", num.post).build(scope)
+    sides = []
+    for kink in num.kinks:
+        at = kink(scope).astype(knots.dtype)
+        room = room_above(at)
+        sides += [at - room, at + room]
+    return jnp.sort(jnp.concatenate([knots, jnp.stack(sides)])) if sides else knots
+
+
+def axes_of(num, scope: Mapping) -> tuple[Axis, ...]:
+    """The axes of the rows of a stage: its passive states."""
+    return tuple(Axis(name, f"{name}[~]", grid.build(scope), grid.discrete) for name, grid in num.rows)
+
+
+def discrete_axes(num, scope: Mapping) -> tuple[Axis, ...]:
+    """The sets of a stage's discrete controls."""
+    return tuple(Axis(name, name, grid.build(scope), True) for name, grid in num.discrete)

@@ -54,8 +54,8 @@ def test_the_latex_of_a_model_is_balanced_and_whole():
     text = heptapod.to_latex(MODEL)
     for left, right in ("{}", "[]", "()"):
         assert text.count(left) == text.count(right)
-    assert text.count(r"\begin{") == text.count(r"\end{") == 3
-    for piece in (r"\max_{c}", r"\mathrm{E}\left[G^{1 - \gamma} V\right]", r"\lambda", r"0 &< c \le m", "0.96"):
+    assert text.count(r"\begin{") == text.count(r"\end{") == 8
+    for piece in (r"\max_{c}", r"\mathrm{E}\left[G^{1 - \gamma} V\right]", r"\lambda", r"0 &< c \leq m", "0.96"):
         assert piece in text
     assert not re.search(r"\[[<~>]\]", text)
 

@@ -84,7 +84,7 @@ MUTATIONS = [
     ("points: n_a}}}\n      dcsn", "points: n_a, nest: 1.5}}}\n      dcsn", "grid", "1.5"),
     ("points: n_a}}}\n      dcsn", "points: 100000000}}}\n      dcsn", "type", None),
     ("a_max: 60.0", "a_max: [60.0]", "parameter", None),
-    ("mapping: {a_nxt: a}}", "mapping: {a_nxt: a}}\n      - {source: CONS, target: CONS, mapping: {a_nxt: a}}", "structure", None),
+    ("mapping: {a_nxt: a}}", "mapping: {a_nxt: a}}\n      - {source: CONS, target: CONS, mapping: {a_nxt: a}}", "connection", None),
 ]  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def test_a_file_that_is_no_model_is_told_so_once(text):
 
 @pytest.mark.parametrize("source", ["", "  ", None, 3, b"model:"])
 def test_a_source_is_a_path_or_text(source):
-    with pytest.raises(TypeError, match="a path or from text"):
+    with pytest.raises(TypeError, match="from text"):
         heptapod.load(source)
 
 

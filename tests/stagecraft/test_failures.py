@@ -97,11 +97,10 @@ def test_a_convex_continuation_is_not_solved_by_plain_egm():
     [
         ("terminal: log(a + 1)", "terminal: log(a + 1) + 6*exp(-(a - 4)^2)"),
         ("u(c): c^(1-gamma)/(1-gamma)", "u(c): c^2"),
-        ("m = R/G*a + floor + (1-floor)*y", "m = max(R/G*a + 0.2, 0.8)"),
     ],
 )
 def test_what_is_no_maximum_is_not_returned_as_one(good, bad):
-    """A value that falls in wealth, a convex reward, a floor under income without risk."""
+    """A value that falls in wealth, a convex reward."""
     with pytest.raises(sc.SolveError) as caught:
         sc.solve(sc.load(BUFFER.replace(good, bad)))
     assert caught.value.outcome in (sc.Outcome.convex, sc.Outcome.folded)

@@ -1,0 +1,214 @@
+"""What a model says of the whole economy: types of households, aggregates, and the markets that clear."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+
+from heptapod._declared import Declared
+from heptapod._lower import freeze, thaw
+from heptapod._parse import Scope
+from heptapod._tree import Reader, kind, unfit
+from heptapod.builtins import EXPECT
+from heptapod.calibration import MAIN, Domain
+from heptapod.errors import did_you_mean
+
+EQUILIBRIUM_KEYS = ("unknowns", "clear")
+UNKNOWN_KEYS = ("start", "in")
+_WEIGHTS = "weights"
+
+
+@dataclass(frozen=True)
+class Types:
+    """Ex-ante kinds of household.
+
+    **Attributes:** `paths`: of the parameters that differ; `values`: an array (types,) for each; `weights`: that sum to one.
+    """
+
+    paths: tuple[str, ...]
+    values: tuple[np.ndarray, ...]
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """Unknowns and the conditions that determine them.
+
+    **Attributes:** `unknowns`: {parameter path: (start, domain or `None`)}; `clear`: {name: formula in aggregates and
+    parameters, zero where the market clears}.
+    """
+
+    unknowns: Mapping[str, tuple[float, Domain | None]]
+    clear: Mapping[str, object]
+
+
+def read_types(reader: Reader, scopes: Mapping[str, Declared]) -> Types | None:
+    """`types: {beta: [...], weights: [...]}`."""
+    path = ("model", "types")
+    block = reader.mapping(path, None, "`types`")
+    if not block:
+        return None
+    before = reader.collector.count
+    names = [n for n in block if n != _WEIGHTS]
+    weights = _numbers(reader, (*path, _WEIGHTS))
+    if block.get(_WEIGHTS) is None:
+        reader.missing("types", "`types` have no `weights`", path, "weights: [...], that sum to 1")
+    elif not names:
+        reader.missing("types", "`types` differ in no parameter", path, "types: {beta: [0.94, 0.96], weights: [0.5, 0.5]}")
+    paths = [_owner(reader, scopes, (*path, name)) for name in names]
+    values = [_numbers(reader, (*path, name)) for name in names]
+    for name, owner, array in zip(names, paths, values, strict=True):
+        if owner is not None and array is not None:
+            _check_type(reader, scopes, (*path, name), owner, array, weights)
+    if weights is not None and (np.any(weights < 0) or abs(weights.sum() - 1) > 1e-8):
+        what = "one is negative" if np.any(weights < 0) else f"they sum to {weights.sum():.6g}, not 1"
+        reader.error("stochastic", f"the weights of the types are no shares: {what}", (*path, _WEIGHTS), "shares that sum to 1")
+    if reader.collector.count > before or weights is None or None in paths:
+        return None
+    return Types(tuple(paths), tuple(values), weights)
+
+
+def _owner(reader, scopes, path):
+    """The path `scope.name` of the parameter that a type changes; `None` after an error."""
+    name, owners = path[-1], [f"{scope}.{n}" for scope, d in scopes.items() for n in d.defaults]
+    found = [p for p in owners if p == name or p.rpartition(".")[2] == name]
+    if f"{MAIN}.{name}" in found:
+        return f"{MAIN}.{name}"
+    if len(found) == 1:
+        return found[0]
+    if not found and any(name in d.broken or "*" in d.broken for d in scopes.values()):
+        return None
+    what = "is a parameter of several scopes" if found else "is not a parameter with a value of its own"
+    help = f"one of {', '.join(found)}" if found else did_you_mean(name, [p.rpartition(".")[2] for p in owners])
+    return reader.error("types", f"`{name}` {what}", path, help, key=True)
+
+
+def _check_type(reader, scopes, path, owner, array, weights):
+    """One number for each type, inside the domain of a parameter that is one number itself."""
+    scope, _, name = owner.rpartition(".")
+    entry = scopes[scope].table.entries[name]
+    if entry.by_age or entry.shape:
+        what = "goes by age" if entry.by_age else "is a vector"
+        reader.error("types", f"`{name}` {what}; types differ in numbers", path, key=True)
+    elif weights is not None and len(array) != len(weights):
+        reader.error("shape", f"`{name}` has {len(array)} values for {len(weights)} types", path, "one for each weight")
+    elif entry.domain is not None and not np.all(entry.domain.holds(array)):
+        wrong = array[~entry.domain.holds(array)][0]
+        reader.error("domain", f"`{name}` = {wrong:g} lies outside its domain {entry.domain}", path)
+
+
+def _numbers(reader, path):
+    node = reader.get(path)
+    if node is None:
+        return None
+    good = isinstance(node, list) and node and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in node)
+    if not good or not np.all(np.isfinite(np.asarray(node, dtype=float))):
+        reader.error("type", "expected a list of finite numbers, one for each type", path)
+        return None
+    return np.asarray(node, dtype=float)
+
+
+def read_aggregates(
+    reader: Reader, main: Declared, variables: frozenset[str], used: set[str], unsure: bool
+) -> dict[str, object]:
+    """`aggregates:`, formulas with `E[...]` over the stationary distribution; `None` for one in error.
+
+    **Arguments:** `variables`: every state, control and post-state of every stage; `unsure`: whether some are not known.
+    """
+    path, found = ("model", "aggregates"), {}
+    parameters = _symbols(n for n in main.parameter_names if not main.shapes.get(n))
+    vectors = dict.fromkeys((n for n, shape in main.shapes.items() if shape), "a vector; an aggregate takes numbers")
+    for name in reader.mapping(path, None, "`aggregates`"):
+        found[name] = None
+        taken = name in parameters or name in variables or name in main.numbers
+        if unfit(name) is not None or taken:
+            why = "is a parameter or a variable of a stage" if taken else unfit(name)
+            reader.error("name", f"the aggregate `{name}` {why}", (*path, name), "choose another name", key=True)
+            continue
+        scope = Scope(parameters | _symbols(variables), where=f"aggregate `{name}`", expect=True, tags=False, used=used,
+                      hint=f"variables of the stages: {', '.join(sorted(variables))}", elsewhere=vectors,
+                      excused={"*"} if unsure or "*" in main.broken else frozenset())  # fmt: skip
+        expression = reader.expression((*path, name), scope)
+        if expression is None:
+            continue
+        outside = expression.subs({e: 0 for e in expression.atoms(EXPECT)}, simultaneous=True)
+        loose = sorted(str(s) for s in outside.free_symbols if str(s) in variables)
+        if loose or not expression.has(EXPECT):
+            what = f"`{loose[0]}` stands outside `E[...]`" if loose else "there is no `E[...]`"
+            reader.error("aggregate", f"aggregate `{name}`: {what}", (*path, name), f'e.g. {name}: "E[a_nxt]"')
+            continue
+        found[name] = freeze(expression)
+    return found
+
+
+def read_equilibrium(reader: Reader, main: Declared, aggregates: Mapping, used: set[str]) -> Equilibrium | None:
+    """`equilibrium: {unknowns: {r: {start, in}}, clear: {capital: A - K_dem}}`."""
+    path, before = ("model", "equilibrium"), reader.collector.count
+    block = reader.mapping(path, EQUILIBRIUM_KEYS, "`equilibrium`")
+    if not block:
+        return None
+    unknowns, clear = {}, {}
+    for name in reader.mapping((*path, "unknowns"), None, "`unknowns`"):
+        place = (*path, "unknowns", name)
+        entry = main.table.entries.get(name)
+        if name in main.broken:
+            continue
+        if name not in main.defaults or entry.by_age or entry.shape:
+            reader.error("equilibrium", f"the unknown `{name}` is not a parameter of the model with one number", place,
+                         did_you_mean(name, main.defaults), key=True)  # fmt: skip
+            continue
+        unknowns[f"{MAIN}.{name}"] = _unknown(reader, place, main.defaults[name], entry.domain)
+        used.add(name)
+    for name in reader.mapping((*path, "clear"), None, "`clear`"):
+        clear[name] = _market(reader, (*path, "clear", name), main, aggregates, used)
+    if reader.collector.count > before or None in clear.values():
+        return None
+    if len(unknowns) != len(clear):
+        what = f"{len(unknowns)} unknown{'s' * (len(unknowns) != 1)} for {len(clear)} market{'s' * (len(clear) != 1)}"
+        reader.missing("equilibrium", what, path, "one condition for each unknown")
+    return Equilibrium(unknowns, clear)
+
+
+def _market(reader, path, main, aggregates, used):
+    """One condition, zero where the market clears; `None` after an error, of its own or of what it names."""
+    excused = {n for n, a in aggregates.items() if a is None} | ({"*"} & main.broken)
+    excused |= {"*"} if ("model", "aggregates") in reader.unread else set()
+    known = [n for n in main.parameter_names if not main.shapes.get(n)] + [n for n, a in aggregates.items() if a is not None]
+    vectors = dict.fromkeys((n for n, shape in main.shapes.items() if shape), "a vector; a market takes numbers")
+    scope = Scope(_symbols(known), where=f"market `{path[-1]}`", tags=False, used=used, excused=excused, elsewhere=vectors)
+    expression = reader.expression(path, scope)
+    if expression is None:
+        return None
+    if not isinstance(expression, sp.Expr):
+        message = "a market is written as a number that is zero where it clears"
+        return reader.error("type", message, path, "A - K_dem, without `==`")
+    if not any(s in {str(x) for x in expression.free_symbols} for s in aggregates):
+        return reader.error("equilibrium", f"market `{path[-1]}` names no aggregate", path, f"one of {', '.join(aggregates)}")
+    return freeze(expression)
+
+
+def _unknown(reader, path, default, own):
+    """Where the search for an unknown starts, and the interval that it keeps to."""
+    block = reader.mapping(path, UNKNOWN_KEYS, "an unknown")
+    start, domain = block.get("start"), own
+    start = float(default) if start is None else start
+    if isinstance(start, bool) or not isinstance(start, (int, float)) or not np.isfinite(start):
+        return reader.error("type", f"`start` must be a finite number, found {kind(start)}", (*path, "start"))
+    if block.get("in") is not None:
+        try:
+            domain = Domain.read(str(block["in"]))
+        except ValueError as error:
+            return reader.error("domain", str(error), (*path, "in"), "an interval such as (0, inf) or [0, 1]")
+    if domain is not None and not domain.holds(start):
+        reader.error("domain", f"`start` = {start:g} lies outside {domain}", (*path, "start"))
+    return float(start), domain
+
+
+def _symbols(names):
+    return {n: sp.Symbol(n, real=True) for n in names}
+
+
+def written(formula) -> str:
+    """A formula of this room as text."""
+    return sp.sstr(thaw(formula)).replace("**", "^").replace("E_(", "E(")

@@ -1,0 +1,201 @@
+"""Which method solves a stage, as far as its own equations tell: what follows from them, and what was asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+
+from heptapod._concave import warn_not_concave
+from heptapod._equations import Equations, StageReader
+from heptapod._lower import freeze
+from heptapod._numeric import number
+from heptapod._parse import Bounds
+from heptapod._stated import Stated, real
+from heptapod.derive import Derived, derive, separate
+from heptapod.equation import key
+from heptapod.grids import Grid, calibrated, nodes_key
+
+METHODS: Mapping[str, tuple[str, ...]] = {
+    "solution": ("auto", "egm", "vfi", "nested", "discrete"),
+    "interp": ("auto", "linear"),
+    "upper_envelope": ("auto", "none", "exact"),
+}
+_MEANS = {"discrete": ("choice", "identity")}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How a stage is solved.
+
+    **Attributes:** `method`, `reason`; `derived`; `rows`: (passive decision state, grid) pairs; `control`, `bound`: of the
+    continuous control that EGM chooses.
+    """
+
+    method: str
+    reason: str
+    derived: Derived = Derived()
+    rows: tuple[tuple[str, Grid], ...] = ()
+    control: str | None = None
+    bound: Bounds = Bounds()
+
+
+def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[str, str], numbers: Mapping) -> Chosen | None:
+    """The method that the derivation suggests; an override that cannot solve the stage is an error.
+
+    **Arguments:** `numbers`: every parameter at the calibration.
+    """
+    asked, path = methods["solution"], (*reading.scope.path, "methods", "solution")
+    found = _by_derivation(reading, equations, numbers, asked)
+    if found is None:
+        return None
+    if reader.get(path) is None:
+        path = (*reading.scope.path, "movers", "cntn_to_dcsn", "methods", "solution")
+    if asked == "auto" or found.method in _MEANS.get(asked, (asked,)):
+        return found
+    if asked == "vfi" and equations.controls:
+        return Chosen("vfi", "it was asked for", found.derived, found.rows)
+    why = found.derived.problem or found.reason
+    message = f"`{asked}` cannot solve stage {reading.name}: {why}"
+    reader.error("method", message, path, f"leave it out: `{found.method}` follows from the equations")
+    return None
+
+
+def _by_derivation(reading, equations: Equations, numbers, asked):
+    if not equations.controls:
+        if equations.choice is None:
+            return Chosen("identity", "nothing is chosen: the decision is the continuation")
+        what = "one of its branches" if reading.branching else "values of a finite set"
+        by = "nature draws" if equations.choice.by == "nature" else "the stage chooses"
+        return Chosen("choice", f"{by} {what}")
+    if len(equations.controls) > 1:
+        return _several(reading, equations)
+    (control,), (branch,) = equations.controls, equations.branches
+    bound = equations.bounds[control]
+    stated = _stated(reading, equations, branch, control, bound, numbers)
+    derived = derive(stated)
+    warn_not_concave(reading.reader, reading.scope.place("Q"), stated, derived)
+    problem = derived.problem or _moving_condition(branch, derived, control)
+    if problem or asked == "vfi":
+        return Chosen("vfi", problem or "it was asked for", derived)
+    if _check_corner(reading, equations, derived, numbers) is None:
+        return None
+    rows = _rows(reading, equations, derived.state[:-3])
+    if rows is None:
+        return None
+    reason = f"Q is linear in V[>], {control} moves {derived.post[:-3]} alone, and the first-order condition "
+    closed = derived.control_inverse is not None and derived.state_inverse is not None
+    reason += "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
+    return Chosen("egm", reason, derived, rows, control, bound)
+
+
+def _moving_condition(branch, derived, control):
+    """A constraint that the choice decides over, which no first-order condition knows of."""
+    for label, condition in branch.conditions:
+        if condition.has(real(control), real(derived.post)):
+            return f"the constraint `{label}` moves with {control}; a bound of {control} is what EGM knows"
+    return None
+
+
+def _several(reading, equations):
+    """Two controls whose conditions separate given the post-states, or none of the kind."""
+    (branch,) = equations.branches
+    first = separate(branch.objective, branch.g_ve, equations.controls)
+    names = " and ".join(equations.controls)
+    if first is None:
+        return Chosen("vfi", f"the first-order conditions of {names} do not separate given the post-states")
+    rest = " and ".join(c for c in equations.controls if c != first)
+    reason = f"given the post-states the condition of {first} does not involve {rest}: {first} first, then {rest}"
+    return Chosen("nested", reason)
+
+
+def _stated(reading, equations, branch, control, bound, numbers) -> Stated:
+    scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
+    sets = {name: _range(grid, numbers) for name, grid in equations.discrete}
+    scalars += tuple((name, 1.0 if ends is None else ends[1]) for name, ends in sets.items())
+    states = tuple(key(n, "dcsn") for n in equations.spaces["dcsn"].dimensions)
+    transition = tuple((key(n, "cntn"), e) for n, e in branch.g_ve.items())
+    sets |= {key(n, "dcsn"): _range(_grid_of(reading, equations, n), numbers) for n in equations.spaces["dcsn"].dimensions}
+    sets |= {key(n, "cntn"): _range(grid, numbers) for n, grid in equations.spaces["cntn"].grids}
+    ranges = tuple((name, ends) for name, ends in sets.items() if ends is not None)
+    own = equations.spaces["dcsn"]
+    found = [(n, _grid_of(reading, equations, n)) for n in own.dimensions]
+    rows = tuple(key(n, "dcsn") for n, grid in found if own.grid(n) is not None or (grid is not None and grid.discrete))
+    return Stated(branch.objective, transition, control, bound.lower, bound.upper, states, scalars, ranges, rows)
+
+
+def _range(grid, numbers):
+    """The ends of a grid at the calibration, from which certificates draw states."""
+    if grid is None:
+        return None
+    values = calibrated(grid, numbers)
+    if values is not None:
+        return float(np.min(values)), float(np.max(values))
+    if grid.minimum is None or not (grid.minimum.names | grid.maximum.names) <= set(numbers):
+        return None
+    return tuple(float(np.ravel(number(f, numbers))[0]) for f in (grid.minimum, grid.maximum))
+
+
+def _grid_of(reading, equations, name) -> Grid | None:
+    """The grid of a decision state: its own, its namesake's on arrival, its shock's nodes, or its namesake's afterwards."""
+    spaces, source = equations.spaces, equations.g_av[name]
+    if spaces["dcsn"].grid(name) is not None:
+        return spaces["dcsn"].grid(name)
+    for before in spaces["arvl"].dimensions:
+        if source == sp.Symbol(key(before, "arvl"), real=True) and spaces["arvl"].grid(before) is not None:
+            return spaces["arvl"].grid(before)
+    for shock_name, shock in equations.shocks:
+        if str(source) in shock.dimensions and shock.given is not None:
+            return Grid("nodes", shock.count, vector=nodes_key(reading.name, shock_name, str(source)), discrete=True)
+    ends = [space.grid(name) for perch, space in spaces.items() if perch.startswith("cntn")]
+    return next((grid for grid in ends if grid is not None), None)
+
+
+def _rows(reading, equations, endogenous):
+    """The passive decision states with their grids; one without a grid is an error."""
+    rows = []
+    for name in equations.spaces["dcsn"].dimensions:
+        if name == endogenous:
+            continue
+        grid = _grid_of(reading, equations, name)
+        if grid is None:
+            message = f"the passive state `{name}` has no grid at the decision, where EGM keeps a row for each of its values"
+            reading.reader.error("grid", message, (*reading.math, "state_space", "dcsn"),
+                                 f"dcsn: {{dimensions: [...], grid: {{{name}: {{values: [...]}}}}}}", key=True)  # fmt: skip
+            return None
+        rows.append((name, grid))
+    # Discrete axes lead, the continuous passive ones follow.
+    return tuple(sorted(rows, key=lambda row: not row[1].discrete))
+
+
+def _check_corner(reading, equations: Equations, derived: Derived, numbers):
+    """The bound must imply the lowest post-state, and the grid must not begin below it; `None` after an error."""
+    reader, (control,) = reading.reader, equations.controls
+    state, post = derived.state[:-3], derived.post[:-3]
+    place = (*reading.math, "controls", control)
+    if derived.lowest is None:
+        message = f"`{control}` has no {derived.corner} bound, so that nothing says where {post} ends"
+        return reader.error("bounds", message, place, f"e.g. {control}: 0 < {control} <= {state}")
+    loose = [str(s)[:-3] for s in derived.lowest.free_symbols if str(s).endswith("]")]
+    if state in loose:
+        message = f"at the bound of `{control}` {post} still depends on `{state}`, so that the bound implies no lowest {post}"
+        return reader.error("bounds", message, place, "EGM needs a bound that exhausts the state")
+    grid = equations.spaces["cntn"].grid(post)
+    if grid is None or grid.discrete:
+        what = "no grid" if grid is None else "a discrete set"
+        message = f"the post-state {post} has {what}; the endogenous grid method stands on a continuous grid of it"
+        return reader.error("grid", message, (*reading.math, "state_space", "cntn"),
+                            f"cntn: {{grid: {{{post}: {{type: exp, min: 0, max: 50, points: 100}}}}}}", key=True)  # fmt: skip
+    if loose:
+        message = f"the lowest {post} depends on the passive state `{loose[0]}`; a bound that is the same in every row is exact"
+        reader.warning("bounds", message, place, f"put `{loose[0]}` into {state} before the choice (g_av)")
+        return True
+    first = grid.values[0] if grid.values else grid.minimum
+    if first is None or not derived.lowest.free_symbols <= {sp.Symbol(n, real=True) for n in numbers}:
+        return True
+    low, least = number(freeze(derived.lowest), numbers), number(first, {**reading.scope.own.numbers, **numbers})
+    if np.any(least < low - 1e-9 * (1 + np.abs(low))):
+        found = f"begins at {np.ravel(least)[0]:g}, below the lowest {np.ravel(low)[0]:g}"
+        message = f"the grid of {post} {found} that the bound of `{control}` allows"
+        return reader.error("grid-bounds", message, (*reading.math, "state_space", "cntn", "grid", post), key=True)
+    return True

@@ -1,0 +1,64 @@
+"""Where continuation values need not be concave: choices and kinks, and all that lies upstream of them."""
+
+from collections.abc import Mapping
+
+import sympy as sp
+
+from heptapod.periods import Graph
+
+_KINKS = (sp.Max, sp.Min, sp.Piecewise, sp.Abs)
+
+
+def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
+    """For every stage solved by EGM whether it takes the upper envelope, and the reason that `explain` gives.
+
+    **Arguments:** `stages`: (functional problem, stage reader) by name.
+    """
+    sources = {name: why for name, (problem, _) in stages.items() if (why := _bends(problem))}
+    found = {}
+    for name, (problem, _) in stages.items():
+        num, asked = problem.num, problem.methods["upper_envelope"]
+        if num.method != "egm":
+            found[name] = {}
+            continue
+        below = [n for n in sorted(graph.downstream(name)) if n in sources]
+        reason, envelope = num.reason, bool(below) or num.envelope
+        if below:
+            reason += (
+                f"; {sources[below[0]]} downstream ({below[0]}), so V[>] need not be concave and the upper envelope is taken"
+            )
+        elif num.envelope:
+            reason += "; the transition has a kink, so the upper envelope is taken"
+        if asked != "auto":
+            envelope = asked == "exact"
+            reason += f"; `upper_envelope: {asked}` was asked for"
+        fails = bool(num.rows) or any(b.conditions for n in graph.downstream(name) for b in stages[n][0].num.branches)
+        found[name] = {"envelope": envelope, "reason": reason, "may_fail": fails}
+    return found
+
+
+def _bends(problem) -> str | None:
+    """What in a stage makes its value on arrival possibly not concave."""
+    num, equations = problem.num, problem.equations
+    if num.choice is not None and num.choice.by == "agent":
+        return "a choice among branches lies" if num.branching else f"a choice of {', '.join(n for n, _ in num.discrete)} lies"
+    parts = [*equations.g_av.values(), equations.arrival]
+    parts += [e for branch in equations.branches for e in (*branch.g_ve.values(), branch.objective)]
+    if any(_kinked(part) for part in parts):
+        return "a kink lies"
+    return None
+
+
+def _kinked(expression) -> bool:
+    """Whether a minimum, maximum or condition involves anything that varies within a period."""
+    return any(_varies(part) for kind in _KINKS for part in expression.atoms(kind) if _condition_varies(part))
+
+
+def _condition_varies(part):
+    if isinstance(part, sp.Piecewise):
+        return any(_varies(condition) for _, condition in part.args)
+    return True
+
+
+def _varies(expression) -> bool:
+    return any(str(s).endswith("]") or str(s) in ("V",) for s in expression.free_symbols)

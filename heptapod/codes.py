@@ -1,0 +1,87 @@
+"""Every code that a diagnostic may have, with its meaning: what the checker says, and what the documentation lists."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "age": "an infinite horizon has no age",
+        "aggregate": "an aggregate has no `E[...]`, or a variable outside it",
+        "ambiguous": "a name stands on two perches in sight; add the tag that the help gives",
+        "argument": "a helper has no argument of that name",
+        "arity": "a function is called with the wrong number of arguments",
+        "bounds": "the bounds of a control are missing, cannot be read, or imply no lowest post-state; "
+        "a warning where the lowest post-state depends on a passive state",
+        "by-age": "a by-age table has no clock, begins too late, is too short, or is no table; a warning where a step is never "
+        "reached",
+        "circular": "a definition or a helper is defined through itself; the message shows the ring",
+        "connection": "a continuation leads nowhere in some period, or to two places",
+        "contraction": "a warning: an infinite horizon does not discount at the calibration",
+        "cycle": "a stage follows itself within a period; the message shows the ring",
+        "dialect": "a dialect other than 1",
+        "direction": "a backward connection, which is the transpose of a forward one and is not written",
+        "div0": "division by zero",
+        "domain": "a value lies outside its domain, or the domain cannot be read: those declared with `in`, and those of "
+        "standard deviations, means of lognormals, correlations, persistence, scales of taste shocks and shares that survive",
+        "dropped": "a note: a state of a continuation that the next arrival does not take ends there",
+        "duplicate-key": "a key, a name, a stage or an equation is given twice",
+        "empty": "an expression is missing; a warning where a key has no value and is read as if it were not there",
+        "equation": "a line of a transition has no left-hand side",
+        "equilibrium": "an unknown is no number of the model, a market names no aggregate, or their numbers differ",
+        "file": "a file or a folder cannot be read",
+        "function-as-value": "a function's name stands where a value is expected",
+        "grid": "a grid lacks a key, has a strange exponent, lists values that do not increase, belongs to no dimension, "
+        "or is missing where a method stands on it",
+        "grid-bounds": "`min` is not below `max`, a `geomspace` begins at or below zero, or the grid begins below the lowest "
+        "post-state",
+        "horizon": "the horizon is missing, or no number of periods",
+        "import": "an import names no file beside the master, or one that is no stage file",
+        "index": "something other than a perch tag stands in square brackets after a name",
+        "literal": "a number that is not real, is out of range, or would take for ever to compute",
+        "mapping": "a connection maps names that do not exist, maps two to one, or leaves an arrival state without a source",
+        "markov": "a Markov shock has no `given`, one that is no arrival state, or two equal values",
+        "method": "the method asked for cannot solve the stage; the message says why",
+        "missing-equation": "a state of the target perch has no equation and no variable of its name to carry over",
+        "model": "the file has no `model:` or no stage",
+        "name": "a name is no identifier, is reserved, or is used for two things",
+        "not-allowed": "syntax that has no place in an equation",
+        "not-concave": "a warning: the reward is not concave in the control at the calibration",
+        "objective": "`Q` is missing or has no `V[>]`; `A` has no `E[...]` of `V`, or something outside it",
+        "older": "a note: an older spelling, read as the message says",
+        "operator": "an operator or a comparison that is not known here",
+        "parameter": "a parameter gives no value, two values, or something that is no finite number",
+        "periods": "a range of periods cannot be read, or lies outside the horizon",
+        "reference": "a bracketed name, a stage, a branch or a shock that does not exist",
+        "scope": "a name is declared, but not visible here; the help says how to make it so",
+        "set": "the two ends of a connection declare different sets, or a constant is not in its set",
+        "shadowed": "a warning: a name hides another that would be seen",
+        "shape": "lists of different lengths where one length is needed, or a matrix of the wrong shape",
+        "shock": "a shock lacks a key, or has one that makes no sense",
+        "start": "several stages begin the first period; `start:` says which",
+        "state-space": "there is no state space, or a perch without a dimension",
+        "statement": "an equation where an expression is expected, or the reverse",
+        "stochastic": "probabilities, rows or weights that are negative or do not sum to one; "
+        "a warning where they depend on states and do not obviously sum to one",
+        "structure": "keys that do not go together: branches in a sequential stage, a control in a branching one, "
+        "a scale without taste shocks, probabilities of an agent",
+        "syntax": "an equation that cannot be read",
+        "target": "the left-hand side of a transition is no dimension of its perch",
+        "terminal": "a finite horizon without a terminal value, or without one for some entry",
+        "too-big": "an equation with too many terms or levels, or a model with too many stages",
+        "too-long": "an equation with too many characters",
+        "type": "a number, a list, a mapping, a text or a condition where another of them is expected",
+        "types": "types of households without weights, or in something that is no number of the model",
+        "unknown-function": "a function that is neither a helper nor built in",
+        "unknown-key": "a key that is not read here",
+        "unknown-symbol": "a name that is not declared",
+        "unreachable": "a stage that no household ever enters",
+        "unused": "a warning: a name, a helper, a terminal value or a file that nothing uses",
+        "value": "a word that is none of the choices",
+        "yaml": "the file is no YAML",
+        "yaml-bomb": "a file that grows too big once aliases are expanded",
+        "yaml-depth": "a file that is nested too deeply",
+        "yaml-key": "a key that is no name and no number",
+        "yaml-size": "a file with too many characters",
+        "yaml-tag": "a tag, which is not part of the dialect",
+    }
+)

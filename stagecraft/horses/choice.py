@@ -1,0 +1,86 @@
+"""The choice horse: one of finitely many alternatives, taken by an agent or by nature."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from stagecraft.horses.arrival import carried_by
+from stagecraft.horses.problems import Alternative, ChoiceProblem
+from stagecraft.operators.logsum import logsum, nature
+from stagecraft.solution import Answer
+
+States = dict[str, Float[Array, "..."]]
+
+
+def weigh(problem: ChoiceProblem, alternative: Alternative, continuation: Callable[[States], Answer], states: States) -> Answer:
+    r"""What each combination of controls is worth, on a leading axis: $Q(x_v, k, x_e, V(x_e))$ and its derivative in $x_v$.
+
+    **Arguments:** `continuation`: answers at post-states; `states`: decision states of shapes that broadcast.
+    """
+    p, rank = problem.parameters, next(iter(states.values())).ndim
+    states = {name: x[None] for name, x in states.items()}
+    controls = {name: x.reshape(x.shape + (1,) * rank) for name, x in alternative.controls.items()}
+    ones = jnp.ones((1,) * (rank + 1))
+    posts = lambda s: {name: x * ones for name, x in alternative.transition(p, s, controls).items()}
+    answer = continuation(posts(states))
+    whole = jnp.broadcast_shapes(*[x.shape for x in (*states.values(), *controls.values(), answer.value)])
+    feasible = jnp.broadcast_to(answer.feasible, whole)
+    if alternative.allowed is not None:
+        feasible &= alternative.allowed(p, states, controls, posts(states))
+    full = lambda x: jnp.broadcast_to(x, whole)
+    policy = {name: full(x) for name, x in controls.items()}
+    if alternative.plain:
+        marginal = {name: full(carried_by(answer, posts, states, name)) for name in states}
+        return Answer(full(answer.value), marginal, full(answer.weight), feasible, full(answer.outside), policy)
+    like = lambda x: jnp.broadcast_to(x, answer.value.shape)
+    total = lambda s, v: alternative.objective(p, s, controls, posts(s), v) * jnp.ones(whole)
+    value, derivative = jax.linearize(total, states, answer.value)
+    still, marginal = jax.tree.map(jnp.zeros_like, states), {}
+    for name in states:
+        along = {**still, name: jnp.ones_like(states[name])}
+        marginal[name] = derivative(along, like(carried_by(answer, posts, states, name)))
+    weight = derivative(still, like(answer.weight))
+    return Answer(value, marginal, weight, feasible, full(answer.outside), policy)
+
+
+def options(problem: ChoiceProblem, continuations: tuple[Callable, ...], states: States) -> Answer:
+    """All alternatives on one leading axis."""
+    pairs = zip(problem.alternatives, continuations, strict=True)
+    found = [weigh(problem, alternative, continuation, states) for alternative, continuation in pairs]
+    if len(found) == 1:
+        return found[0]
+    whole = jnp.broadcast_shapes(*[answer.value.shape for answer in found])
+    stack = lambda *xs: jnp.concatenate([jnp.broadcast_to(x, whole) for x in xs])
+    return jax.tree.map(stack, *found)
+
+
+def join(problem: ChoiceProblem, states: States, stack: Answer, labels: tuple[str, ...]) -> Answer:
+    r"""The value of the choice, its probabilities, and the marginal values weighted by them.
+
+    $V = \sigma\log\sum_k e^{Q_k/\sigma}$ without Euler's constant, the maximum at $\sigma = 0$; $\sum_k p_k Q_k$ for nature.
+    Where nothing is feasible the answer is not either, and the best of what is not stands for a value.
+    """
+    if stack.value.shape[0] == 1 and problem.probs is None:
+        first = jax.tree.map(lambda x: x[0], stack)
+        probability = {labels[0]: jnp.ones_like(first.value)}
+        return Answer(first.value, first.marginal, first.weight, first.feasible, first.outside, first.policy, probability)
+    value, probability, feasible = _joined(problem, states, stack)
+    fallback = jnp.max(jax.lax.stop_gradient(stack.value), axis=0)
+    value = jnp.where(feasible, value, jnp.where(jnp.isfinite(fallback), fallback, 0.0))
+    mean = lambda x: jnp.sum(jnp.where(probability > 0, probability * x, 0.0), axis=0)
+    best = jnp.argmax(probability, axis=0)
+    policy = {n: jnp.take_along_axis(x, best[None], axis=0)[0] for n, x in stack.policy.items()}
+    marginal = {name: mean(x) for name, x in stack.marginal.items()}
+    shown = dict(zip(labels, probability, strict=True))
+    return Answer(value, marginal, mean(stack.weight), feasible, mean(stack.outside), policy, shown)
+
+
+def _joined(problem, states, stack) -> tuple[Array, Array, Bool[Array, "..."]]:
+    if problem.probs is not None:
+        probs = problem.probs(problem.parameters, states) * jnp.ones_like(stack.value)
+        value, feasible = nature(stack.value, stack.feasible, probs)
+        return value, probs, feasible
+    value, probability = logsum(stack.value, stack.feasible, problem.scale)
+    return value, probability, jnp.any(stack.feasible, axis=0)

@@ -1,0 +1,43 @@
+"""The edge of the feasible post-states: where a continuation that cannot be had begins to be one that can."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from stagecraft.horses.evaluate import room_above
+
+States = dict[str, Float[Array, "..."]]
+_HALVINGS = 54
+
+
+def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array, "..."]]) -> States:
+    """The same points, with every infeasible one below the feasible ones moved up to the edge, the implied borrowing limit.
+
+    The edge lies between the lowest post-state and the last knot, and is found by bisection without a gradient: what is
+    feasible at one post-state is taken to be so at any higher one. A row that is infeasible throughout stays as it is, and so
+    does one that is feasible from its lowest post-state on, or from just above it.
+
+    **Arguments:** `post`: the active post-state, increasing along the last axis of `points`; `feasible`: of the continuation.
+    """
+    x = points[post]
+    shape = jnp.broadcast_shapes(*[v.shape[:-1] for v in points.values()])
+    bottom, top = (jax.lax.stop_gradient(jnp.broadcast_to(end, (*shape, 1))) for end in (x[..., :1], x[..., -1:]))
+    others = jax.lax.stop_gradient({name: v for name, v in points.items() if name != post})
+
+    def halve(state):
+        low, high, searching, step = state
+        # The lowest post-state first, then the top: most rows are done after the first look.
+        asked = jnp.where(step == 0, bottom, jnp.where(step == 1, top, 0.5 * (low + high)))
+        good = jnp.broadcast_to(feasible({**others, post: asked}), asked.shape)
+        goes_on = searching & jnp.where(step == 0, ~good, jnp.where(step == 1, good, True))
+        bisect = goes_on & (step > 1)
+        high = jnp.where(goes_on, jnp.where(bisect & good, asked, high), jnp.where(searching, bottom, high))
+        return jnp.where(bisect & ~good, asked, low), high, goes_on, step + 1
+
+    start = (bottom, top, jnp.ones(bottom.shape, bool), 0)
+    _, edge, *_ = jax.lax.while_loop(lambda s: jnp.any(s[2]) & (s[3] < _HALVINGS), halve, start)
+    # An open end at the lowest post-state is infeasible by itself, and no limit.
+    moves = edge - bottom > 1e3 * room_above(bottom)
+    return {**points, post: jnp.where(moves & (x < edge), edge, x)}

@@ -1,0 +1,146 @@
+"""A decision at any state: the one evaluator that solving, simulating and the user share."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from stagecraft.horses.problems import ContinuousProblem
+from stagecraft.operators.interpolate import Segment
+from stagecraft.solution import Answer, Rows
+
+
+def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The distance kept from an open bound: small beside any choice, large beside rounding."""
+    tiny = 1e-14 if jnp.finfo(bound.dtype).bits == 64 else 1e-6
+    return tiny * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
+
+
+def evaluate(
+    problem: ContinuousProblem, rows: Rows, state: Float[Array, "..."], row: Int[Array, "..."] | None = None
+) -> Answer:
+    r"""The decision at any state of one row, or of a `row` each, whose passive states stand among the parameters.
+
+    The policy is linear between knots and beyond the last; on the constrained branch, below the first interior knot, it is
+    the linear continuation or the bound, whichever leaves more to the future. The value is a cubic Hermite of
+    $u^{-1}(V/B)$, or of $V$ in cells where that is straighter; the marginal value is the envelope condition
+    $Q_m - Q_c\,g_m/g_c$ at $(m, c(m))$, which holds inside and on the corner.
+    """
+    p = problem.parameters
+    segment = Segment(rows.state, state, row)
+    ones = jnp.ones_like(segment.share)
+    line = segment.linear(rows.control)
+    low, high = (bound(p, state) * ones for bound in (problem.lower, problem.upper))
+    bound, corner = (high if problem.corner == "upper" else low), segment.own(rows.corner)
+    beyond = line >= bound if problem.corner == "upper" else line <= bound
+    # Below the corner that an envelope found the bound holds without asking the line.
+    beyond = beyond | problem.envelope | jnp.isinf(corner)
+    binds = jax.lax.stop_gradient((state < corner) & beyond)
+    line = jnp.where(binds, bound, line)
+    feasible = jax.lax.stop_gradient((high > low) | (problem.floored & (high >= low)))
+    feasible &= jax.lax.stop_gradient(state > segment.own(rows.least))
+    control = jnp.maximum(jnp.minimum(line, high), low + room_above(low))
+    post = jnp.where(binds, problem.lowest(p), problem.transition(p, state, control))
+    behind_corner = segment.own(rows.lowest_value) * ones
+    constrained = problem.objective(p, state, control, post, behind_corner) * ones
+    mean = segment.linear(rows.weight)
+    value = jnp.where(binds, constrained, _between(problem, rows, segment, mean))
+    by_value = discount(problem, state, control, post, behind_corner)
+    weight = jnp.where(binds, 1.0 + by_value * segment.own(rows.lowest_weight), mean)
+    behind = _behind(problem, state, control, post, value) if problem.discounted_by_state else behind_corner
+    marginal = envelope(problem, state, control, post, behind)
+    if problem.floored:
+        other = other_bound(problem)(p, state) * ones
+        held = jax.lax.stop_gradient(beyond_bound(problem, line, other, 2 * room_above(other))) & ~binds
+        marginal = jnp.where(held, segment.linear(rows.marginal), marginal)
+    marginals = {"state": marginal}
+    lowest = {name: segment.own(x) for name, x in rows.lowest_others.items()}
+    for name in problem.passive:
+        at_corner = passive_marginal(problem, name, state, control, post, behind_corner, lowest)
+        marginals[name] = jnp.where(binds, at_corner, segment.linear(rows.others[name]))
+    outside = jax.lax.stop_gradient(jnp.where(~binds & (segment.share > 1), 1.0, 0.0))
+    return Answer(value, marginals, weight, feasible, outside * ones, {"control": control})
+
+
+def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:
+    r"""$\partial V/\partial m = Q_m - Q_c\,g_m/g_c$ with the post-state held fixed (Milgrom and Segal 2002)."""
+    state, control = jnp.broadcast_arrays(state, control)
+    if problem.slope is not None:
+        return problem.slope(problem.parameters, state, control, post, value) * jnp.ones_like(state)
+    total = lambda m, c: jnp.sum(problem.objective(problem.parameters, m, c, post, value) * jnp.ones_like(m))
+    q_m, q_c = jax.grad(total, (0, 1))(state, control)
+    return q_m - q_c * trade_off(problem, state, control)
+
+
+def passive_marginal(problem: ContinuousProblem, name: str, state, control, post, value, others) -> Float[Array, "..."]:
+    r"""$Q_s - Q_c\,g_s/g_c + Q_V \sum_j V_{y_j}\,\partial y_j/\partial s$: the envelope condition of a passive state $s$.
+
+    **Arguments:** `name`: the key of the passive state; `others`: $V_{y_j}$ of the passive post-states.
+    """
+    p, ones = problem.parameters, jnp.ones_like(control)
+    along = lambda f: jax.jvp(lambda s: f({**p, name: s}), (p[name] * ones,), (ones,))[1]
+    q_s = along(lambda q: problem.objective(q, state, control, post, value) * ones)
+    g_s = along(lambda q: problem.transition(q, state, control) * ones)
+    total = lambda f: lambda c: jnp.sum(f(c) * ones)
+    q_c = jax.grad(total(lambda c: problem.objective(p, state, c, post, value)))(control)
+    g_c = jax.grad(total(lambda c: problem.transition(p, state, c)))(control)
+    moved = jax.jvp(lambda s: _full(problem.others({**p, name: s}), ones), (p[name] * ones,), (ones,))[1]
+    carried = sum((others[y] * moved[y] for y in others), jnp.zeros(()))
+    swap = jnp.where(g_s == 0, 0.0, g_s / jnp.where(g_c == 0, 1.0, g_c))
+    return q_s - q_c * swap + discount(problem, state, control, post, value) * carried
+
+
+def _full(values, ones):
+    return {name: x * ones for name, x in values.items()}
+
+
+def trade_off(problem: ContinuousProblem, state, control) -> Float[Array, "..."]:
+    """$g_m/g_c$: minus what the control gains from one more unit of the state at a held post-state."""
+    if problem.trade_off is not None:
+        return problem.trade_off(problem.parameters, state, control)
+    total = lambda m, c: jnp.sum(problem.transition(problem.parameters, m, c) * jnp.ones_like(state))
+    g_m, g_c = jax.grad(total, (0, 1))(state, control)
+    return g_m / g_c
+
+
+def discount(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:
+    """The derivative of the objective in the continuation value."""
+    ones = jnp.ones(jnp.broadcast_shapes(*[jnp.shape(x) for x in (state, control, post, value)]))
+    if problem.by_value is not None:
+        return problem.by_value(problem.parameters, state, post) * ones
+    total = lambda v: jnp.sum(problem.objective(problem.parameters, state, control, post, v) * ones)
+    return jax.grad(total)(value * ones)
+
+
+def _behind(problem, state, control, post, value):
+    """The continuation value that the objective, linear in it, must have had to be worth `value`."""
+    nothing = problem.objective(problem.parameters, state, control, post, jnp.zeros_like(value))
+    by_value = discount(problem, state, control, post, jnp.zeros_like(value))
+    return (value - nothing) / jnp.where(by_value == 0, 1.0, by_value)
+
+
+def other_bound(problem: ContinuousProblem):
+    """The bound that does not lead to the corner."""
+    return problem.lower if problem.corner == "upper" else problem.upper
+
+
+def beyond_bound(problem: ContinuousProblem, control, bound, room=0.0):
+    """Whether a control lies beyond the bound that does not lead to the corner, or within `room` of it."""
+    return control < bound + room if problem.corner == "upper" else control > bound - room
+
+
+def _between(problem, rows, segment, weight):
+    """The value between knots, by the level of consumption that is worth as much, or by itself where there is none."""
+    if problem.interp == "linear":
+        return segment.linear(rows.value)
+    if problem.utility is None:
+        return segment.hermite(rows.value, rows.marginal)
+    straight = segment.here(rows.straight)
+    pick = lambda a, b: jnp.where(straight, a, b)
+    ends = [pick(a, b) for a, b in zip(segment.ends(rows.level), segment.ends(rows.value), strict=True)]
+    slopes = [pick(a, b) for a, b in zip(segment.ends(rows.level_slope), segment.ends(rows.marginal), strict=True)]
+    found = segment.cubic(*ends, *slopes)
+    worth = problem.utility(problem.parameters, jax.lax.stop_gradient(jnp.where(straight, found, 1.0)))
+    smooth = straight & jax.lax.stop_gradient((found > 0) & jnp.isfinite(worth))
+    # A level whose utility overflows would poison the derivative of every parameter, although it is not taken.
+    level = jnp.where(smooth, found, jax.lax.stop_gradient(jnp.where(straight, jnp.minimum(*ends), 1.0)))
+    return jnp.where(smooth, weight * problem.utility(problem.parameters, level), pick(segment.linear(rows.value), found))

@@ -1,0 +1,91 @@
+"""The rising runs of a raw EGM correspondence, and the cubic or straight cells of which they are made."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+
+class Raw(NamedTuple):
+    """The correspondence: points in the order of the post-state, and what is known of its runs."""
+
+    state: Array
+    table: Array
+    place: Array  # The state, but at the ends of a run the end of the run's reach.
+    rise: Array  # Whether the segment that starts here rises; runs are unbroken sequences of such.
+    start: Array
+    end: Array
+    chain: Array  # Number of the sequence of segments that do not fall.
+    run: Array
+
+
+def table_of(state, values, slopes):
+    """The columns that a cell is made of, beside each other: they are gathered together."""
+    return jnp.stack([state, values] if slopes is None else [state, values, slopes], axis=1)
+
+
+def cell(table, segment, query):
+    """Value and derivative on a raw segment and its linear continuations."""
+    rows = jax.vmap(lambda i: jax.lax.dynamic_slice_in_dim(table, i, 2))(segment)
+    left, right, y0, y1 = rows[:, 0, 0], rows[:, 1, 0], rows[:, 0, 1], rows[:, 1, 1]
+    h = right - left
+    h = jnp.where(h == 0, 1.0, h)
+    t = (query - left) / h
+    if table.shape[1] == 2:
+        return y0 + (y1 - y0) * t, (y1 - y0) / h
+    d0, d1 = rows[:, 0, 2], rows[:, 1, 2]
+    inside = y0 * (1 + 2 * t) * (1 - t) ** 2 + h * d0 * t * (1 - t) ** 2 + y1 * t**2 * (3 - 2 * t) + h * d1 * t**2 * (t - 1)
+    bend = 6 * t * (1 - t) * (y1 - y0) / h + d0 * (1 - t) * (1 - 3 * t) + d1 * t * (3 * t - 2)
+    above, below = y1 + d1 * h * (t - 1), y0 + d0 * h * t
+    pick = lambda up, down, between: jnp.where(t > 1, up, jnp.where(t < 0, down, between))
+    return pick(above, below, inside), pick(d1, d0, bend)
+
+
+def runs_of(state, value, slope, valid, extend):
+    """Find the rising runs, and how far each reaches."""
+    width, both = jnp.diff(state), valid[1:] & valid[:-1]
+    no = jnp.zeros(1, bool)
+    after = lambda segments: jnp.concatenate([segments, no])
+    before = lambda segments: jnp.concatenate([no, segments])
+    rise, fall = both & (width > 0), both & (width < 0)
+    start, end = after(rise) & ~before(rise), before(rise) & ~after(rise)
+    chain, runs = counted(jnp.stack([~before(both & (width >= 0)), start], axis=1)).T
+    place = state
+    if extend:
+        wide = jnp.concatenate([width, jnp.zeros(1, width.dtype)])
+        back = jnp.concatenate([jnp.zeros(1, width.dtype), width])
+        place = state - jnp.where(start & before(fall), wide, 0.0) + jnp.where(end & after(fall), back, 0.0)
+    live, wide = after(rise) | before(rise), jnp.max(jnp.where(rise, width, 0.0), initial=0.0)
+    reach = jnp.where(live, place, state[jnp.argmax(live)])
+    # Any finite end beyond all others will do: the outer cells are continued.
+    lowest, highest = jnp.min(reach) - wide, jnp.max(reach) + wide
+    place = jnp.where(start & (runs == 1), lowest, jnp.where(end & (runs == runs[-1]), highest, place))
+    return Raw(state, table_of(state, value, slope), place, after(rise), start, end, chain, runs)
+
+
+def _walk(combine, start, x, reverse=False):
+    """A running sum or maximum: on a CPU a plain loop is several times faster than a tree, to run and to compile."""
+    step = lambda carry, y: (combine(carry, y),) * 2
+    loop = lambda z: jax.lax.scan(step, start, z, reverse=reverse)[1]
+    tree = lambda z: jax.lax.associative_scan(combine, z, reverse=reverse)
+    return jax.lax.platform_dependent(x, cpu=loop, default=tree)
+
+
+def counted(x):
+    return _walk(jnp.add, jnp.zeros_like(x[0], jnp.int32), x.astype(jnp.int32))
+
+
+def running_max(x):
+    return _walk(jnp.maximum, x[0], x)
+
+
+def running_min(x):
+    return _walk(jnp.minimum, x[-1], x, True)
+
+
+def difference(raw, left, right, place):
+    """How much higher the left segment is, the derivative of that, and the rounding in it."""
+    one, two = (cell(raw.table, s, place) for s in (left, right))
+    noise = 4 * jnp.finfo(place.dtype).eps * (jnp.abs(one[0]) + jnp.abs(two[0]) + jnp.abs(one[1] * place))
+    return one[0] - two[0], one[1] - two[1], noise
