@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stagecraft.model_circuit import ModelCircuit, Source
+from stagecraft.types import Types
 
 
 def load(source: str | Path | Mapping, *, parameters: Mapping | None = None, settings: Mapping | None = None) -> ModelCircuit:
@@ -33,7 +34,11 @@ def circuit_of(spec, *, parameters: Mapping | None = None, settings: Mapping | N
     arrays = lambda tree: {
         scope: {name: jnp.asarray(np.asarray(x), dtype) for name, x in names.items()} for scope, names in tree.items()
     }
-    circuit = ModelCircuit(arrays(spec.parameters), arrays(spec.settings), spec.structure, Source(spec))
+    types = None
+    if spec.types is not None:
+        values = {path: jnp.asarray(x, dtype) for path, x in zip(spec.types.paths, spec.types.values, strict=True)}
+        types = Types(values, jnp.asarray(spec.types.weights, dtype))
+    circuit = ModelCircuit(arrays(spec.parameters), arrays(spec.settings), spec.structure, Source(spec), types=types)
     if settings:
         circuit = circuit.with_settings(settings)
     return circuit.with_parameters(parameters) if parameters else circuit

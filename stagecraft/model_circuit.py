@@ -18,6 +18,7 @@ from stagecraft.functional import Closed
 from stagecraft.period import Period, boards
 from stagecraft.solution import Rows, Table
 from stagecraft.stage import Branches, Stage, build_stage
+from stagecraft.types import Types
 
 
 class Info(eqx.Module):
@@ -63,6 +64,8 @@ class ModelCircuit(eqx.Module):
     - `settings`: the real-valued ones, arrays too; sizes are static.
     - `rows`: for each kind of period what its stages store, a leading axis over its periods; `None` before a solve.
     - `info`: how the solve ended; `None` before.
+    - `types`: ex-ante types of household, `None` where there are none; then `rows` and `info` lead with an axis over them, and
+      `circuit.of_type(k)` is the circuit of one.
     """
 
     parameters: dict[str, dict[str, Array]]
@@ -71,6 +74,7 @@ class ModelCircuit(eqx.Module):
     source: Source = eqx.field(static=True)
     rows: tuple[dict[str, Rows | Table], ...] | None = None
     info: Info | None = None
+    types: Types | None = None
 
     def __len__(self) -> int:
         """The number of periods."""
@@ -83,6 +87,8 @@ class ModelCircuit(eqx.Module):
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
             raise IndexError(f"period {t} of a circuit with periods 0 to {last}")
+        if self.types is not None:
+            raise ValueError(f"households are of {len(self.types)} types; look at one of them: circuit.of_type(0)[{t}]")
         period = _view(self, t % len(self), *_kinds(self.structure, t % len(self)))
         # Outside the compiled view, which remembers the source that it was first traced with.
         order = self.structure.block(t % len(self)).stages
@@ -98,12 +104,20 @@ class ModelCircuit(eqx.Module):
         """
         leaves = self.structure.calibration.leaves()
         new = replace("parameter", self.parameters, parameters, leaves, self.structure.calibration)
-        return ModelCircuit(new, self.settings, self.structure, self.source)
+        return ModelCircuit(new, self.settings, self.structure, self.source, types=self.types)
 
     def with_settings(self, settings: Mapping) -> "ModelCircuit":
         """The same circuit with other real-valued settings, and without a solution; strict as `with_parameters` is."""
         new = replace("setting", self.settings, settings, {}, self.structure.calibration)
-        return ModelCircuit(self.parameters, new, self.structure, self.source)
+        return ModelCircuit(self.parameters, new, self.structure, self.source, types=self.types)
+
+    def of_type(self, k: int) -> "ModelCircuit":
+        """The circuit of one type, with its solution if there is one; `IndexError` beyond the last."""
+        if self.types is None or not -len(self.types) <= k < len(self.types):
+            raise IndexError(f"type {k} of a circuit with {0 if self.types is None else len(self.types)} types")
+        rows, info = jax.tree.map(lambda x: x[k], (self.rows, self.info))
+        parameters = self.types.parameters(self.parameters, k)
+        return ModelCircuit(parameters, self.settings, self.structure, self.source, rows, info)
 
     @property
     def board(self) -> CircuitBoard:

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from stagecraft import _show
 
@@ -17,11 +17,13 @@ class Panel(eqx.Module):
 
     - `data`: `{stage: {variable: array (periods, agents)}}`: arrival states, shocks, decision states, controls, post-states,
       and of a branching stage the position of the `branch` that was taken; NaN for agents who do not pass the stage.
+    - `types`: the type of each agent, `None` where there are none.
     - `age`: (start, step) of the model's clock, or `None`.
     """
 
     data: dict[str, dict[str, Float[Array, "periods agents"]]]
     age: tuple[float, float] | None = eqx.field(static=True, default=None)
+    types: Int[Array, " agents"] | None = None
 
     def __getitem__(self, name: str) -> Any:
         """The variables of a stage, or the variable of that name if one stage alone has it."""
@@ -48,7 +50,7 @@ class Panel(eqx.Module):
         return _show.page("Panel (periods x agents)", self._rows())
 
     def to_pandas(self):
-        """A long frame: period, age, agent, stage, then one column per variable."""
+        """A long frame: period, age, agent, type, stage, then one column per variable."""
         import pandas as pd
 
         frames = []
@@ -58,7 +60,10 @@ class Panel(eqx.Module):
             columns = {"period": t}
             if self.age is not None:
                 columns["age"] = self.age[0] + self.age[1] * t
-            columns |= {"agent": np.tile(np.arange(agents), periods), "stage": stage}
+            columns |= {"agent": np.tile(np.arange(agents), periods)}
+            if self.types is not None:
+                columns["type"] = np.tile(np.asarray(self.types), periods)
+            columns["stage"] = stage
             frame = pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in variables.items()})
             frames.append(frame[np.asarray(self.inside(stage)).ravel()])
         return pd.concat(frames, ignore_index=True)

@@ -47,7 +47,7 @@ def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | No
     dtype = next(x.dtype for x in jax.tree.leaves(solved.rows) if jnp.issubdtype(x.dtype, jnp.floating))
     states = initial_states(wanted, dtype, initial, agents)
     check_sets(solved, start, states)
-    panel, feasible = _simulate(solved, states, key, start)
+    panel, feasible = (_simulate if solved.types is None else _by_type)(solved, states, key, start)
     _check_feasible(panel, feasible)
     return panel
 
@@ -80,6 +80,19 @@ def _through(stage: Stage, initial, agents, key) -> Stage:
         cntn = sample(stage.cntn, posts[""])
     arvl, dcsn = sample(stage.arvl, states | record["shocks"]), sample(stage.dcsn, record["dcsn"] | record["controls"])
     return dataclasses.replace(stage, arvl=arvl, dcsn=dcsn, cntn=cntn)
+
+
+def _by_type(solved: ModelCircuit, states, key, start):
+    """Every agent is of one type, drawn by the weights; the same draws for all, so that a type changes nothing else."""
+    count = next(iter(states.values())).shape[0]
+    steps = jnp.cumsum(solved.types.weights)
+    uniform = jax.random.uniform(jax.random.fold_in(key, 7_000_003), (count,), steps.dtype) * steps[-1]
+    kind = jnp.sum(uniform[:, None] >= steps[:-1], axis=1)
+    found = [_simulate(solved.of_type(k), states, key, start) for k in range(len(solved.types))]
+    pick = lambda *xs: jnp.take_along_axis(jnp.stack(xs), kind.reshape(1, 1, -1), axis=0)[0]
+    data = jax.tree.map(pick, *[panel.data for panel, _ in found])
+    feasible = jax.tree.map(pick, *[good for _, good in found])
+    return Panel(data, solved.structure.calibration.age, kind), feasible
 
 
 @functools.partial(jax.jit, static_argnames="start")

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import warnings
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,20 +34,34 @@ def solve(circuit: ModelCircuit | Stage, *, throw: bool = True) -> ModelCircuit 
         return _solve_alone(circuit, throw)
     _check(circuit)
     # An old solution is no input: solving again must not compile again.
-    solved = _solve(ModelCircuit(circuit.parameters, circuit.settings, circuit.structure, circuit.source))
-    # The compiled program remembers the source that it was first traced with.
-    solved = ModelCircuit(solved.parameters, solved.settings, circuit.structure, circuit.source, solved.rows, solved.info)
-    outcome = solved.info.outcome
-    if throw and not isinstance(outcome, jax.core.Tracer) and outcome.ndim == 0 and int(outcome) != Outcome.success:
-        raise SolveError(Outcome(int(outcome)), describe(solved))
+    rows, info = _solve(dataclasses.replace(circuit, rows=None, info=None))
+    solved = dataclasses.replace(circuit, rows=rows, info=info)
+    if throw and not isinstance(info.outcome, jax.core.Tracer) and info.outcome.ndim == (circuit.types is not None):
+        _raise_if_failed(solved)
     return solved
 
 
+def _raise_if_failed(solved):
+    """Speak of the first type that failed, where there are types."""
+    bad = np.flatnonzero(np.asarray(solved.info.outcome) != Outcome.success)
+    if bad.size:
+        one = solved if solved.types is None else solved.of_type(int(bad[0]))
+        of = "" if solved.types is None else f"type {bad[0]}, "
+        raise SolveError(Outcome(int(one.info.outcome)), of + describe(one))
+
+
 @jax.jit
-def _solve(circuit: ModelCircuit) -> ModelCircuit:
+def _solve(circuit: ModelCircuit) -> tuple[tuple, Info]:
+    """Rows and what is said of them, with a leading axis over the types if there are any."""
+    if circuit.types is None:
+        return _solve_one(circuit)
+    one = lambda k: dataclasses.replace(circuit, parameters=circuit.types.parameters(circuit.parameters, k), types=None)
+    return jax.vmap(lambda k: _solve_one(one(k)))(jnp.arange(len(circuit.types)))
+
+
+def _solve_one(circuit):
     rows, flags = sweep(circuit)
-    info = _info(circuit, flags)
-    return eqx.tree_at(lambda c: (c.rows, c.info), circuit, (rows, info), is_leaf=lambda x: x is None)
+    return rows, _info(circuit, flags)
 
 
 def _solve_alone(stage: Stage, throw: bool) -> Stage:

@@ -38,6 +38,8 @@ def evaluate(
     line = jnp.where(binds, bound, line)
     feasible = jax.lax.stop_gradient((high > low) | (problem.floored & (high >= low)))
     feasible &= jax.lax.stop_gradient(state > segment.own(rows.least))
+    if problem.allowed is not None:
+        feasible &= problem.allowed(p, state)
     control = jnp.maximum(jnp.minimum(line, high), low + room_above(low))
     post = jnp.where(binds, problem.lowest(p), problem.transition(p, state, control))
     behind_corner = segment.own(rows.lowest_value) * ones

@@ -88,6 +88,23 @@ class PassivePosts:
         return {name: formula(parameters) for name, formula in num.to_continuation.equations if name != num.post}
 
 
+@dataclass(frozen=True)
+class AllowedAt:
+    """Whether every constraint of a stage holds, which the decision's states and discrete controls alone decide."""
+
+    num: object
+
+    def __call__(self, parameters, state):
+        """At each endogenous state; passive states and discrete controls stand among the parameters."""
+        num = self.num
+        scope = {**parameters, f"{num.state}[~]": state}
+        scope |= {f"{name}[>]": x for name, x in PassivePosts(num)(scope).items()}
+        good = True
+        for _, formula in num.branches[0].conditions:
+            good = good & formula(scope)
+        return good
+
+
 def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
     """The record of a stage in one period.
 
@@ -121,6 +138,7 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
         discounted_by_state=num.discounted_by_state,
         interp=num.interp,
         envelope=num.envelope,
+        allowed=AllowedAt(num) if num.branches[0].conditions else None,
         passive=tuple(f"{name}[~]" for name, grid in num.rows if not grid.discrete),
         others=PassivePosts(num) if num.rows else None,
     )
