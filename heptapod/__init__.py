@@ -7,4 +7,5 @@ from heptapod.errors import ModelError as ModelError
 from heptapod.explain import explain as explain
 from heptapod.functional_problem import FunctionalProblem as FunctionalProblem
 from heptapod.load import load as load
+from heptapod.schema import schema as schema
 from heptapod.to_latex import to_latex as to_latex

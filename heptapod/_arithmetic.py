@@ -72,7 +72,10 @@ class Arithmetic:
     def compare(self, relation: type, a, b):
         a, b = number(a), number(b)
         # Sympy would turn `0 < c` of a positive c into True, and the constraint would vanish.
-        return self.checked(relation(a, b, evaluate=bool(a.is_number and b.is_number)))
+        try:
+            return self.checked(relation(a, b, evaluate=bool(a.is_number and b.is_number)))
+        except TypeError as error:
+            raise Refusal("literal", f"numbers that are not real cannot be compared ({error})") from None
 
     def all(self, parts: list):
         return self._junction(sympy.And, parts, sympy.true, sympy.false)
@@ -97,6 +100,8 @@ class Arithmetic:
         self._measure(expression)
         if not isinstance(expression, sympy.Expr) or not expression.is_number:
             return expression
+        if expression.is_extended_real is False:
+            raise Refusal("literal", f"`{_short(expression)}` is not a real number")
         if expression.is_Rational:
             if abs(expression) > LARGEST or expression.p.bit_length() + expression.q.bit_length() > 2 * MAX_BITS:
                 raise Refusal("literal", "a constant beyond 1e100")

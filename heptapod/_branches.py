@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from heptapod import keys
 from heptapod._formula import Formula
 from heptapod._lower import freeze
 from heptapod._numeric import number
 from heptapod._stage_scope import StageScope
 from heptapod._tree import Path
 
-BRANCH_KEYS = ("g_ve", "Q", "when", "constraints", "description")
-CHOICE_KEYS = ("by", "taste_shock", "scale", "probs")
+CHOOSERS = ("agent", "nature")
+TASTE_SHOCKS = ("none", "gumbel")
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,17 @@ class Choice:
 def read_choice(scope: StageScope, path: Path, branches: tuple[str, ...], discrete: tuple[str, ...]) -> Choice | None:
     """The `choice:` block; the agent's hard maximum where it is left out, `None` where nothing is chosen."""
     reader = scope.reader
-    block = reader.mapping(path, CHOICE_KEYS, "`choice`")
+    block = reader.mapping(path, keys.of("`choice`"), "`choice`")
     if not branches and not discrete:
         if reader.get(path) is not None:
             message = f"stage {scope.name} has no branches and no discrete control, hence no `choice`"
             reader.error("structure", message, path, key=True)
         return None
-    by = reader.word((*path, "by"), ("agent", "nature"), "`choice.by`", "" if block.get("by") is not None else "agent")
+    by = reader.word((*path, "by"), CHOOSERS, "`choice.by`", "" if block.get("by") is not None else "agent")
     if by == "":
         return None
     default = "gumbel" if block.get("scale") is not None else "none"
-    taste = reader.word((*path, "taste_shock"), ("none", "gumbel"), "`taste_shock`", default)
+    taste = reader.word((*path, "taste_shock"), TASTE_SHOCKS, "`taste_shock`", default)
     if by == "nature":
         return _nature(scope, path, block, branches)
     if "probs" in block:

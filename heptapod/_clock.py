@@ -2,11 +2,11 @@
 
 import sympy as sp
 
+from heptapod import keys
 from heptapod._declared import Time
 from heptapod._parse import Scope
 from heptapod._tree import Path, Reader, kind
 
-AGE_KEYS = ("start", "step")
 _MOST = 100_000
 _WHAT = "an integer from 1 up, arithmetic over integer settings of the model, or `infinite`"
 
@@ -17,18 +17,19 @@ def read_clock(reader: Reader) -> tuple[Time, bool]:
     path = ("model", "horizon")
     horizon = reader.get(path)
     infinite = isinstance(horizon, str) and horizon.strip().lower() == "infinite"
-    periods = 1 if infinite else _periods(reader, path, horizon)
+    named: set[str] = set()
+    periods = 1 if infinite else _periods(reader, path, horizon, named)
     age = _age(reader, infinite)
     unsure = reader.collector.count > before or reader.lost(("model", "age"))
-    return Time(periods or 1, age, unsure), infinite
+    return Time(periods or 1, age, unsure, frozenset(named)), infinite
 
 
-def _periods(reader, path: Path, horizon) -> int | None:
+def _periods(reader, path: Path, horizon, named: set[str]) -> int | None:
     if horizon is None:
         return reader.missing("horizon", "`model.horizon` is missing", path[:1], _WHAT)
     shown = f"`horizon: {horizon}`" if isinstance(horizon, (str, int, float)) else f"`horizon` is {kind(horizon)}, which"
     if isinstance(horizon, str):
-        horizon = _named(reader, path)
+        horizon = _named(reader, path, named)
         if horizon is None:
             return None
     if isinstance(horizon, bool) or not isinstance(horizon, int) or not 1 <= horizon <= _MOST:
@@ -36,12 +37,12 @@ def _periods(reader, path: Path, horizon) -> int | None:
     return horizon
 
 
-def _named(reader, path):
+def _named(reader, path, named):
     """A horizon that is arithmetic over the model's integer settings; text where that is no integer."""
     settings = reader.mapping(("model", "settings"), None, "`settings`")
     integers = {k: v for k, v in settings.items() if isinstance(v, int) and not isinstance(v, bool)}
     excused = {"*"} if ("model", "settings") in reader.unread else set(settings) - set(integers)
-    scope = Scope({n: sp.Symbol(n, real=True) for n in integers}, where="`horizon`", tags=False, hint=_WHAT,
+    scope = Scope({n: sp.Symbol(n, real=True) for n in integers}, where="`horizon`", tags=False, hint=_WHAT, used=named,
                   elsewhere={n: "no integer setting: " + _WHAT for n in excused if n != "*"},
                   excused=excused & {"*"})  # fmt: skip
     expression = reader.expression(path, scope)
@@ -57,7 +58,7 @@ def _age(reader, infinite):
         return None
     if infinite:
         return reader.error("age", "households of an infinite horizon have no age", path, "drop `age:`", key=True)
-    block = reader.mapping(path, AGE_KEYS, "`age`")
+    block = reader.mapping(path, keys.of("`age`"), "`age`")
     start, step = block.get("start"), 1 if block.get("step") is None else block["step"]
     if start is None:
         return reader.missing("type", "`age` has no `start`", path, "age: {start: 25, step: 1}")

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from heptapod import keys
 from heptapod._parse import Bounds, parse_bounds
+from heptapod._read_grid import mentions, read_set
 from heptapod._stage_scope import StageScope
 from heptapod._tree import NAME_RULE, Path, kind, unfit
 from heptapod.errors import ModelError, did_you_mean
-from heptapod.grids import Grid, calibrated, mentions, read_set
+from heptapod.grids import Grid, calibrated
 from heptapod.perch_space import GridScope
-
-CONTROL_KEYS = ("in", "description")
 
 
 def read_controls(
@@ -40,7 +40,7 @@ def read_controls(
 
 def _set(scope, name, path, grids):
     reader = scope.reader
-    block = reader.mapping(path, CONTROL_KEYS, f"the control `{name}`")
+    block = reader.mapping(path, keys.of("a control"), f"the control `{name}`")
     if block.get("in") is None:
         help = f"a set, `{name}: {{in: [0, 1]}}`, or bounds, `{name}: 0 < {name} <= m`"
         reader.missing("bounds", f"the control `{name}` has no set", path, help)

@@ -44,12 +44,13 @@ class Time:
     """The periods of the model and the names that count them.
 
     **Attributes:** `periods`: their number (1 stands for an infinite horizon); `age`: (start, step) or `None`; `unsure`:
-    whether the horizon or the age is in error.
+    whether the horizon or the age is in error; `settings`: those that the horizon is computed from.
     """
 
     periods: int
     age: tuple[float, float] | None
     unsure: bool = False
+    settings: frozenset[str] = frozenset()
 
     @property
     def numbers(self) -> dict[str, np.ndarray]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 
+from heptapod._read_grid import mentions
 from heptapod._stage_scope import StageScope
 from heptapod._tree import NAME_RULE, Path, unfit
 from heptapod.errors import Collector
-from heptapod.grids import mentions
 from heptapod.shocks.base import AbstractShock
 from heptapod.shocks.read import check_shock, read_shock
 

@@ -6,16 +6,18 @@ from dataclasses import replace
 import numpy as np
 import sympy as sp
 
+from heptapod import keys
 from heptapod._by_age import read_list, read_steps
 from heptapod._declared import GROUPS, Declared, Time
 from heptapod._lower import freeze
+from heptapod._numbers import array, short
 from heptapod._numeric import number
 from heptapod._parse import Scope
 from heptapod._tree import Path, Reader, unfit
 from heptapod.calibration import Domain, Entry
 from heptapod.errors import did_you_mean
 
-PARAMETER_KEYS = ("value", "in", "by", "steps", "expr", "values", "unit", "latex", "description")
+CLOCKS = ("age", "t")
 
 
 class Group:
@@ -62,7 +64,7 @@ class Group:
 
     def _entry(self, name, path, node):
         if isinstance(node, Mapping):
-            self._block(name, path, self.reader.mapping(path, PARAMETER_KEYS, "a parameter"))
+            self._block(name, path, self.reader.mapping(path, keys.of("a parameter"), "a parameter"))
         elif isinstance(node, list) and len(node) == 1 and isinstance(node[0], str):
             self._reference(name, (*path, 0), str(node[0]))
         elif isinstance(node, str):
@@ -77,7 +79,7 @@ class Group:
                 domain = Domain.read(str(block["in"]))
             except ValueError as error:
                 return self.reader.error("domain", str(error), (*path, "in"), "an interval such as (0, inf) or [0, 1]")
-        by = block.get("by") is not None and self.reader.word((*path, "by"), ("age", "t"), "`by`", "")
+        by = block.get("by") is not None and self.reader.word((*path, "by"), CLOCKS, "`by`", "")
         if by == "":
             return None
         if by == "age" and self.time.age is None:
@@ -123,7 +125,7 @@ class Group:
             self.out.integers[name] = node
             self.out.numbers[name], self.out.shapes[name] = np.float64(node), ()
             return
-        value = _array(node)
+        value = array(node)
         if value is None:
             self.reader.error("parameter", f"`{name}` must be a finite number, a list or matrix of them, or an expression",
                               path)  # fmt: skip
@@ -148,7 +150,7 @@ class Group:
 
     def _check_domain(self, name, path, domain, value):
         if domain is not None and not np.all(domain.holds(value)):
-            self.reader.error("domain", f"`{name}` = {_short(value)} lies outside its domain {domain}", path)
+            self.reader.error("domain", f"`{name}` = {short(value)} lies outside its domain {domain}", path)
 
     def _reference(self, name, path, target):
         model = self.model
@@ -229,7 +231,7 @@ class Group:
         formula = freeze(expression)
         value = number(formula, self.out.numbers)
         if not np.all(np.isfinite(value)):
-            wrong = _short(value[~np.isfinite(value)])
+            wrong = short(value[~np.isfinite(value)])
             self.reader.error("parameter", f"`{name}` is not finite at the calibration: {wrong}", path)
         elif self.group == "settings" and value.ndim == 0 and free <= set(self.out.integers) and value == int(value):
             self._leaf(name, path, int(value), domain)
@@ -243,23 +245,6 @@ class Group:
             self.out.numbers[name], self.out.shapes[name] = value, ()
 
 
-def _array(node) -> np.ndarray | None:
-    """An array of finite numbers, `None` for anything else, text and truth values among it."""
-    if not _numeric(node):
-        return None
-    try:
-        value = np.asarray(node, dtype=float)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return value if value.size and np.all(np.isfinite(value)) else None
-
-
-def _numeric(node) -> bool:
-    if isinstance(node, (list, tuple)):
-        return all(_numeric(x) for x in node)
-    return isinstance(node, (int, float, np.ndarray, np.floating)) and not isinstance(node, bool)
-
-
 def _ring(waiting) -> list[str]:
     """One cycle among the definitions that wait for each other."""
     walk = [next(iter(waiting))]
@@ -268,8 +253,3 @@ def _ring(waiting) -> list[str]:
         if step in walk:
             return [*walk[walk.index(step) :], step]
         walk.append(step)
-
-
-def _short(value) -> str:
-    flat = np.ravel(value)
-    return f"{flat[0]:g}" if flat.size == 1 else f"[{', '.join(f'{v:g}' for v in flat[:3])}{', ...' if flat.size > 3 else ''}]"

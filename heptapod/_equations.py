@@ -5,22 +5,23 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from heptapod import keys
 from heptapod._arithmetic import number as one_or_zero
-from heptapod._branches import BRANCH_KEYS, Choice, read_choice
+from heptapod._arrival import read_arrival
+from heptapod._branches import Choice, read_choice
 from heptapod._controls import check_names, read_bounds, read_controls
 from heptapod._draws import read_shocks
+from heptapod._express import split_linear
 from heptapod._lower import freeze
 from heptapod._parse import Bounds
 from heptapod._stage_scope import StageScope
 from heptapod._tree import NAME_RULE, Path, unfit
-from heptapod.builtins import EXPECT
-from heptapod.equation import VALUE, Aggregator, Equation, Integrands, key, mean_key
+from heptapod.equation import VALUE, Aggregator, Equation, Integrands, key
 from heptapod.errors import did_you_mean
 from heptapod.grids import Grid
 from heptapod.perch_space import PerchSpace, continuation, read_state_space
 from heptapod.shocks.base import AbstractShock
 
-MATH_KEYS = ("functions", "controls", "constraints", "shocks", "branches", "choice", "state_space")
 _V = sp.Symbol(VALUE, real=True)
 
 
@@ -70,7 +71,7 @@ class StageReader:
     def __init__(self, scope: StageScope, branching: bool):
         self.scope, self.reader, self.name, self.branching = scope, scope.reader, scope.name, branching
         self.math = (*scope.path, "math")
-        self.reader.mapping(self.math, MATH_KEYS, "`math`")
+        self.reader.mapping(self.math, keys.of("`math`"), "`math`")
         self.branch_names = self._branch_names()
         # Of a stage that says it is sequential, nobody knows whether it has branches.
         self.branches_unread = self.branching and (not self.branch_names or not branching)
@@ -90,7 +91,7 @@ class StageReader:
         g_av = self._transition(scope.place("g_av"), "g_av", "arvl", scope.spaces["dcsn"], "dcsn", self.drawn)
         bounds = read_bounds(scope, self.math, self.controls, tuple(self.discrete))
         branches = tuple(self._branch(name) for name in self.branch_names or ("",))
-        arrival = self._arrival_value()
+        arrival = read_arrival(scope, self.draws)
         if self.branches_unread:
             return None
         choice = read_choice(scope, (*self.math, "choice"), self.branch_names, tuple(self.discrete))
@@ -115,7 +116,7 @@ class StageReader:
             if unfit(name) is not None or name == "cntn":
                 self.reader.error("name", f"`{name}` is not a name for a branch", (*path, name), NAME_RULE, key=True)
             else:
-                self.reader.mapping((*path, name), BRANCH_KEYS, f"branch `{name}`")
+                self.reader.mapping((*path, name), keys.of("a branch"), f"branch `{name}`")
         if not branches and not self.reader.lost(path):
             message = f"the branching stage {self.name} has no `branches`"
             self.reader.missing("structure", message, self.math, 'e.g. branches: {keep: {Q: "V[>]"}, ...}')
@@ -162,7 +163,8 @@ class StageReader:
             elif name in found:
                 error("duplicate-key", f"`{name}` has two equations", statement.mark, "drop one of them")
             else:
-                found[name] = one_or_zero(statement.expression)
+                variables = [s for n, s in scope.symbols.items() if n not in self.scope.parameter_symbols]
+                found[name] = one_or_zero(split_linear(statement.expression, dict.fromkeys(variables)))
         return None if statements is None or self.reader.collector.count > before else found
 
     def _absent(self, code, message, block, help):
@@ -227,32 +229,11 @@ class StageReader:
             return None
         if not isinstance(objective, sp.Expr):
             return self.reader.error("type", "the objective is a condition, and no number", path, "e.g. Q: u(c) + beta*V[>]")
+        objective = split_linear(objective, (_V,))
         if not objective.has(_V):
             return self.reader.error("objective", f"Q of stage {self.name} has no continuation value `V[>]`", path,
                                      "e.g. Q: u(c) + beta*V[>]", key=True)  # fmt: skip
         return objective
-
-    def _arrival_value(self):
-        """`A` as an aggregator of expectations and the integrands inside them; `E[V]` when it is not given."""
-        value, path = sp.Symbol("V", real=True), self.scope.place("A")
-        expression = EXPECT(value)
-        if path is not None:
-            scope = self.scope.perches(("arvl",), self.drawn, path, "A", expect=True, excused=self.draws.excused)
-            scope.symbols["V"] = value
-            expression = self.reader.expression(path, scope)
-            if expression is None:
-                return None
-            inner = [e.args[0] for e in expression.atoms(EXPECT)]
-            outside = expression.subs({e: 0 for e in expression.atoms(EXPECT)}, simultaneous=True)
-            loose = [str(s) for s in outside.free_symbols if s == value or str(s) in self.drawn]
-            if loose or not any(e.has(value) for e in inner):
-                what = f"`{loose[0]}` stands outside `E[...]`" if loose else "no `E[...]` holds the value `V`"
-                self.reader.error("objective", f"A of stage {self.name}: {what}", path, "e.g. A: E[V]", key=True)
-                return None
-        inside = sorted(expression.atoms(EXPECT), key=str)
-        means = {e: sp.Symbol(mean_key(i), real=True) for i, e in enumerate(inside)}
-        aggregator = Aggregator(freeze(expression.subs(means)))
-        return aggregator, Integrands(tuple(freeze(e.args[0]) for e in inside)), expression
 
     def terminal(self, path: Path) -> Equation | None:
         """The value on arrival after the last period; `None` after an error."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
+from heptapod import keys
 from heptapod._declared import Declared
 from heptapod._lower import freeze, thaw
 from heptapod._parse import Scope
@@ -14,8 +15,6 @@ from heptapod.builtins import EXPECT
 from heptapod.calibration import MAIN, Domain
 from heptapod.errors import did_you_mean
 
-EQUILIBRIUM_KEYS = ("unknowns", "clear")
-UNKNOWN_KEYS = ("start", "in")
 _WEIGHTS = "weights"
 
 
@@ -145,7 +144,7 @@ def read_aggregates(
 def read_equilibrium(reader: Reader, main: Declared, aggregates: Mapping, used: set[str]) -> Equilibrium | None:
     """`equilibrium: {unknowns: {r: {start, in}}, clear: {capital: A - K_dem}}`."""
     path, before = ("model", "equilibrium"), reader.collector.count
-    block = reader.mapping(path, EQUILIBRIUM_KEYS, "`equilibrium`")
+    block = reader.mapping(path, keys.of("`equilibrium`"), "`equilibrium`")
     if not block:
         return None
     unknowns, clear = {}, {}
@@ -190,7 +189,7 @@ def _market(reader, path, main, aggregates, used):
 
 def _unknown(reader, path, default, own):
     """Where the search for an unknown starts, and the interval that it keeps to."""
-    block = reader.mapping(path, UNKNOWN_KEYS, "an unknown")
+    block = reader.mapping(path, keys.of("an unknown"), "an unknown")
     start, domain = block.get("start"), own
     start = float(default) if start is None else start
     if isinstance(start, bool) or not isinstance(start, (int, float)) or not np.isfinite(start):

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from heptapod import keys
 from heptapod._yaml import Document
 from heptapod.errors import Collector, Mark, did_you_mean
 
-IMPORT_KEYS = ("file", "alias", "stage")
+_IMPORT_KEYS = keys.of("an import")
 _PART_KEYS = ("dialect", "stage", "stages")
 _MASTER = {"model": "a `model:`", "imports": "imports", "connections": "connections"}
 _MOST = 1_000
@@ -69,8 +70,8 @@ class Join:
     def _good(self, entry, path, place, suffixes) -> bool:
         before, name = self.collector.count, str(entry["file"])
         for key in entry:
-            if key not in IMPORT_KEYS:
-                help = did_you_mean(key, IMPORT_KEYS) or f"the keys are {', '.join(IMPORT_KEYS)}"
+            if key not in _IMPORT_KEYS:
+                help = did_you_mean(key, _IMPORT_KEYS) or f"the keys are {', '.join(_IMPORT_KEYS)}"
                 self.error("unknown-key", f"`{key}` is not a key of an import", (*path, key), help, key=True)
         absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute()
         if absolute or PurePosixPath(name).suffix not in suffixes:
@@ -150,7 +151,12 @@ class Join:
             return {str(name): ("stages", name) for name in data["stages"]}
         inner = () if bare else ("stage",)
         stage = data if bare else data.get("stage")
-        return {str(stage.get("name") or part.file.rpartition(".")[0]): inner} if isinstance(stage, Mapping) else {}
+        if not isinstance(stage, Mapping):
+            return {}
+        name = stage.get("name")
+        if name is not None and (not isinstance(name, str) or not name.isidentifier()):
+            return self._wrong("name", "this is not a name for a stage", part.mark((*inner, "name")), "letters, digits and _")
+        return {str(name or part.file.rpartition(".")[0]): inner}
 
     def _foreign(self, part, key):
         """A key that a stage file has not."""

@@ -94,6 +94,9 @@ def _freeze(expr: sympy.Basic, known: dict[sympy.Basic, tuple]) -> tuple:
         return ("pow", _frozen(expr.base, known), _frozen(expr.exp, known))
     if kind is sympy.Piecewise:
         return _branches(expr, known)
+    if kind is sympy.ITE:
+        test, taken, other = (_frozen(arg, known) for arg in expr.args)
+        return ("or", ("and", test, taken), ("and", ("not", test), other))
     if kind is sympy.Heaviside:
         return ("call", "heaviside", _frozen(expr.args[0], known))
     if kind is sympy.DiracDelta:

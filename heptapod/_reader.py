@@ -5,6 +5,7 @@ import ast
 import sympy
 
 from ._arithmetic import Arithmetic, Refusal, number, truth
+from ._express import express
 from ._scope import Helper, Scope, inside, lookup
 from ._source import Source
 from .builtins import BUILTINS, EXPECT, where
@@ -218,6 +219,11 @@ class Reader:
         arguments = self._arguments(name, helper, node, depth)
         scope = inside(self.scope, name, helper, arguments)
         body = helper.body
+        if callable(body):
+            found = express(body, scope, self.source.mark(node), arguments)
+            if isinstance(found, dict):
+                self.source.fail("function", f"`{name}` returns a dictionary, not a number", node)
+            return found
         if not isinstance(body, str):
             return Reader(self.source, scope, self).arithmetic.literal(body)
         source = Source(body, self.source.mark(node))

@@ -3,9 +3,10 @@
 import numpy as np
 import sympy as sp
 
+from heptapod._link_parts import End
 from heptapod._numeric import number
 from heptapod._tree import Path, Reader
-from heptapod.connections import End, Link
+from heptapod.connections import Link
 from heptapod.equation import key
 from heptapod.grids import Grid, calibrated
 from heptapod.perch_space import continuation

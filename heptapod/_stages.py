@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from heptapod import keys
 from heptapod._tree import NAME_RULE, Path, Reader, kind, unfit
 from heptapod.calibration import MAIN
-from heptapod.functional_problem import STAGE_KEYS
 
 KINDS = ("sequential", "branching")
 
@@ -23,7 +23,7 @@ def read_stages(reader: Reader) -> tuple[dict[str, Path], tuple[str, ...]]:
 
 def _one(reader):
     path = ("stage",)
-    reader.mapping(path, STAGE_KEYS, "a stage")
+    reader.mapping(path, keys.of("a stage"), "a stage")
     if path in reader.unread:
         return {}, ("*",)
     name = reader.get((*path, "name"))
@@ -50,7 +50,7 @@ def _several(reader):
             reader.error("type", message, path, key=block is None)
             unread += (name,)
         else:
-            reader.mapping(path, STAGE_KEYS, "a stage")
+            reader.mapping(path, keys.of("a stage"), "a stage")
             if block.get("name") not in (None, name):
                 message = f"the stage {name} calls itself {block['name']}"
                 reader.error("name", message, (*path, "name"), "under `stages:` the key is the name; drop `name:`")

@@ -6,9 +6,10 @@ from typing import Any
 
 import sympy as sp
 
+from heptapod._express import express
 from heptapod._formula import Formula
 from heptapod._lower import freeze
-from heptapod._parse import Scope, parse, parse_expression
+from heptapod._parse import Scope, Statement, parse, parse_expression
 from heptapod._yaml import Document
 from heptapod.builtins import BUILTINS
 from heptapod.errors import Collector, Mark, ModelError, did_you_mean
@@ -20,6 +21,8 @@ NAME_RULE = "choose a name of plain letters, digits and _, that begins with a le
 _ONCE = ("unknown-symbol", "scope", "unknown-function")
 
 
+# Of a block with more keys that are not known no more are told.
+_MOST_TOLD = 100
 _PROSE = ("description", "version", "unit", "latex")
 
 
@@ -107,9 +110,13 @@ class Reader:
         return dict(node)
 
     def _check_keys(self, path, node, allowed, what):
+        told = 0
         for k in node:
             if k not in allowed:
                 self.strange.add(path)
+                told += 1
+                if told > _MOST_TOLD:
+                    continue
                 suggestion = did_you_mean(str(k), allowed) or f"the keys are {', '.join(allowed)}"
                 self.error("unknown-key", f"`{k}` is not a key of {what}", (*path, k), suggestion, key=True)
             elif k in _PROSE and isinstance(node[k], (Mapping, list)):
@@ -161,6 +168,8 @@ class Reader:
             self.error("type", f"expected a number or an expression, found {kind(node)}", path)
             return None
         try:
+            if callable(node):
+                return self._one(express(node, scope, self.mark(path)), path)
             return parse_expression(node, scope, self.mark(path))
         except ModelError as error:
             return self.refuse(path, error)
@@ -169,6 +178,8 @@ class Reader:
         """Several `target = expression`; `None` after an error."""
         path = self._plain(path)
         node = self.get(path)
+        if callable(node):
+            return self._targets(node, path, scope)
         if not isinstance(node, str):
             self.error("type", f"expected `target = expression`, found {kind(node)}", path)
             return None
@@ -176,6 +187,22 @@ class Reader:
             return parse(node, scope, self.mark(path))
         except ModelError as error:
             return self.refuse(path, error)
+
+    def _one(self, found, path):
+        """One expression out of a function that should give no more."""
+        if not isinstance(found, dict):
+            return found
+        return self.error("function", "one number is expected here, not a dictionary", path, "return the number")
+
+    def _targets(self, function, path, scope):
+        """The statements of a function that returns a dictionary of targets."""
+        try:
+            found = express(function, scope, self.mark(path))
+        except ModelError as error:
+            return self.refuse(path, error)
+        if not isinstance(found, dict):
+            return self.error("function", "a transition returns a dictionary of its targets", path, 'e.g. lambda m, c: {"a_nxt": m - c}')
+        return [Statement(name, expression, self.mark(path)) for name, expression in found.items()]
 
     def refuse(self, path: Path, error: ModelError) -> None:
         """Take over the errors of an equation; a name that is not declared is told once for each stage."""

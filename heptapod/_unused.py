@@ -21,7 +21,7 @@ class Sight:
 def warn_unused(reader: Reader, scopes: Mapping[str, Declared], sights: Mapping[str, Sight], main_used: set[str]) -> None:
     """A warning for every parameter, setting, definition, bracket and helper that nothing of the model uses.
 
-    **Arguments:** `main_used`: names of the model's own scope that its aggregates and markets use.
+    **Arguments:** `main_used`: names of the model's own scope that its horizon, aggregates and markets use.
     """
     used = {MAIN: set(main_used)}
     for name, sight in sights.items():

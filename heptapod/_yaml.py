@@ -9,7 +9,7 @@ import yaml
 from ._text import Text as Text
 from .errors import Collector, Diagnostic, Mark, ModelError
 
-MAX_CHARACTERS, MAX_NODES, MAX_DEPTH, MAX_INTEGER = 1_000_000, 100_000, 60, 10**15
+MAX_CHARACTERS, MAX_WRITTEN, MAX_NODES, MAX_DEPTH, MAX_INTEGER = 1_000_000, 50_000, 100_000, 60, 10**15
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,15 @@ def _resolvers() -> dict[str, list]:
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = _resolvers()
-    depth = 0
+    depth = count = 0
 
     def compose_node(self, parent, index):
         event = self.peek_event()
         if getattr(event, "tag", None) is not None:
             raise _Refused("yaml-tag", f"the tag `{event.tag}` is not part of the dialect", event.start_mark)
+        self.count += 1
+        if self.count > MAX_WRITTEN:
+            raise _Refused("yaml-bomb", f"more than {MAX_WRITTEN} keys and values", event.start_mark)
         # Composing is recursive, so the limit is what keeps `[[[[...` from a RecursionError.
         self.depth += 1
         if self.depth > MAX_DEPTH:

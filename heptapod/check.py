@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> tuple[str, int]:
     **Arguments:** `arguments`: of the command line, `check` first.
     """
     if len(arguments) < 2 or arguments[0] != "check":
-        return "usage: python -m heptapod check FILE...", 2
+        return "usage: python -m heptapod check FILE... | python -m heptapod schema", 2
     lines, status = [], 0
     for file in arguments[1:]:
         found = check(Path(file))

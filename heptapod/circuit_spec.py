@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from heptapod import keys
 from heptapod._clock import count_of, read_clock
 from heptapod._contraction import warn_no_contraction
 from heptapod._declare import read_scope
@@ -13,8 +14,10 @@ from heptapod._economy import Economy, read_economy
 from heptapod._equations import StageReader
 from heptapod._equilibrium import Equilibrium, Types
 from heptapod._idle import warn_idle
+from heptapod._link_parts import End
 from heptapod._nodes import Nodes
 from heptapod._nonconcave import envelopes
+from heptapod._read_grid import mentions
 from heptapod._sets import check_sets
 from heptapod._stage_scope import StageScope
 from heptapod._stages import read_kind, read_stages
@@ -22,17 +25,13 @@ from heptapod._terminal import read_terminals
 from heptapod._tree import Reader, kind
 from heptapod._unused import Sight, provenance, warn_unread, warn_unused
 from heptapod.calibration import MAIN, Calibration
-from heptapod.connections import End, read_links
+from heptapod.connections import read_links
 from heptapod.errors import Diagnostic, did_you_mean
 from heptapod.functional_problem import FunctionalProblem, build_problem, read_methods, read_movers
-from heptapod.grids import mentions
 from heptapod.periods import Graph
 from heptapod.structure import Structure
 
-TOP_KEYS = ("dialect", "model", "stage", "stages")
-MODEL_KEYS = ("name", "description", "version", "horizon", "age", "start", "terminal", "parameters", "settings", "definitions",
-              "defaults", "connections", "types", "aggregates", "equilibrium")  # fmt: skip
-DEFAULTS_KEYS = ("inherit",)
+INHERITANCE = ("all", "none")
 
 
 @dataclass(frozen=True)
@@ -127,13 +126,16 @@ class _Model:
         if not isinstance(reader.get(()), Mapping):
             help = "a file has `model:` and `stage:`"
             return reader.error("model", "the file is no model: it has no `key: value` at its top", (), help)
-        reader.mapping((), TOP_KEYS, "a model file")
+        reader.mapping((), keys.of("a file"), "a model file")
+        if reader.get(("imports",)) is not None:
+            help = "put it into a file, and load the file"
+            reader.error("import", "text cannot import files, since it stands in no folder", ("imports",), help, key=True)
         dialect = reader.get(("dialect",))
         if dialect is not None and (dialect != 1 or not isinstance(dialect, int) or isinstance(dialect, bool)):
             reader.error("dialect", "this dialect is not known", ("dialect",), "this is dialect 1")
         if reader.get(("model",)) is None:
             return reader.missing("model", "the file has no `model:`", (), "a file has `model:` and `stage:`")
-        name = reader.mapping(("model",), MODEL_KEYS, "`model`").get("name")
+        name = reader.mapping(("model",), keys.of("`model`"), "`model`").get("name")
         if isinstance(name, (Mapping, list, bool)):
             reader.error("type", f"the name of a model is text, found {kind(name)}", ("model", "name"))
         return ("model",) not in reader.unread
@@ -142,8 +144,8 @@ class _Model:
         """Whether every stage sees all names of the model; taken to be so after an error, since then most is said."""
         reader, path = self.reader, ("model", "defaults")
         before = reader.collector.count
-        reader.mapping(path, DEFAULTS_KEYS, "`defaults`")
-        word = reader.word((*path, "inherit"), ("all", "none"), "`defaults.inherit`", "none")
+        reader.mapping(path, keys.of("`defaults`"), "`defaults`")
+        word = reader.word((*path, "inherit"), INHERITANCE, "`defaults.inherit`", "none")
         return word == "all" or reader.collector.count > before or reader.lost(path)
 
     def _reading(self, name, path):
@@ -178,6 +180,8 @@ class _Model:
         path, start = ("model", "start"), self.reader.get(("model", "start"))
         several = isinstance(start, list)
         names = start if several else [] if start is None else [start]
+        if several and not names:
+            self.reader.error("type", "the list of stages to start from is empty", path, "start: NAME")
         places = [(*path, i) for i in range(len(names))] if several else [path]
         for name, place in zip(names, places, strict=False):
             if not isinstance(name, str) or name not in readings:
@@ -191,7 +195,7 @@ class _Model:
         sights = {n: Sight(self.paths[n], scopes, r.scope) for n, r in readings.items()}
         for name, problem in built.items():
             warn_idle(readings[name], problem.equations)
-        warn_unused(reader, scopes, sights, economy.used)
+        warn_unused(reader, scopes, sights, economy.used | self.time.settings)
         warn_no_contraction(reader, graph, built)
         nums = {n: dataclasses.replace(p.num, **flags[n]) for n, p in built.items()}
         stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, sights[n])) for n, p in built.items()}

@@ -29,6 +29,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "equation": "a line of a transition has no left-hand side",
         "equilibrium": "an unknown is no number of the model, a market names no aggregate, or their numbers differ",
         "file": "a file or a folder cannot be read",
+        "function": "a Python function in place of an equation cannot be traced, or does not return what is expected",
         "function-as-value": "a function's name stands where a value is expected",
         "grid": "a grid lacks a key, has a strange exponent, lists values that do not increase, belongs to no dimension, "
         "or is missing where a method stands on it",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import sympy as sp
 
+from heptapod import keys
 from heptapod._declared import Declared
 from heptapod._equations import BranchEquations, Equations, StageReader
 from heptapod._lower import freeze
@@ -17,9 +18,7 @@ from heptapod.derive import Derived
 from heptapod.equation import SLOPE, VALUE, Equation, Transition, key
 from heptapod.numeric_problem import Branch, NumericProblem
 
-STAGE_KEYS = ("name", "description", "kind", "parameters", "settings", "definitions", "methods", "math", "movers")
-MOVER_KEYS = ("inherit", "parameters", "settings", "definitions", "methods", "functions", "description")
-_OLDER_MOVER = {"inherit_parameters": "inherit", "inherit_settings": "inherit"}
+OLDER_MOVER_KEYS = {"inherit_parameters": "inherit", "inherit_settings": "inherit"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ def read_movers(reader: Reader, path: Path) -> dict[str, bool]:
     found = {}
     for name in reader.mapping((*path, "movers"), MOVERS, "`movers`"):
         place = (*path, "movers", name)
-        block = reader.mapping(place, (*MOVER_KEYS, *_OLDER_MOVER), f"the mover {name}")
-        for older, new in _OLDER_MOVER.items():
+        block = reader.mapping(place, (*keys.of("a mover"), *OLDER_MOVER_KEYS), f"the mover {name}")
+        for older, new in OLDER_MOVER_KEYS.items():
             if older in block:
                 reader.note("older", f"`{older}` is read as `{new}`", (*place, older))
-        spelled = next((k for k in ("inherit", *_OLDER_MOVER) if k in block), "inherit")
+        spelled = next((k for k in ("inherit", *OLDER_MOVER_KEYS) if k in block), "inherit")
         # After an error it inherits, since then most is said.
         found[name] = reader.flag((*place, spelled), f"`{spelled}`", place in reader.strange)
     return {name: inherits for name, inherits in found.items() if name in MOVERS}

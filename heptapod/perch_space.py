@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from heptapod import keys
 from heptapod._parse import Scope
+from heptapod._read_grid import check_grid, mentions, read_grid
 from heptapod._tree import NAME_RULE, Path, Reader, unfit
 from heptapod.errors import did_you_mean
-from heptapod.grids import Grid, check_grid, mentions, read_grid
+from heptapod.grids import Grid
 
-PERCHES = ("arvl", "dcsn", "cntn")
-PERCH_KEYS = ("dimensions", "grid", "tabulate")
+PERCHES = keys.of("`state_space`")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _fill(spaces, unsure, perch, neighbour):
 def _read_perch(reader, path, scope):
     """The space of one perch, and whether its dimensions are known."""
     before = reader.collector.count
-    block = reader.mapping(path, PERCH_KEYS, f"perch `{path[-1]}`")
+    block = reader.mapping(path, keys.of("a perch"), f"perch `{path[-1]}`")
     named = reader.names((*path, "dimensions"), f"`{path[-1]}.dimensions`")
     gridded = reader.mapping((*path, "grid"), None, "`grid`")
     if not block.get("dimensions"):

@@ -1,6 +1,5 @@
 """What the documentation shows runs, prints what it says, and lists every key and every error that there is."""
 
-import ast
 import contextlib
 import importlib
 import io
@@ -25,6 +24,8 @@ LANGUAGE = (DOCS / "language.md").read_text()
 FENCE = re.compile(r"^```(\{code-cell\}|\w+)[^\n]*\n(.*?)^```", flags=re.M | re.S)
 # Blocks whose entries are replaced one by one when a fragment is put into a model; elsewhere blocks are merged.
 ENTRIES = {"parameters", "settings", "definitions", "functions", "controls", "shocks", "grid"}
+# Keys whose block is replaced whole.
+WHOLE = {"choice", "branches", "types"}
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -40,6 +41,23 @@ def yaml_blocks() -> list[str]:
 def is_whole(text: str) -> bool:
     """Whole models say their dialect first."""
     return text.startswith("dialect:")
+
+
+def file_name(text: str) -> str | None:
+    """The file that a block is, where it says so in its first line."""
+    match = re.match(r"# file: (\S+)\n", text)
+    return match[1] if match else None
+
+
+def fragments() -> list[tuple[str, str]]:
+    """(whole model, fragment) pairs of the language page: a fragment belongs to the last whole model above it."""
+    found, whole = [], None
+    for text in yaml_blocks():
+        if is_whole(text):
+            whole = text
+        elif file_name(text) is None:
+            found.append((whole, text))
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
@@ -65,117 +83,92 @@ def merged(model: dict, fragment: dict, inside: str = "") -> dict:
     out = dict(model)
     for key, value in fragment.items():
         old = model.get(key)
-        deeper = isinstance(value, dict) and isinstance(old, dict) and inside not in ENTRIES
+        deeper = isinstance(value, dict) and isinstance(old, dict) and inside not in ENTRIES and key not in WHOLE
         out[key] = merged(old, value, key) if deeper else value
     return out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_whole_models_can_be_read(page):
+def test_whole_models_can_be_read_and_have_nothing_to_say(page):
     for language, text in blocks(page):
         if language == "yaml" and is_whole(text):
-            assert all(stage.num.method == "egm" for stage in heptapod.load(text).stages.values())
+            assert [str(d) for d in heptapod.check(text) if d.severity != "note"] == []
 
 
-@pytest.mark.parametrize("number", range(len(yaml_blocks()) - 1))
-def test_fragments_fit_into_the_model_of_their_page(number):
-    whole, *fragments = yaml_blocks()
-    assert is_whole(whole) and not any(is_whole(f) for f in fragments)
-    model = merged(yaml.safe_load(whole), yaml.safe_load(fragments[number]))
-    spec = heptapod.load(yaml.safe_dump(model, sort_keys=False))
-    assert not spec.structure.stages[0].reason
+@pytest.mark.parametrize("number", range(len(fragments())))
+def test_fragments_fit_into_the_last_whole_model_above_them(number):
+    whole, fragment = fragments()[number]
+    model = merged(yaml.safe_load(whole), yaml.safe_load(fragment))
+    assert model != yaml.safe_load(whole)
+    heptapod.load(yaml.safe_dump(model, sort_keys=False))
 
 
-HERE = {
-    "the file": [],
-    "`model`": ["model"],
-    "`connections`": ["model", "connections"],
-    "a connection": ["model", "connections", "inter_period", 0],
-    "`stage`": ["stage"],
-    "`math`": ["stage", "math"],
-    "`controls`": ["stage", "math", "controls"],
-    "`methods`": ["stage", "methods"],
-    "a shock": ["stage", "math", "shocks", "income"],
-    "a grid": ["stage", "math", "state_space", "cntn", "grid", "a_nxt"],
-    "a perch": ["stage", "math", "state_space", "arvl"],
-}
+def test_files_of_the_page_make_a_folder_that_is_a_model(tmp_path):
+    for text in yaml_blocks():
+        if name := file_name(text):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+    spec = heptapod.load(tmp_path)
+    assert list(spec.stages) == ["YOUNG", "OLD"] and spec.diagnostics == ()
 
 
-def unread() -> list[tuple[str, str, str]]:
-    """(place, key or word, error) of every row of the table "Not read yet"."""
-    table = LANGUAGE.split("## Not read yet")[1]
-    rows = re.findall(r"^\| (.*?) \| (`.*?) \| .*? \| `([\w-]+)` \|$", table, flags=re.M)
-    return [(place, word, code) for place, words, code in rows for word in re.findall(r"`([^`]+)`", words)]
+def from_docs(module: str):
+    """A helper of the documentation's own."""
+    sys.path.insert(0, str(DOCS))
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.remove(str(DOCS))
 
 
-@pytest.mark.parametrize(("place", "word", "code"), unread())
-def test_what_is_said_not_to_be_read_is_refused(place, word, code):
-    model = yaml.safe_load(yaml_blocks()[0])
-    key, _, value = word.partition(": ")
-    at(model, HERE[place])[key] = yaml.safe_load(value) if value else {"X": {}}
-    if key == "stages":
-        model = {"model": model["model"], "stages": {"CONS": model["stage"], "MORE": model["stage"]}}
-    with pytest.raises(heptapod.ModelError) as caught:
-        heptapod.load(yaml.safe_dump(model))
-    assert code in {d.code for d in caught.value.diagnostics}, str(caught.value)
+def test_the_tables_of_the_page_are_those_of_the_checker():
+    tables = from_docs("_tables")
+    assert tables.written(LANGUAGE) == LANGUAGE, "run python docs/_tables.py"
+    shown = [(kind, of or None) for kind, of, _ in tables.MARK.findall(LANGUAGE)]
+    wanted = [("keys", block) for block in tables.KEYS] + [(k, None) for k in ("grids", "grid_types", "shocks", "codes")]
+    assert sorted(map(str, shown)) == sorted(map(str, wanted))
 
 
-def at(node, path: list):
-    """What stands at a path, empty blocks included."""
-    for step in path:
-        node = node.setdefault(step, {}) if isinstance(node, dict) else node[step]
-    return node
+def rows(head: str) -> list[list[str]]:
+    """The cells of the table that begins with a line."""
+    text = LANGUAGE.split(head)[1].partition("\n\n")[0]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines()[2:]]
 
 
-def test_every_error_code_has_a_line():
-    """Codes are the first argument of whatever reports an error."""
-    reports = {"error", "warning", "note", "fail", "Refusal", "Diagnostic", "_Refused"}
-    used = set()
-    for path in (ROOT / "heptapod").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                name = getattr(node.func, "attr", getattr(node.func, "id", None))
-                if name in reports and isinstance(node.args[0].value, str):
-                    used.add(node.args[0].value)
-    table = LANGUAGE.split("| code | what is wrong |")[1].split("## Not read yet")[0]
-    listed = {code for row in re.findall(r"^\| (`.*?) \|", table, flags=re.M) for code in re.findall(r"`([\w-]+)`", row)}
-    assert listed == used
-
-
-READ = [
-    *HERE.values(),
-    ["model", "age"],
-    ["model", "defaults"],
-    ["stage", "math", "functions"],
-    ["stage", "parameters", "gamma"],
-    ["stage", "math", "shocks", "job"],
-    ["stage", "math", "state_space"],
-]
-READ.remove(HERE["`controls`"])
-
-
-@pytest.mark.parametrize("place", READ, ids=lambda p: ".".join(map(str, p)) or "top")
-def test_every_key_that_is_read_is_listed(place):
-    """The error for an unknown key lists the known ones; each stands on the page."""
-    model = yaml.safe_load(yaml_blocks()[0])
-    at(model, place)["qqqqqq"] = {}
-    with pytest.raises(heptapod.ModelError) as caught:
-        heptapod.load(yaml.safe_dump(model))
-    (found,) = [d for d in caught.value.diagnostics if d.code == "unknown-key"]
-    keys = re.search(r"(?:keys|equations) are ([\w, ]+)", found.help)[1].split(", ")
-    assert [k for k in keys if not re.search(rf"`(?:\w+\.)*{k}`", LANGUAGE)] == []
-
-
-def test_every_built_in_function_and_word_is_listed():
+def test_every_built_in_function_has_its_arguments_on_the_page():
+    from heptapod._reader import _NUMPY
     from heptapod.builtins import BUILTINS
 
-    assert [name for name in BUILTINS if f"`{name}(" not in LANGUAGE] == []
-    text = yaml_blocks()[0]
-    for old, new in (("type: exp", "type: qqqqqq"), ("shock_method: lognormal", "shock_method: qqqqqq")):
-        with pytest.raises(heptapod.ModelError) as caught:
-            heptapod.load(text.replace(old, new))
-        words = caught.value.help.removeprefix("one of ").split(", ")
-        assert len(words) > 2 and [w for w in words if f"`{w}`" not in LANGUAGE] == []
+    calls = dict(re.findall(r"`(\w+)\(([^)]*)\)`", "\n".join(row[0] for row in rows("| function | value |"))))
+    assert set(calls) == set(BUILTINS)
+    for name, (arity, _) in BUILTINS.items():
+        assert ("..." in calls[name]) if arity is None else (calls[name].count(",") + 1 == arity), name
+    assert [name for name in _NUMPY if f"`np.{name}`" not in LANGUAGE] == []
+
+
+def test_equations_movers_methods_and_words_are_on_the_page():
+    from heptapod._method import METHODS
+    from heptapod._stage_scope import MOVER_OF, SLOTS
+    from heptapod._tree import RESERVED
+    from heptapod.shocks import normal, uniform
+
+    assert [row[0] for row in rows("| key | from | to | default |")][:-1] == [f"`{slot}`" for slot in SLOTS]
+    assert {row[0]: row[1] for row in rows("| mover | its equation |")} == {f"`{m}`": f"`{s}`" for s, m in MOVER_OF.items()}
+    found, key = {}, ""
+    for first, values, _ in rows("| key | values | meaning |"):
+        key = first.strip("`") or key
+        found.setdefault(key, []).extend(re.findall(r"`(\w+)`", values))
+    assert {k: tuple(v) for k, v in found.items()} == dict(METHODS)
+    assert {row[0].strip("`") for row in rows("| `nodes` | rule |")} == {*normal.RULES, *uniform.RULES}
+    assert [word for word in RESERVED if f"`{word}`" not in LANGUAGE] == []
+
+
+def test_older_spellings_are_read_or_refused_as_the_page_says():
+    whole = fragments()[-1][0]
+    model = yaml.safe_load(whole)
+    model["stage"]["math"]["functions"]["Q"] = {"expr": model["stage"]["math"]["functions"]["Q"]}
+    model["model"]["connections"]["inter_period"][0]["direction"] = "forward"
+    assert [d.code for d in heptapod.check(yaml.safe_dump(model, sort_keys=False))] == ["older", "older"]
 
 
 def test_every_outcome_is_listed():
@@ -186,11 +179,7 @@ def test_every_outcome_is_listed():
 
 def test_every_public_name_is_described():
     """The API page takes them from the packages; what it makes of them holds each name and its docstring."""
-    sys.path.insert(0, str(DOCS))
-    try:
-        api = importlib.import_module("_api")
-    finally:
-        sys.path.remove(str(DOCS))
+    api = from_docs("_api")
     page = [(DOCS / "api.md").read_text()]
     api.insert(None, "api", page)
     assert "<!-- api" not in page[0]

@@ -11,8 +11,8 @@ from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.operators.envelope import read, refine
 from stagecraft.solution import Continuation, Rows
 
-# Knots on the constrained branch, so that another branch that starts below its end is seen to cross it.
-_BRANCH = 12
+# Knots on the constrained branch, where another branch that starts below its end may cross it.
+_BRANCH = 16
 
 
 class _Raw(NamedTuple):
@@ -101,7 +101,9 @@ def _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least)
     others = {name: flat(x) for name, x in joined.others.items()}
     edge = joined.edge[found.segment] & (found.state == joined.state[found.segment])
     raw = _Raw(found.state, flat(joined.control), value, marginal, flat(joined.weight), others, edge, edge)
-    corner = jnp.max(jnp.where(found.segment < _BRANCH, found.state, -jnp.inf))
+    # A cell of the branch ends at the next knot, the first interior one where no other run crosses before.
+    ends = jnp.append(found.state[1:], found.state[-1])
+    corner = jnp.max(jnp.where(found.segment < _BRANCH, ends, -jnp.inf))
     corner = jax.lax.stop_gradient(jnp.maximum(corner, found.state[0]))
     return _rows(problem, raw, low, idle, maximal, reachable, found.crossings, found.overflow, corner, least)
 
@@ -120,12 +122,11 @@ def stored_knots(problem: ContinuousProblem) -> int:
 def _constrained(problem, continuation, raw):
     """Knots on the branch where the control is at its bound, up to the first interior one, from its bottom."""
     p = problem.parameters
-    share = jnp.asarray([0.001 * 1000 ** (k / _BRANCH) for k in range(_BRANCH)], raw.state.dtype)
-    lowest = problem.lowest(p) * jnp.ones_like(share)
+    ones = jnp.ones(_BRANCH, raw.state.dtype)
+    lowest = problem.lowest(p) * ones
     bottom = problem.lower(p, raw.state[0])
     bottom = jnp.where(jnp.isfinite(bottom), bottom, jnp.minimum(raw.control[0], 0.0))
-    control = bottom + (raw.control[0] - bottom) * share
-    ones = jnp.ones_like(share)
+    control = bottom + (raw.control[0] - bottom) * _shares(problem, raw, lowest, bottom)
     state = problem.state_inverse(p, lowest, control, ones) * ones
     good = jnp.isfinite(state) & (state <= raw.state[0]) & (continuation.feasible[0] & raw.valid[0])
     # Where there is no such branch its knots fall on the first interior one, and make cells of no width.
@@ -139,8 +140,18 @@ def _constrained(problem, continuation, raw):
     at_first = lambda x, y: jnp.where(good, x, y[0])
     others = {n: at_first(x, raw.others[n]) for n, x in others.items()}
     value, marginal, weight = at_first(value, raw.value), at_first(marginal, raw.marginal), at_first(weight, raw.weight)
-    no = jnp.zeros(share.shape, bool)
+    no = jnp.zeros(ones.shape, bool)
     return _Raw(state, control, value, marginal, weight, others, no, no | raw.valid[0])
+
+
+def _shares(problem, raw, lowest, bottom):
+    """Where on the branch its knots stand, as shares of its end: dense where another run lies above the branch."""
+    base = problem.state_inverse(problem.parameters, lowest[0], bottom, jnp.ones_like(bottom))
+    least = jnp.min(jnp.where(raw.valid, raw.state, jnp.inf))
+    reach = (least - base) / jnp.where(raw.state[0] == base, 1.0, raw.state[0] - base)
+    # A run that starts there reaches one cell further down on its own slope.
+    start = jax.lax.stop_gradient(jnp.clip(0.9 * jnp.where(jnp.isfinite(reach), reach, 1.0), 1e-3, 0.9))
+    return start ** (1.0 - jnp.arange(_BRANCH, dtype=raw.state.dtype) / _BRANCH)
 
 
 def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corner, least):

@@ -13,7 +13,7 @@ import heptapod
 
 ROOT = Path(__file__).parents[2]
 CONS = ROOT / "examples" / "cons_indshock" / "cons_indshock.yml"
-MODELS = [*sorted(Path("/work/shared/models").glob("*.yml")), *sorted((ROOT / "examples").glob("*/*.yml"))]
+MODELS = [*sorted((Path(__file__).parents[1] / "models").glob("*.yml")), *sorted((ROOT / "examples").glob("*/*.yml"))]
 
 
 def tree(path: Path = CONS) -> dict:

@@ -11,7 +11,7 @@ from heptapod._latex import plain
 from heptapod.calibration import MAIN
 
 ROOT = Path(__file__).parents[2]
-MODELS = sorted(Path("/work/shared/models").glob("*.yml")) + sorted((ROOT / "examples").glob("*/*.yml"))
+MODELS = sorted((Path(__file__).parents[1] / "models").glob("*.yml")) + sorted((ROOT / "examples").glob("*/*.yml"))
 # What matplotlib's own small TeX does not know, and amsmath does.
 UNKNOWN = ("\\begin{cases}", "\\begin{pmatrix}", "\\text{for}")
 HEAD = "model: {name: X, horizon: 3, terminal: 0, parameters: {beta: 0.9, sig: 0.3, p_up: 0.4}, defaults: {inherit: all}}\n"
