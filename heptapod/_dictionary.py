@@ -15,7 +15,7 @@ _NUMBERS = (bool, int, float, np.number, np.bool_)
 
 
 def document_of(tree: Mapping) -> Document:
-    """A document out of dictionaries, lists, tuples, text, numbers and arrays of NumPy or JAX.
+    """A document out of dictionaries, lists, tuples, text, numbers, functions, and arrays of NumPy or JAX.
 
     **Raises:** `ModelError` for anything else, at the path where it stands.
     """
@@ -80,6 +80,8 @@ class _Builder:
             return None
         if isinstance(node, str):
             return self._text(str(node), path, mark)
+        if callable(node) and not isinstance(node, type):
+            return node
         if not isinstance(node, _NUMBERS):
             help = "text, a number, a list, an array or a dictionary"
             return self.found.error("type", f"{_kind(node)} is no part of a model", mark, help)
@@ -107,4 +109,6 @@ def _bare(node):
     """Plain strings in place of those that know where they stand, to be written out."""
     if isinstance(node, dict):
         return {k: _bare(v) for k, v in node.items()}
+    if callable(node):
+        return f"function {getattr(node, '__name__', type(node).__name__)}"
     return [_bare(v) for v in node] if isinstance(node, list) else str(node) if isinstance(node, str) else node

@@ -92,7 +92,8 @@ def _opaque(function, names, values, mark):
     if isinstance(result, Mapping):
         return {str(entry): make(entry) for entry in result}
     if getattr(result, "shape", None) != ():
-        raise ModelError(Diagnostic("function", "this function does not return one number for numbers", mark, "one value, or a dictionary"))
+        message = "this function does not return one number for numbers"
+        raise ModelError(Diagnostic("function", message, mark, "one value, or a dictionary"))
     expression = make(None)
     return sympy.Ne(expression, 0) if result.dtype == bool else expression
 

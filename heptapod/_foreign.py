@@ -14,8 +14,8 @@ class Foreign:
 
     Two of the same function are equal, so a function defined once compiles once.
 
-    **Attributes:** `function`; `entry`: the key of its result, `None` for the result itself; `orders`: of the derivative in each
-    argument.
+    **Attributes:** `function`; `entry`: the key of its result, `None` for the result itself; `orders`: of the derivative in
+    each argument.
     """
 
     function: Callable

@@ -2,7 +2,8 @@
 
 A formula is a tuple with a head: `("num", p, q)`, `("float", x)`, `("sym", name)`, `("add", ...)`, `("mul", ...)`,
 `("pow", b, e)`, `("min", ...)`, `("max", ...)`, `("where", condition, a, b)`, a comparison (`lt le gt ge eq ne`),
-`("and", ...)`, `("or", ...)`, `("not", a)`, `("true",)`, `("false",)`, or `("call", name, ...)`.
+`("and", ...)`, `("or", ...)`, `("not", a)`, `("true",)`, `("false",)`, or `("call", name, ...)`, where a `Foreign` function may
+stand in place of a name.
 """
 
 import functools
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from . import _smooth as smooth
+from ._foreign import Foreign
 
 # Bounded with a bounded derivative on finite arguments: these never make an infinity out of finite numbers.
 _TAME = {"abs": jnp.abs, "sign": jnp.sign, "tanh": jnp.tanh, "normcdf": smooth.normcdf, "heaviside": smooth.heaviside}
@@ -196,7 +198,10 @@ def _power(formula: tuple, values: list, tame: bool, guarded: bool) -> _Node:
     return _Node(power(base, p / q), False)
 
 
-def _call(name: str, values: list, tame: bool) -> _Node:
+def _call(name: str | Foreign, values: list, tame: bool) -> _Node:
+    if isinstance(name, Foreign):
+        # Nothing is known of it: in a branch that is not taken its infinities have no derivative.
+        return _Node(smooth.shielded(name)(*map(smooth.real, values)) if values else name(), False)
     if name in _TAME:
         return _Node((_TAME[name] if tame else smooth.shielded(_TAME[name]))(*map(smooth.real, values)), tame)
     if name in _WILD:

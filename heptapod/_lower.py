@@ -7,6 +7,7 @@ import sympy
 from sympy.core.function import AppliedUndef
 
 from . import builtins
+from ._foreign import Foreign, Handle, Opaque
 from ._formula import Formula
 
 _CALLS: dict[type, str] = {
@@ -90,6 +91,8 @@ def _freeze(expr: sympy.Basic, known: dict[sympy.Basic, tuple]) -> tuple:
         return (_ORDERED[kind], *(_frozen(arg, known) for arg in expr.args))
     if kind in _CALLS:
         return ("call", _CALLS[kind], *(_frozen(arg, known) for arg in expr.args))
+    if kind is Opaque:
+        return ("call", expr.args[0].foreign, *(_frozen(arg, known) for arg in expr.args[1:]))
     if expr.is_Pow:
         return ("pow", _frozen(expr.base, known), _frozen(expr.exp, known))
     if kind is sympy.Piecewise:
@@ -148,6 +151,8 @@ def _thaw(formula: tuple, symbols: Mapping[str, sympy.Symbol], known: dict[int, 
     if head in ("true", "false"):
         return sympy.true if head == "true" else sympy.false
     args = [_thawed(part, symbols, known) for part in formula[2 if head == "call" else 1 :]]
+    if head == "call" and isinstance(formula[1], Foreign):
+        return Opaque(Handle(formula[1]), *args)
     if head == "call":
         if formula[1] not in _BACK_CALLS:
             raise ValueError(f"`{formula[1]}` is not a function that formulas know")

@@ -90,7 +90,9 @@ def _walk(f, scope):
     if head in ("true", "false"):
         return np.bool_(head == "true")
     if head == "call":
-        return _CALL[f[1]](*(_walk(x, scope) for x in f[2:]))
+        arguments = [_walk(x, scope) for x in f[2:]]
+        # A user's own function knows JAX only.
+        return np.asarray(f[1](*arguments), np.float64) if callable(f[1]) else _CALL[f[1]](*arguments)
     arguments = [_walk(x, scope) for x in f[1:]]
     if head in _FOLD:
         return reduce(_FOLD[head], [np.asarray(x, np.float64) for x in arguments])

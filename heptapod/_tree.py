@@ -201,7 +201,8 @@ class Reader:
         except ModelError as error:
             return self.refuse(path, error)
         if not isinstance(found, dict):
-            return self.error("function", "a transition returns a dictionary of its targets", path, 'e.g. lambda m, c: {"a_nxt": m - c}')
+            help = 'e.g. lambda m, c: {"a_nxt": m - c}'
+            return self.error("function", "a transition returns a dictionary of its targets", path, help)
         return [Statement(name, expression, self.mark(path)) for name, expression in found.items()]
 
     def refuse(self, path: Path, error: ModelError) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from heptapod._branches import Choice
@@ -157,6 +158,23 @@ class NumericProblem:
     def grid(self, perch: str, dimension: str) -> Grid | None:
         """The declared grid of a dimension."""
         return dict(self.spaces)[perch].grid(dimension)
+
+    def nodes(self, scope: Mapping) -> tuple[dict[str, Float[Array, " nodes"]], Float[Array, "*given nodes"]]:
+        """Nodes and weights of all shocks together, the product of their laws; one node of no name if there is none.
+
+        A Markov shock gives the weights an axis before that of the nodes, over the values of the state that it is given.
+        """
+        values, weights = {}, jnp.ones(1, jnp.asarray(scope["t"]).dtype)
+        for shock in self.shocks:
+            own, law = shock.nodes(scope)
+            count, k = weights.shape[-1], law.shape[-1]
+            values = {n: jnp.repeat(v, k) for n, v in values.items()} | {n: jnp.tile(v, count) for n, v in own.items()}
+            if shock.given is None:
+                weights = (weights[..., :, None] * law).reshape(*weights.shape[:-1], -1)
+            else:
+                product = weights[..., None, :, None] * law[:, None, :]
+                weights = product.reshape(*weights.shape[:-1], law.shape[0], -1)
+        return values, weights
 
     def draws(
         self, scope: Mapping, key: PRNGKeyArray, count: int, given: Mapping[str, Float[Array, " count"]] | None = None

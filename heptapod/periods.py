@@ -25,9 +25,10 @@ class Block:
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """Stages that no connection inside the period leads to."""
+        """Stages at which a period of this kind may begin: none inside leads there, or one from the period before does."""
         inner = {link.target for link in self.links if not link.crosses}
-        return tuple(name for name in self.stages if name not in inner)
+        onward = {link.target for link in self.links if link.crosses}
+        return tuple(name for name in self.stages if name not in inner or name in onward)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,9 @@ def _simulate(solved: ModelCircuit, states, key, start):
     entering = {start: (states, jnp.ones(count, bool))}
     records, feasible = [], []
     for i, block in enumerate(structure.blocks):
-        entering = {n: entering.get(n) or _nobody(solved, n, count, states) for n in block.entries}
+        # Whoever comes from another kind of period, or begins here, may enter where nobody of this kind does.
+        names = dict.fromkeys((*block.entries, *entering))
+        entering = {n: entering.get(n) or _nobody(solved, n, count, states) for n in names}
         body = functools.partial(_period, solved, block, i, key)
         if block.first == block.last:
             entering, found = body(entering, jnp.asarray(block.first), True)
@@ -141,7 +143,7 @@ def _period(solved, block, position, key, entering, t, last):
             scope = solved.scope(name, t) if link.constants else {}
             arriving |= {n: jnp.full(here.shape, 1.0, here_dtype(states)) * f(scope) for n, f in link.constants}
             box[link.target] = _meet(box.get(link.target), arriving, here & goes)
-    keep = block.entries if not last else leaving
+    keep = entering if not last else leaving
     nobody = lambda n: _nobody(solved, n, here.shape[0], states)
     return {n: leaving.get(n) or nobody(n) for n in keep}, (record, good)
 

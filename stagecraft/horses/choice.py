@@ -73,14 +73,32 @@ def join(problem: ChoiceProblem, states: States, stack: Answer, labels: tuple[st
     best = jnp.argmax(probability, axis=0)
     policy = {n: jnp.take_along_axis(x, best[None], axis=0)[0] for n, x in stack.policy.items()}
     marginal = {name: mean(x) for name, x in stack.marginal.items()}
+    if problem.probs is not None:
+        # Moving a state moves nature's odds as well as what each branch is worth.
+        shifted = _odds_shifted(problem, states, stack)
+        marginal = {name: x + shifted[name] for name, x in marginal.items()}
     shown = dict(zip(labels, probability, strict=True))
     return Answer(value, marginal, mean(stack.weight), feasible, mean(stack.outside), policy, shown)
 
 
 def _joined(problem, states, stack) -> tuple[Array, Array, Bool[Array, "..."]]:
     if problem.probs is not None:
-        probs = problem.probs(problem.parameters, states) * jnp.ones_like(stack.value)
+        probs = _odds(problem, states, stack)
         value, feasible = nature(stack.value, stack.feasible, probs)
         return value, probs, feasible
     value, probability = logsum(stack.value, stack.feasible, problem.scale)
     return value, probability, jnp.any(stack.feasible, axis=0)
+
+
+def _odds(problem, states, stack) -> Float[Array, "..."]:
+    """Nature's probabilities in the shape of the values, whether states move them or not."""
+    probs = problem.probs(problem.parameters, states)
+    return probs.reshape(probs.shape + (1,) * (stack.value.ndim - probs.ndim)) * jnp.ones_like(stack.value)
+
+
+def _odds_shifted(problem, states, stack) -> dict[str, Float[Array, "..."]]:
+    r"""$\sum_b V_b\,\partial\pi_b/\partial x_v$ by state."""
+    _, derivative = jax.linearize(lambda s: _odds(problem, s, stack), states)
+    still, worth = jax.tree.map(jnp.zeros_like, states), jnp.where(stack.feasible, stack.value, 0.0)
+    along = lambda name: derivative({**still, name: jnp.ones_like(states[name])})
+    return {name: jnp.sum(along(name) * worth, axis=0) for name in states}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-SHARED = (Path(__file__).parents[1] / "models")
+SHARED = Path(__file__).parents[1] / "models"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # One consumption stage; what differs between stages is written in.

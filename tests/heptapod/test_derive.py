@@ -21,7 +21,7 @@ from heptapod._formula import Formula
 from heptapod._lower import freeze
 from heptapod._numeric import number
 
-MODELS = (Path(__file__).parents[1] / "models")
+MODELS = Path(__file__).parents[1] / "models"
 PARAMETERS = {"beta": 0.95, "gamma": 2.5, "alpha": 0.3, "theta": 1.4, "R_s": 1.02, "R_b": 1.1, "b": 1.0, "phi": 0.6, "s": 0.9}
 GRID = {"type": "exp", "min": 0.0, "max": 20.0, "points": "n"}
 

@@ -8,7 +8,7 @@ import pytest
 import heptapod
 
 ROOT = Path(__file__).parents[2]
-SHARED = (Path(__file__).parents[1] / "models")
+SHARED = Path(__file__).parents[1] / "models"
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*/*.yml"))}
 SIX = {path.stem: path for path in sorted(SHARED.glob("*.yml"))}
 MODELS = EXAMPLES | SIX

@@ -104,7 +104,7 @@ def test_every_symbol_of_the_equations_is_there(model):
             assert plain(re.sub(r"\[[<~>]\]$", "", name)) in text, name
         own = heptapod.to_latex(problem)
         assert own.split("% calibration")[0].strip() in text
-        assert all(f"$ & " in line for line in own.splitlines() if line.endswith(r"\\") and line.startswith("  $"))
+        assert all("$ & " in line for line in own.splitlines() if line.endswith(r"\\") and line.startswith("  $"))
     for scope, values in model.parameters.items():
         title = "the model" if scope == MAIN else scope
         assert not values or f"% calibration of {title}" in text

@@ -144,4 +144,6 @@ def test_showing_a_circuit_starts_no_backend_of_its_own(stage):
 def test_explain_takes_a_stage_and_a_circuit(stage):
     assert "endogenous grid" in sc.explain(stage)
     assert sc.explain(stage) in sc.explain(sc.load(BUFFER))
-    assert sc.to_latex(stage).split("% calibration")[0].strip() in sc.to_latex(sc.load(BUFFER)) and "align*" in sc.to_latex(stage)
+    assert sc.to_latex(stage).split("% calibration")[0].strip() in sc.to_latex(sc.load(BUFFER)) and "align*" in sc.to_latex(
+        stage
+    )
