@@ -28,7 +28,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
                 f"; {sources[below[0]]} downstream ({below[0]}), so V[>] need not be concave and the upper envelope is taken"
             )
         elif num.envelope:
-            reason += "; the transition has a kink, so the upper envelope is taken"
+            reason += "; the transition or the reward has a kink, so the upper envelope is taken"
         if asked != "auto":
             envelope = asked == "exact"
             reason += f"; `upper_envelope: {asked}` was asked for"

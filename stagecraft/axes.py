@@ -76,7 +76,9 @@ def blend(low: Answer, high: Answer, segment: Segment, name: str, interp: str) -
     share, width = segment.share, segment.width
     mix = lambda a, b: a + (b - a) * share
     answer = jax.tree.map(lambda a, b: a if a.dtype == bool else mix(a, b), low, high)
-    feasible = (low.feasible | (share >= 1)) & (high.feasible | (share <= 0))
+    # On a knot, up to rounding, the other one does not matter.
+    near = 1e2 * jnp.finfo(share.dtype).eps
+    feasible = (low.feasible | (share >= 1 - near)) & (high.feasible | (share <= near))
     secant = (high.value - low.value) / width
     marginal = {**answer.marginal, name: secant}
     if interp == "linear" or name not in low.marginal:

@@ -103,6 +103,9 @@ class Optimise(eqx.Module):
         n = self.problem.knots.shape[0] + 1
         flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
         value, weight, feasible = (flat(x) for x in (answer.value, answer.weight, answer.feasible))
+        # A knot that was moved to the edge of the feasible post-states bounds the states, as an infeasible one does.
+        moved = flat(points[self.post])[:, 1] > flat(self.points[self.post])[:, 1]
+        feasible = feasible.at[:, 1].set(feasible[:, 1] & ~moved)
         slopes = {name: flat(x) for name, x in answer.marginal.items()}
         active = slopes.pop(self.post)
         others = {name: slopes.get(name, jnp.zeros_like(active)) for name in self.others}

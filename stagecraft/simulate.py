@@ -48,22 +48,28 @@ def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | No
     states = initial_states(wanted, dtype, initial, agents)
     check_sets(solved, start, states)
     panel, feasible = (_simulate if solved.types is None else _by_type)(solved, states, key, start)
-    _check_feasible(panel, feasible)
+    _check_feasible(panel, feasible, solved.structure.blocks)
     return panel
 
 
-def _check_feasible(panel, feasible):
+def _check_feasible(panel, feasible, blocks):
+    """Speak of the stage where somebody was first left without a choice."""
     if any(isinstance(x, jax.core.Tracer) for x in feasible.values()):
         return
+    found = []
     for name, good in feasible.items():
         inside = np.asarray(panel.inside(name))
         bad = inside & ~np.asarray(good)
         if bad.any():
             t, i = np.argwhere(bad)[0]
-            raise ValueError(
-                f"stage {name}: no feasible choice for {bad.sum() / inside.sum():.1%} of the agent-periods, first for "
-                f"agent {i} in period {t}; give initial states from which bounds, constraints and `when:` leave room"
-            )
+            rank = next(block.stages.index(name) for block in blocks if block.first <= t <= block.last)
+            found.append((t, rank, name, i, bad.sum() / inside.sum()))
+    if found:
+        t, _, name, i, share = min(found)
+        raise ValueError(
+            f"stage {name}: no feasible choice for {share:.1%} of the agent-periods, first for agent {i} in period {t}; "
+            "give initial states from which bounds, constraints and `when:` leave room"
+        )
 
 
 def _through(stage: Stage, initial, agents, key) -> Stage:

@@ -11,7 +11,8 @@ from heptapod._latex import plain
 from heptapod.calibration import MAIN
 
 ROOT = Path(__file__).parents[2]
-MODELS = sorted((Path(__file__).parents[1] / "models").glob("*.yml")) + sorted((ROOT / "examples").glob("*/*.yml"))
+MODELS = sorted((Path(__file__).parents[1] / "models").glob("*.yml"))
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.yml"))
 # What matplotlib's own small TeX does not know, and amsmath does.
 UNKNOWN = ("\\begin{cases}", "\\begin{pmatrix}", "\\text{for}")
 HEAD = "model: {name: X, horizon: 3, terminal: 0, parameters: {beta: 0.9, sig: 0.3, p_up: 0.4}, defaults: {inherit: all}}\n"
@@ -56,7 +57,9 @@ def kind(name: str) -> str:
     return HEAD.replace("defaults:", link + ", defaults:") + KINDS[name]
 
 
-SOURCES = {path.stem: path for path in MODELS} | {name: None for name in KINDS}
+SOURCES = (
+    {path.stem: path for path in MODELS} | {f"example {path.stem}": path for path in EXAMPLES} | {name: None for name in KINDS}
+)
 
 
 @pytest.fixture(scope="module", params=SOURCES)
