@@ -110,6 +110,7 @@ if __name__ == "__main__":
     rounds = [pd.DataFrame([make() for make in makers]) for _ in range(3)]
     table = pd.concat(rounds).groupby(level=0).min()
     table.index = [make.__name__ for make in makers]
+    table = table.astype(float)
     if len(makers) == 2:
         table.loc["ratio"] = table.loc["ours"] / table.loc["theirs"]
     print(table.to_string(float_format="{:.3g}".format))

@@ -98,3 +98,9 @@ def agree(found, expected, *, atol, rtol=0.0, near=None):
     keep = np.ones(found.shape, bool) if near is None else ~np.broadcast_to(near, found.shape)
     assert keep.mean() > 0.7
     np.testing.assert_allclose(found[keep], expected[keep], atol=atol, rtol=rtol)
+
+
+def jumps(consumed, m, width):
+    """Where consumption falls, or rises by more than resources do, within `width` on either side."""
+    rise = consumed(m + width) - consumed(m - width)
+    return (rise < 0) | (rise > 2.02 * width)

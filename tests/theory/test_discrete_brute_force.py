@@ -13,7 +13,7 @@ import stagecraft as sc
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from referee import agree, between, fine, logsum, lognormal, rouwenhorst, search_all  # noqa: E402
+from referee import agree, between, fine, jumps, lognormal, logsum, rouwenhorst, search_all
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -28,12 +28,6 @@ def example(name, horizon, **settings):
 
 def circuit_of(tree):
     return sc.load(yaml.safe_dump(tree, sort_keys=False))
-
-
-def jumps(consumed, m, width):
-    """Where consumption falls, or rises by more than resources do, within `width` on either side."""
-    rise = consumed(m + width) - consumed(m - width)
-    return (rise < 0) | (rise > 2.02 * width)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +188,7 @@ def mortgage():
     return sc.solve(circuit_of(example("mortgage_mon", 3, n_a=100, n_b=17, n_r=3, n_y=3))), Mortgage()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("i, r", [(0, 0), (0, 1), (2, 0), (2, 1)])
 def test_a_mortgage_is_refinanced_when_rates_fall(mortgage, i, r):
     solved, referee = mortgage

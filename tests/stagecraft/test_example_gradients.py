@@ -1,0 +1,154 @@
+"""Gradients of values and choice probabilities in every parameter of the examples with choices, at small sizes."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import stagecraft as sc
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SMALL = {
+    "ret_choice": {"horizon: 20": "horizon: 5", "n: 500, a_max: 500.0": "n: 60, a_max: 200.0"},
+    "housing": {
+        "horizon: 20": "horizon: 3",
+        "n_a: 200, a_max: 60.0": "n_a: 40, a_max: 30.0",
+        "H_vals:  [0.0, 0.5, 1.0, 2.0, 3.5, 5.0]": "H_vals:  [0.0, 1.0, 3.0]",
+        "S_vals:  [0.25, 0.5, 1.0, 2.0, 3.5, 5.0]": "S_vals:  [0.5, 1.5]",
+        "[0.99, 0.01, 0.0], [0.01, 0.98, 0.01], [0.0, 0.09, 0.91]": "[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.05, 0.2, 0.75]",
+    },
+    "mortgage_mon": {
+        "horizon: 30": "horizon: 3",
+        "n_a: 60, n_b: 8, n_r: 5, n_y: 3": "n_a: 30, n_b: 5, n_r: 3, n_y: 2",
+        "T_m:     30": "T_m:     12",
+    },
+}
+SCALE = {"ret_choice": "sigma_eps", "housing": "sigma_v", "mortgage_mon": "sigma_v"}
+SMOOTH = {"ret_choice": 0.2, "housing": 0.1, "mortgage_mon": 0.02}
+MODELS = ["ret_choice", *[pytest.param(name, marks=pytest.mark.slow) for name in ("housing", "mortgage_mon")]]
+
+
+def ret_choice(solved, p):
+    """Between thresholds, away from those of any later period."""
+    del p
+    stage = solved[0]["LABR"]
+    a = jnp.array([12.0, 47.0, 90.0, 140.0])
+    return stage.arvl.sol.value(a=a), stage.dcsn.sol.probability["work"](a=a)
+
+
+def housing(solved, p):
+    """At a house and an income of the sets, which move with the parameters."""
+    stage, a = solved[0]["TENU"], jnp.array([0.31, 0.83, 2.6])
+    at = {"a": a, "H": p["H_vals"][1]}
+    own = stage.dcsn.sol.probability["own"](y=p["z_vals"][1], **at)
+    beginner = stage.arvl.sol.value(a=a, H=p["H_vals"][0], y_pre=p["z_vals"][0])
+    return jnp.concatenate([stage.arvl.sol.value(y_pre=p["z_vals"][1], **at), beginner]), own
+
+
+def mortgage_mon(solved, p):
+    """At contracts and market rates on the nodes, which move with the parameters."""
+    stage, step = solved[0]["REFI"], p["sigma_r"] / jnp.sqrt(1 - p["rho_r"] ** 2) * jnp.sqrt(2.0)
+    high, low, b = p["r_bar"] + step, p["r_bar"], jnp.array([0.8, 1.9, 3.1])
+    refinance = stage.dcsn.sol.probability["refi"](m=jnp.array([1.1, 1.4, 1.9]), b=b, i=high, r=low)
+    return stage.arvl.sol.value(a=jnp.array([0.15, 0.4, 0.9]), b=b, i=high, r_pre=low), refinance
+
+
+PROBES = {"ret_choice": ret_choice, "housing": housing, "mortgage_mon": mortgage_mon}
+
+
+class Probe:
+    """Values and probabilities as one vector of the parameters; all that is compiled is compiled once a model."""
+
+    def __init__(self, name: str):
+        text = (EXAMPLES / name / f"{name}.yml").read_text()
+        for old, new in SMALL[name].items():
+            assert old in text, old
+            text = text.replace(old, new)
+        self.name, circuit = name, sc.load(text)
+        self.parameters = circuit.parameters
+
+        def function(parameters):
+            values, chances = PROBES[name](sc.solve(circuit.with_parameters(parameters)), parameters["main"])
+            return jnp.concatenate([values, chances])
+
+        self.function, self.reverse = jax.jit(function), jax.jit(jax.jacrev(function))
+        self.forward = jax.jit(lambda p, v: jax.jvp(function, (p,), (v,))[1])
+        self.chances = {"ret_choice": 4, "housing": 3, "mortgage_mon": 3}[name]
+
+    def at(self, scale: float) -> dict:
+        """All parameters, at a scale of the taste shocks."""
+        return {**self.parameters, "main": {**self.parameters["main"], SCALE[self.name]: jnp.asarray(scale, jnp.float64)}}
+
+    def directions(self):
+        """One for each parameter: an array moves at random, the rows of a transition matrix so that they sum to one."""
+        rng = np.random.default_rng(0)
+        zero = jax.tree.map(jnp.zeros_like, self.parameters)
+        for name, x in self.parameters["main"].items():
+            step = jnp.ones((), x.dtype) if x.ndim == 0 else jnp.asarray(rng.uniform(0.5, 1.0, x.shape))
+            step = step - step.mean(axis=-1, keepdims=True) if x.ndim == 2 else step
+            # Whoever rents arrives with the house of size zero.
+            step = step.at[0].set(0.0) if name == "H_vals" else step
+            yield name, {**zero, "main": {**zero["main"], name: step}}
+
+
+_PROBES = {}
+
+
+@pytest.fixture
+def probe(request):
+    """One compilation for all tests of a model."""
+    if request.param not in _PROBES:
+        _PROBES[request.param] = Probe(request.param)
+    return _PROBES[request.param]
+
+
+def along(jacobian, direction):
+    """The product of a Jacobian and a direction."""
+    pairs = zip(jax.tree.leaves(jacobian), jax.tree.leaves(direction), strict=True)
+    return sum(jnp.tensordot(j, v, axes=v.ndim) for j, v in pairs)
+
+
+def differences(probe, p, direction):
+    """Central differences at three steps."""
+    for h in (1e-4, 1e-5, 1e-6):
+        up, down = (probe.function(jax.tree.map(lambda x, v, s=s, h=h: x + s * h * v, p, direction)) for s in (1, -1))
+        yield np.asarray(up - down) / (2 * h)
+
+
+@pytest.mark.parametrize("kind", ["hard", "smooth"])
+@pytest.mark.parametrize("probe", MODELS, indirect=True)
+def test_gradients_are_finite_and_the_two_modes_agree(probe, kind):
+    p = probe.at(0.0 if kind == "hard" else SMOOTH[probe.name])
+    jacobian = probe.reverse(p)
+    for name, x in jacobian["main"].items():
+        assert np.all(np.isfinite(x)), name
+    for name, direction in probe.directions():
+        forward = probe.forward(p, direction)
+        np.testing.assert_allclose(forward, along(jacobian, direction), rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("probe", MODELS, indirect=True)
+def test_with_taste_shocks_gradients_are_central_differences(probe):
+    p = probe.at(SMOOTH[probe.name])
+    jacobian = probe.reverse(p)
+    for name, direction in probe.directions():
+        exact = np.asarray(along(jacobian, direction))
+        gaps = [np.max(np.abs(d - exact) / (1 + np.abs(exact))) for d in differences(probe, p, direction)]
+        assert min(gaps) < 1e-5, (name, gaps, exact)
+
+
+@pytest.mark.parametrize("probe", MODELS, indirect=True)
+def test_under_a_hard_choice_gradients_of_values_are_central_differences(probe):
+    p = probe.at(0.0)
+    jacobian = probe.reverse(p)
+    chances = np.asarray(probe.function(p))[-probe.chances :]
+    assert set(np.unique(chances)) == {0.0, 1.0}
+    for name, direction in probe.directions():
+        if name == SCALE[probe.name]:
+            continue  # There is nothing on the other side of 0.
+        exact = np.asarray(along(jacobian, direction))
+        gaps = [np.max(np.abs(d - exact) / (1 + np.abs(exact))) for d in differences(probe, p, direction)]
+        assert min(gaps) < 1e-3, (name, gaps, exact)
+        np.testing.assert_array_equal(exact[-probe.chances :], 0.0)

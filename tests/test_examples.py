@@ -1,0 +1,82 @@
+"""The examples with choices run as they stand, and what they print of themselves is as economics says."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str) -> dict:
+    """What `main` of an example returns; its figure is there afterwards."""
+    figure = EXAMPLES / name / "output" / f"{name}.png"
+    figure.unlink(missing_ok=True)
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / name / "main.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.main()
+    assert figure.stat().st_size > 10_000
+    return found
+
+
+def hold(checks: dict, bounds: dict) -> None:
+    """Every check lies below the bound of the first word that it begins with; none is without one."""
+    for name, gap in checks.items():
+        bound = next(b for words, b in bounds.items() if name.startswith(words))
+        assert gap <= bound, (name, gap)
+
+
+@pytest.fixture(scope="module")
+def retirement():
+    return run("ret_choice")
+
+
+def test_workers_and_retirees_keep_their_budgets_and_closed_forms(retirement):
+    hold(retirement["checks"], {
+        "budget": 1e-10, "whereabouts": 0, "left at the end": 1e-10, "debt": 0, "share eaten": 1e-10,
+        "last threshold": 1e-6, "work off the threshold": 0, "last probability": 1e-10,
+    })  # fmt: skip
+
+
+def test_the_older_retire_from_less_and_the_saw_has_a_tooth_for_every_date_of_retirement(retirement):
+    table = retirement["table"]
+    assert np.all(np.diff(table["retire from"]) < 0) and np.all(np.diff(table["work, hard"]) < 0)
+    # With many years ahead some dates of retirement are chosen at no level of cash below the end of the grid.
+    np.testing.assert_array_equal(table["jumps of c(m)"][10:], np.arange(9, -1, -1))
+
+
+def test_taste_shocks_smooth_the_teeth_away_from_the_far_future_on(retirement):
+    m, falls = np.linspace(20.0, 130.0, 1_101), {}
+    for scale, solved in retirement["solved"].items():
+        falls[scale] = -np.minimum(np.diff(solved[15]["WORK"].dcsn.sol.policy["c"](m=m)), 0).sum()
+    assert falls[0.0] > falls[0.05] > falls[0.1] > 0
+
+
+@pytest.mark.slow
+def test_owners_and_renters_keep_their_budgets_and_choose_in_the_last_year_what_a_search_by_hand_chooses():
+    found = run("housing")
+    hold(found["checks"], {
+        "cash": 1e-10, "savings": 1e-10, "assets on arrival": 0, "houses on arrival": 0, "whereabouts": 0, "debt": 0,
+        "owners of nothing": 0, "income moves": 4, "values that fall": 0, "last year, value": 1e-5, "last year": 1e-8,
+        "asked beyond": 0,
+    })  # fmt: skip
+    table = found["table"]
+    # Nobody starts with a house, most own one in the middle, and those who can sell before the end.
+    assert table["own"].iloc[0] < 0.2 and table["own"].iloc[8:16].min() > 0.5 and table["own"].iloc[-1] < 0.1
+    assert (table["house owned"] > table["house rented"]).iloc[1:].all()
+
+
+@pytest.mark.slow
+def test_borrowers_keep_their_contracts_and_refinance_when_it_pays():
+    found = run("mortgage_mon")
+    hold(found["checks"], {
+        "cash": 1e-10, "contract": 0, "payment": 1e-10, "debt": 1e-10, "assets on arrival": 0, "owed at the end": 1e-10,
+        "borrowed": 0, "annuity": 1e-10, "refinanced for nothing": 0, "odds": 1e-10, "falls with the gap": 0,
+        "values that": 0, "asked beyond": 0,
+    })  # fmt: skip
+    table = found["table"]
+    assert (np.diff(table["rate paid"]) < 1e-4).all() and table["where i > r"].iloc[:10].min() > 0.9
+    # Whoever is about to be free of debt does not pay for a better contract.
+    assert table["refinance"].iloc[-4:].max() < 1e-3
