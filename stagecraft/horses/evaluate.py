@@ -32,8 +32,9 @@ def evaluate(
     low, high = (bound(p, state) * ones for bound in (problem.lower, problem.upper))
     bound, corner = (high if problem.corner == "upper" else low), segment.own(rows.corner)
     beyond = line >= bound if problem.corner == "upper" else line <= bound
-    # Below the corner that an envelope found the bound holds without asking the line.
-    beyond = beyond | problem.envelope | jnp.isinf(corner)
+    # Up to a corner that the envelope found above its first knot the bound holds without asking the line.
+    known = jnp.isinf(corner) | (corner > segment.own(rows.state[..., 0])) if problem.envelope else jnp.isinf(corner)
+    beyond = beyond | known
     binds = jax.lax.stop_gradient((state < corner) & beyond)
     line = jnp.where(binds, bound, line)
     feasible = jax.lax.stop_gradient((high > low) | (problem.floored & (high >= low)))
