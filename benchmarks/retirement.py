@@ -1,4 +1,4 @@
-"""What the retirement model costs, cold and warm, beside an exact run-sweep DC-EGM written by hand in Numba: one table.
+"""What the retirement model costs, cold and warm, beside an exact run-sweep DC-EGM written by hand in Numba.
 
 python benchmarks/retirement.py        (the Numba rows need numba, in an environment of its own)
 """
@@ -237,4 +237,5 @@ if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
     program = compiled() if importlib.util.find_spec("numba") else None
     cases = [(10_000, 20, "auto", 0.05), (10_000, 20, "auto", 0.0), (10_000, 20, "linear", 0.05), (1_000, 20, "auto", 0.05)]
-    print(pd.DataFrame([row(program, *case) for case in cases]).to_string(index=False, float_format="{:.3g}".format))
+    for case in cases:
+        print(pd.Series(row(program, *case), dtype=object).to_string(float_format="{:.3g}".format), "\n", flush=True)

@@ -47,7 +47,7 @@ def test_the_older_retire_from_less_and_the_saw_has_a_tooth_for_every_date_of_re
     np.testing.assert_array_equal(table["jumps of c(m)"][10:], np.arange(9, -1, -1))
 
 
-def test_taste_shocks_smooth_the_teeth_away_from_the_far_future_on(retirement):
+def test_taste_shocks_smooth_the_teeth(retirement):
     m, falls = np.linspace(20.0, 130.0, 1_101), {}
     for scale, solved in retirement["solved"].items():
         falls[scale] = -np.minimum(np.diff(solved[15]["WORK"].dcsn.sol.policy["c"](m=m)), 0).sum()

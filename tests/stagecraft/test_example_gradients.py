@@ -27,7 +27,9 @@ SMALL = {
 }
 SCALE = {"ret_choice": "sigma_eps", "housing": "sigma_v", "mortgage_mon": "sigma_v"}
 SMOOTH = {"ret_choice": 0.2, "housing": 0.1, "mortgage_mon": 0.02}
-MODELS = ["ret_choice", *[pytest.param(name, marks=pytest.mark.slow) for name in ("housing", "mortgage_mon")]]
+MODELS = ["ret_choice", "housing", "mortgage_mon"]
+# Three compilations of gradients in both modes.
+pytestmark = pytest.mark.slow
 
 
 def ret_choice(solved, p):
