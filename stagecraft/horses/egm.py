@@ -227,7 +227,8 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
     last = post.shape[0] - 1 - jnp.argmin(idle[::-1])
     stay = lambda array: jnp.where(idle, array[last], array)
-    beyond = jnp.where(idle, problem.knots - problem.knots[last], 0.0)
+    # An idle knot below is chosen by nobody; it is given the numbers of one that is, which are finite.
+    beyond = jnp.where(idle, jnp.maximum(problem.knots - problem.knots[last], 0.0), 0.0)
     rise = -trade_off(problem, state[last], control[last]) * beyond
     pick = lambda corner, array: jnp.where(jnp.all(idle), corner, array)
     state = pick(spent, stay(state) + beyond)

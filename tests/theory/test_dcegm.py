@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -53,3 +54,21 @@ def test_a_floor_that_never_binds_again_does_not_distort_what_the_poor_eat(solve
     m = np.array([0.3, 0.5, 1.0, 2.0])
     exact = m / (1.05 ** -np.arange(25 - t)).sum()
     np.testing.assert_allclose(solved[t]["RETD"].dcsn.sol.policy["c"](m=m), exact, rtol=2e-2)
+
+
+def test_every_parameter_has_a_derivative(solved):
+    """dcegm's own reverse mode gives NaN for all of them. Of poor retirees too, whose floor makes saving worthless."""
+
+    def value(parameters):
+        period = sc.solve(solved.with_parameters(parameters))[5]
+        return period["WORK"].dcsn.sol.value(m=10.0) + 0.1 * period["RETD"].dcsn.sol.value(m=3.0)
+
+    gradient = jax.jit(jax.grad(value))(solved.parameters)
+    for scope, names in gradient.items():
+        for name, derivative in names.items():
+            at = float(solved.parameters[scope][name])
+            h = 1e-5 * max(abs(at), 0.01)
+            up, down = (
+                float(value({**solved.parameters, scope: {**solved.parameters[scope], name: at + s * h}})) for s in (1, -1)
+            )
+            np.testing.assert_allclose(derivative, (up - down) / (2 * h), rtol=1e-5, atol=1e-7, err_msg=f"{scope}.{name}")

@@ -3,6 +3,7 @@
 import functools
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -262,3 +263,19 @@ def test_marginal_values_are_marginal_utilities():
         sol = circuit[t]["WORK"].dcsn.sol
         m = np.array([3.0, 15.0, 60.0, 170.0, 420.0])
         np.testing.assert_allclose(sol.marginal["m"](m=m), 1 / exact.worker(t, m)[1], rtol=1e-10)
+
+
+def test_derivatives_at_a_hard_choice_are_those_of_the_exact_value():
+    """With respect to patience, interest, wage and toil, where a worker is bound, works on for long, or soon retires."""
+    m = np.array([12.0, 70.0, 130.0, 300.0])
+
+    def values(parameters):
+        period = sc.solve(circuit(5, 400).with_parameters(parameters))[0]
+        return period["WORK"].dcsn.sol.value(m=m)
+
+    jacobian = jax.jit(jax.jacrev(values))(solved(5, 400, "paper")[0].parameters)["main"]
+    for name, value in PAPER.items():
+        h = 1e-5 * value
+        up, down = (Exact(T=5, **{**PAPER, name: value + s * h}).worker(0, m)[0] for s in (1, -1))
+        np.testing.assert_allclose(jacobian[name], (up - down) / (2 * h), rtol=1e-5, atol=1e-7)
+    assert np.isfinite(jacobian["sigma_eps"]).all()
