@@ -32,10 +32,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
         if asked != "auto":
             envelope = asked == "exact"
             reason += f"; `upper_envelope: {asked}` was asked for"
-        # A debt may be more than the next income repays; what leaves nothing to eat is no choice.
-        fails = bool(num.rows) or problem.derived.lowest != 0
-        fails |= any(b.conditions for n in graph.downstream(name) for b in stages[n][0].num.branches)
-        found[name] = {"envelope": envelope, "reason": reason, "may_fail": fails}
+        found[name] = {"envelope": envelope, "reason": reason}
     return found
 
 

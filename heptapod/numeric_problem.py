@@ -52,7 +52,6 @@ class NumericProblem:
     - `envelope`: whether the endogenous grid may fold, so that an upper envelope is taken.
     - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
     - `rows`: (passive decision state, its grid) pairs.
-    - `may_fail`: whether a continuation may be infeasible on a range of post-states, so that its edge is looked for.
     - `kinks`: values of the active post-state at which the problem changes its branch.
     - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `slope` (the envelope condition),
       `by_value` ($Q_V$), `lowest`: derived,
@@ -75,7 +74,6 @@ class NumericProblem:
     reason: str = ""
     rows: tuple[tuple[str, Grid], ...] = ()
     kinks: tuple[Formula, ...] = ()
-    may_fail: bool = False
     state: str | None = None
     post: str | None = None
     control: str | None = None

@@ -9,6 +9,8 @@ from stagecraft.functional import AbstractFunctional, Either
 from stagecraft.mover import Optimise
 from stagecraft.solution import Answer, Rows, Table
 
+# So many cells above the lowest feasible post-state no jump is looked for.
+_EDGE = 4
 Flags = dict[str, dict[str, Bool[Array, " periods"]]]
 
 
@@ -78,7 +80,7 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Table], dict]:
             points, answer = operator.ask(period.continuation(name, ""))
             decision = operator.from_points(points, answer)
             rows = period.rows[name] = _strong(decision.rows)
-            flags[name] = _rows_flags(operator, rows, answer)
+            flags[name] = _rows_flags(operator, rows, points, answer)
         if dict(num.spaces)["arvl"].tabulate:
             table = period.rows[name] = _strong(_tabulate(period, num, name))
             flags[name] = flags.get(name) or _table_flags(table)
@@ -97,7 +99,7 @@ def _tabulate(period, num, name) -> Table:
     return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), answer))
 
 
-def _rows_flags(operator, rows: Rows, answer: Answer):
+def _rows_flags(operator, rows: Rows, points: dict, answer: Answer):
     """What can be said of rows without knowing their place in the circuit."""
     knots = operator.problem.knots
     asked = jnp.where(answer.feasible, answer.outside, 0.0)
@@ -110,7 +112,20 @@ def _rows_flags(operator, rows: Rows, answer: Answer):
         "found": jnp.any(rows.reachable),
         "room": ~jnp.any(rows.overflow & rows.reachable),
         "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
+        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]),
     }
+
+
+def _jumps(knots, answer: Answer, slope):
+    """In how many cells the continuation's value rises by more than its slopes allow, or falls against them, in any row."""
+    knots, value, slope, good = jax.lax.stop_gradient(jnp.broadcast_arrays(knots, answer.value, slope, answer.feasible))
+    width, rise, good = jnp.diff(knots), jnp.diff(value), good[..., 1:] & good[..., :-1] & (jnp.diff(knots) > 0)
+    # Near the edge of what is feasible slopes have no end, and cells are coarse beside them.
+    inner = good & (jnp.cumsum(good, axis=-1) > _EDGE)
+    one, two = slope[..., :-1] * width, slope[..., 1:] * width
+    spread = 0.01 * jnp.sum(jnp.where(inner, jnp.abs(rise), 0.0), axis=-1, keepdims=True)
+    leaps = (rise > 2 * jnp.maximum(one, two) + spread) | (rise < 2 * jnp.minimum(jnp.minimum(one, two), 0.0) - spread)
+    return jnp.max(jnp.sum(inner & leaps, axis=-1, dtype=jnp.int32))
 
 
 def _table_flags(table: Table):
@@ -118,7 +133,7 @@ def _table_flags(table: Table):
     found = jnp.any(table.answer.feasible)
     outside = jax.lax.stop_gradient(jnp.mean(table.answer.outside))
     return {"grid": good, "continuation": _finite(table.answer), "decision": good, "unfolded": good, "maximal": good,
-            "found": found, "room": good, "outside": outside}  # fmt: skip
+            "found": found, "room": good, "outside": outside, "jumps": jnp.int32(0)}  # fmt: skip
 
 
 def _finite(tree) -> Bool[Array, ""]:

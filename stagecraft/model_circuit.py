@@ -27,7 +27,8 @@ class Info(eqx.Module):
     **Attributes:** `outcome`: an `Outcome` as an integer; `period`, `stage`, `place`: where it went wrong first, going
     backward (-1 for nowhere; the stage by its position; place 0 is the continuation, 1 the decision); `iterations`;
     `error_bound`: zero for a finite horizon; `outside`: for each stage and period the share of questions that were asked
-    beyond the last knot of what follows, and extrapolated.
+    beyond the last knot of what follows, and extrapolated; `jumps`: in how many cells of its post-state's grid the value of
+    what follows jumps.
     """
 
     outcome: Int[Array, ""]
@@ -37,6 +38,7 @@ class Info(eqx.Module):
     iterations: Int[Array, ""]
     error_bound: Float[Array, ""]
     outside: dict[str, Float[Array, " periods"]] = eqx.field(default_factory=dict)
+    jumps: dict[str, Int[Array, " periods"]] = eqx.field(default_factory=dict)
 
 
 class Source:

@@ -47,8 +47,7 @@ def _apply(operator, *arguments):
 class Optimise(eqx.Module):
     """Backward from continuation to decision: the best continuous choice in every row, given what comes after it.
 
-    **Attributes:** `problem`; `axes`: of passive states; `options`: of discrete controls, joined by `choice`; `searches`:
-    whether post-states on the grid may be infeasible, so that the edge of the feasible ones is looked for.
+    **Attributes:** `problem`; `axes`: of passive states; `options`: of discrete controls, joined by `choice`.
     """
 
     problem: ContinuousProblem
@@ -58,7 +57,6 @@ class Optimise(eqx.Module):
     axes: tuple[Axis, ...] = ()
     options: tuple[Axis, ...] = ()
     choice: ChoiceProblem | None = None
-    searches: bool = eqx.field(static=True, default=False)
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -129,10 +127,9 @@ class Optimise(eqx.Module):
 
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
-        points = self.points
-        if self.searches:
-            frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
-            points = from_edge(self.post, points, lambda states: frozen.at(states).feasible)
+        frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
+        # A debt or a payment may be more than the next income covers; what leaves nothing to eat is no choice.
+        points = from_edge(self.post, self.points, lambda states: frozen.at(states).feasible)
         return points, continuation.at(points)
 
     def __call__(self, continuation: AbstractFunctional) -> Decision:

@@ -38,7 +38,21 @@ def solve(circuit: ModelCircuit | Stage, *, throw: bool = True) -> ModelCircuit 
     solved = dataclasses.replace(circuit, rows=rows, info=info)
     if throw and not isinstance(info.outcome, jax.core.Tracer) and info.outcome.ndim == (circuit.types is not None):
         _raise_if_failed(solved)
+        _warn_of_jumps(info)
     return solved
+
+
+def _warn_of_jumps(info):
+    """Say where a value jumps, since nobody is made to choose a post-state exactly at the jump."""
+    for name, leaps in info.jumps.items():
+        leaps = np.asarray(leaps).reshape(-1, np.shape(leaps)[-1]).max(axis=0)
+        if leaps.any():
+            warnings.warn(
+                f"stage {name}, continuation (cntn), period {int(np.argmax(leaps > 0))} and {np.sum(leaps > 0) - 1} others: the "
+                "value jumps inside a cell of the grid, as it does where a `when:` opens or shuts a branch; choices that stop "
+                "exactly at the jump are missed, so values below it are too low. Smooth the condition, or give it taste shocks",
+                stacklevel=3,
+            )
 
 
 def _raise_if_failed(solved):
@@ -130,7 +144,8 @@ def _info(circuit, blocks) -> Info:
     period = jnp.where(wrong, jnp.max(jnp.where(in_domain, -1, jnp.arange(horizon))), period)
     dtype = jnp.result_type(*jax.tree.leaves(circuit.parameters), jnp.float32)
     outside = {name: of(name, "outside", 0.0) for name in stored}
-    return Info(outcome, period, stage, place, jnp.asarray(horizon), jnp.zeros((), dtype), outside)
+    leaps = {name: of(name, "jumps", 0) for name in stored}
+    return Info(outcome, period, stage, place, jnp.asarray(horizon), jnp.zeros((), dtype), outside, leaps)
 
 
 def _rank(structure, name) -> int:

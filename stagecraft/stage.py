@@ -194,4 +194,4 @@ def decide(num, scope: Mapping) -> Optimise | Choose:
         return Choose(problem, num.dimensions("dcsn"), tuple(name for name, _ in num.discrete), labels)
     problem = continuous_problem(num, scope)
     choice = choice_problem(num, scope, ()) if options else None
-    return Optimise(problem, num.state, num.control, num.post, axes_of(num, scope), options, choice, num.may_fail)
+    return Optimise(problem, num.state, num.control, num.post, axes_of(num, scope), options, choice)

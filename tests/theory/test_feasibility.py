@@ -201,3 +201,30 @@ def test_a_branch_that_is_shut_is_not_taken(movers, limit):
         agree(stages["EAT"].dcsn.sol.value(m=a + 0.2), value, atol=1e-4)
         near = jumps(lambda m, eat=eat: eat(m)[1], a + 0.2, 0.04)
         agree(stages["EAT"].dcsn.sol.policy["c"](m=a + 0.2), choice, atol=1e-2, near=near)
+
+
+def test_a_value_that_jumps_within_the_grid_is_reported(movers):
+    """Nothing is said where the jump is nobody's, and the periods are named where it is."""
+    with pytest.warns(UserWarning, match=r"stage EAT, continuation \(cntn\), period 0 .*jumps inside a cell"):
+        solved = sc.solve(movers.with_parameters({"main.limit": 1.0}))
+    assert list(solved.info.jumps["EAT"]) == [1, 0]
+    assert not np.any(sc.solve(movers.with_parameters({"main.limit": 99.0})).info.jumps["EAT"])
+
+
+def test_a_payment_that_cannot_be_avoided_bounds_assets_from_below():
+    """Whoever cannot pay one a period for good has no choice; all others divide what is left as if it were a cake."""
+    eat = stage(
+        "EAT", 'g_av: m = a - pay, g_ve: x = m - c, Q: "-1/c + beta*V[>]"', "c: 0 < c <= m",
+        arvl="{dimensions: [a]}", dcsn="{dimensions: [m]}", cntn=f"{{grid: {{x: {GRID(low=0, high=30)}}}}}",
+    )  # fmt: skip
+    solved = sc.solve(
+        circuit(eat, T=3, terminal="0", parameters="beta: 0.95, pay: 1.0", inter="{source: EAT, target: EAT, mapping: {x: a}}")
+    )
+    m, weights = np.array([2.02, 2.2, 2.5, 3.0, 10.0]), 0.95 ** (np.arange(3) / 2)
+    sol = solved[0]["EAT"].dcsn.sol
+    eaten = (m[:, None] - 2) * weights / weights.sum()
+    np.testing.assert_allclose(sol.value(m=m), -(weights**2 / eaten).sum(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(sol.policy["c"](m=m), eaten[:, 0], rtol=1e-9)
+    np.testing.assert_array_equal(sol.at({"m": jnp.array([1.2, 1.99, 2.01])}).feasible, [False, False, True])
+    cost = lambda p: sc.solve(solved.with_parameters({"main.pay": p}))[0]["EAT"].dcsn.sol.value(m=3.0)
+    np.testing.assert_allclose(jax.grad(cost)(1.0), -2 * weights.sum() ** 2, rtol=1e-6)
