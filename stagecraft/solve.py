@@ -48,8 +48,8 @@ def _warn_of_jumps(info):
         leaps = np.asarray(leaps).reshape(-1, np.shape(leaps)[-1]).max(axis=0)
         if leaps.any():
             warnings.warn(
-                f"stage {name}, continuation (cntn), period {int(np.argmax(leaps > 0))} and {np.sum(leaps > 0) - 1} others: the "
-                "value jumps inside a cell of the grid, as it does where a `when:` opens or shuts a branch; choices that stop "
+                f"stage {name}, continuation (cntn), period {int(np.argmax(leaps > 0))} and {np.sum(leaps > 0) - 1} others: "
+                "the value jumps inside a cell of the grid, as where a `when:` opens or shuts a branch; choices that stop "
                 "exactly at the jump are missed, so values below it are too low. Smooth the condition, or give it taste shocks",
                 stacklevel=3,
             )
