@@ -18,6 +18,10 @@ class Sight:
     scope: StageScope
 
 
+# Settings that no equation names: the solver reads them.
+SOLVER_SETTINGS = ("tolerance",)
+
+
 def warn_unused(reader: Reader, scopes: Mapping[str, Declared], sights: Mapping[str, Sight], main_used: set[str]) -> None:
     """A warning for every parameter, setting, definition, bracket and helper that nothing of the model uses.
 
@@ -75,7 +79,7 @@ def _above(table, used):
 
 def _warn_scope(reader, path, table, used):
     for name, entry in table.entries.items():
-        if name not in used:
+        if name not in used and name not in SOLVER_SETTINGS:
             place = next(((*path, g, name) for g in GROUPS if reader.get((*path, g, name)) is not None), path)
             what = "is inherited and used nowhere" if entry.kind == "reference" else "is declared and used nowhere"
             reader.warning("unused", f"`{name}` {what}", place, "drop it, or use it", key=True)

@@ -28,7 +28,7 @@ def sweep(circuit) -> tuple[tuple[dict, ...], tuple[Flags, ...]]:
         stored.append(rows)
         flags.append(found)
         first = jax.tree.map(lambda x: x[0], rows)
-        after = Composer(circuit, block, jnp.asarray(block.first), first, _nothing)
+        after = Composer(circuit, block, jnp.asarray(block.first), first, nothing)
     return tuple(reversed(stored)), tuple(reversed(flags))
 
 
@@ -43,7 +43,8 @@ class _Terminal:
         return self.circuit.terminal(name, jnp.asarray(self.circuit.structure.horizon))
 
 
-def _nothing(name: str):
+def nothing(name: str):
+    """What is said where a value is asked for that nobody stores."""
     raise ValueError(f"stage {name} of the period after the next is asked for a value, and no stage between stores any")
 
 
@@ -54,12 +55,12 @@ def _solve_block(circuit, block, after):
         return jax.tree.map(lambda x: x[None], (rows, flags))
 
     def body(following, t):
-        own = Composer(circuit, block, t + 1, following, _nothing)
+        own = Composer(circuit, block, t + 1, following, nothing)
         onward = lambda name: Either(t == block.last, after.arrival(name), own.arrival(name))
         rows, flags = step(circuit, block, t, onward)
         return rows, (rows, flags)
 
-    init = _placeholders(circuit, block)
+    init = placeholders(circuit, block)
     _, found = jax.lax.scan(jax.checkpoint(body), init, jnp.arange(block.first, block.last + 1), reverse=True)
     return found
 
@@ -124,7 +125,8 @@ def _jumps(knots, answer: Answer, slope):
     inner = good & (jnp.cumsum(good, axis=-1) > _EDGE)
     one, two = slope[..., :-1] * width, slope[..., 1:] * width
     spread = 0.01 * jnp.sum(jnp.where(inner, jnp.abs(rise), 0.0), axis=-1, keepdims=True)
-    leaps = (rise > 2 * jnp.maximum(one, two) + spread) | (rise < 2 * jnp.minimum(jnp.minimum(one, two), 0.0) - spread)
+    steep, low = jnp.maximum(jnp.maximum(one, two), 0.0), jnp.minimum(jnp.minimum(one, two), 0.0)
+    leaps = (rise > 2 * steep + spread) | (rise < 2 * low - spread)
     return jnp.max(jnp.sum(inner & leaps, axis=-1, dtype=jnp.int32))
 
 
@@ -152,9 +154,9 @@ def _strong(tree):
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), tree)
 
 
-def _placeholders(circuit, block) -> dict[str, Rows | Table]:
+def placeholders(circuit, block) -> dict[str, Rows | Table]:
     """Something of the structure of a period's stored solutions, for the step that does not read it."""
-    period, found = Composer(circuit, block, jnp.asarray(block.last), {}, _nothing), {}
+    period, found = Composer(circuit, block, jnp.asarray(block.last), {}, nothing), {}
     for name in reversed(block.stages):
         num = circuit.structure.stage(name)
         if not num.stored:

@@ -94,7 +94,8 @@ def euler_errors(
     if panel is None:
         key = jax.random.key(0) if key is None else key
         given = _spread(solved, agents or 1_000) if initial is None else initial
-        panel = simulate(solved, given, agents=agents, key=key)
+        periods = 1 if solved.structure.horizon is None else None
+        panel = simulate(solved, given, agents=agents, periods=periods, key=key)
     errors = _errors(solved, panel.data)
     return EulerErrors(errors, {name: panel.inside(name) for name in errors}, panel.age)
 
@@ -130,14 +131,21 @@ def _errors(solved: ModelCircuit, data):
                 parts.append(jnp.full((len(ts), *next(iter(variables.values())).shape[1:]), jnp.nan))
                 continue
 
-            def at(t, last, num=num, block=block, position=position, variables=variables):
+            def at(t, last, num=num, block=block, position=position, variables=variables, clock=None):
                 following = position + 1 if position + 1 < len(structure.blocks) else -1
                 after = onward(solved, t, following if last else position)
                 rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
                 period = Composer(solved, block, t, rows, after)
                 optimise = period.stage(num.name).cntn_to_dcsn.operator
-                return _period_errors(optimise, period.continuation(num.name, ""), num, {k: v[t] for k, v in variables.items()})
+                now = t if clock is None else clock
+                return _period_errors(
+                    optimise, period.continuation(num.name, ""), num, {k: v[now] for k, v in variables.items()}
+                )
 
+            if structure.horizon is None:
+                count = next(iter(variables.values())).shape[0]
+                parts.append(jax.lax.map(lambda k, at=at: at(jnp.asarray(0), False, clock=k), jnp.arange(count)))
+                continue
             if len(ts) > 1:
                 parts.append(jax.lax.map(lambda t, at=at: at(t, False), ts[:-1]))
             parts.append(at(ts[-1], True)[None])

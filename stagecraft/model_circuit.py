@@ -149,12 +149,18 @@ class ModelCircuit(eqx.Module):
     def terminal(self, name: str, t) -> Closed:
         """The value on arrival after the last period."""
         num = self.structure.stage(name)
-        return Closed(self.scope(name, t), num.terminal, num.dimensions("arvl"))
+        return Closed(self.scope(name, t), num.terminal or worthless, num.dimensions("arvl"))
 
     def stored(self, t) -> dict[str, Rows | Table]:
         """What the stages of a period store, at a static `t`."""
         i = self.structure.blocks.index(self.structure.block(t))
         return jax.tree.map(lambda x: x[t - self.structure.blocks[i].first], self.rows[i])
+
+
+def worthless(parameters: dict, *states: Array) -> Array:
+    """The value of what nothing is known of: zero."""
+    del parameters
+    return jnp.zeros_like(states[0])
 
 
 def _kinds(structure, t: int) -> tuple[int, int]:

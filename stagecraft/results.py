@@ -14,6 +14,7 @@ class Outcome(enum.IntEnum):
     convex = 5
     infeasible = 6
     crowded = 7
+    not_converged = 8
 
     @property
     def message(self) -> str:
@@ -34,6 +35,9 @@ _MESSAGES = {
     "constraints, `when:` and bounds downstream, and at the reach of the grid",
     Outcome.crowded: "the upper envelope has more kinks than there is room for beside the knots; give the grid of the "
     "post-state more points",
+    Outcome.not_converged: "the fixed point was not reached to its tolerance: the period may be no contraction at these values "
+    "(a discount factor, with growth, of one or more), or the grid may be too coarse; lower the discount factor, refine the "
+    "grid, or raise the setting `tolerance`",
 }
 
 

@@ -18,7 +18,14 @@ from stagecraft.population import Sample
 from stagecraft.stage import Stage
 
 
-def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | None = None, key: PRNGKeyArray) -> Panel | Stage:
+def simulate(
+    solved: ModelCircuit | Stage,
+    initial: Mapping,
+    *,
+    agents: int | None = None,
+    periods: int | None = None,
+    key: PRNGKeyArray,
+) -> Panel | Stage:
     """Follow agents from period 0 to the last; through one stage alone if a solved stage is given.
 
     Shocks are continuous draws through the same map as the quadrature nodes, so the panel is differentiable in every
@@ -30,6 +37,7 @@ def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | No
     - `initial`: for every state on arrival of the stage where households begin a number, or an array with one entry per
       agent; or `{STAGE: {...}}`.
     - `agents`: how many; the length of the arrays in `initial` if left out, or 10,000.
+    - `periods`: how many periods of an infinite horizon; a finite one is followed to its end.
     - `key`: from `jax.random.key(seed)`.
 
     **Returns:** a `Panel`; for a stage, the stage with a `Sample` as `dist` of every perch.
@@ -47,9 +55,20 @@ def simulate(solved: ModelCircuit | Stage, initial: Mapping, *, agents: int | No
     dtype = next(x.dtype for x in jax.tree.leaves(solved.rows) if jnp.issubdtype(x.dtype, jnp.floating))
     states = initial_states(wanted, dtype, initial, agents)
     check_sets(solved, start, states)
-    panel, feasible = (_simulate if solved.types is None else _by_type)(solved, states, key, start)
+    periods = _periods(solved, periods)
+    panel, feasible = (_simulate if solved.types is None else _by_type)(solved, states, key, start, periods)
     _check_feasible(panel, feasible, solved.structure.blocks)
     return panel
+
+
+def _periods(solved, periods) -> int | None:
+    """The number of periods of a stationary circuit."""
+    horizon = solved.structure.horizon
+    if horizon is None and (not isinstance(periods, int) or isinstance(periods, bool) or periods < 1):
+        raise ValueError(f"the horizon is infinite; say for how many periods, `periods=200`, found {periods!r}")
+    if horizon is not None and periods not in (None, horizon):
+        raise ValueError(f"`periods` is for an infinite horizon; this one has {horizon} periods")
+    return None if horizon is not None else periods
 
 
 def _check_feasible(panel, feasible, blocks):
@@ -62,7 +81,7 @@ def _check_feasible(panel, feasible, blocks):
         bad = inside & ~np.asarray(good)
         if bad.any():
             t, i = np.argwhere(bad)[0]
-            rank = next(block.stages.index(name) for block in blocks if block.first <= t <= block.last)
+            rank = next(b.stages.index(name) for b in blocks if len(blocks) == 1 or b.first <= t <= b.last)
             found.append((t, rank, name, i, bad.sum() / inside.sum()))
     if found:
         t, _, name, i, share = min(found)
@@ -88,21 +107,21 @@ def _through(stage: Stage, initial, agents, key) -> Stage:
     return dataclasses.replace(stage, arvl=arvl, dcsn=dcsn, cntn=cntn)
 
 
-def _by_type(solved: ModelCircuit, states, key, start):
+def _by_type(solved: ModelCircuit, states, key, start, periods):
     """Every agent is of one type, drawn by the weights; the same draws for all, so that a type changes nothing else."""
     count = next(iter(states.values())).shape[0]
     steps = jnp.cumsum(solved.types.weights)
     uniform = jax.random.uniform(jax.random.fold_in(key, 7_000_003), (count,), steps.dtype) * steps[-1]
     kind = jnp.sum(uniform[:, None] >= steps[:-1], axis=1)
-    found = [_simulate(solved.of_type(k), states, key, start) for k in range(len(solved.types))]
+    found = [_simulate(solved.of_type(k), states, key, start, periods) for k in range(len(solved.types))]
     pick = lambda *xs: jnp.take_along_axis(jnp.stack(xs), kind.reshape(1, 1, -1), axis=0)[0]
     data = jax.tree.map(pick, *[panel.data for panel, _ in found])
     feasible = jax.tree.map(pick, *[good for _, good in found])
     return Panel(data, solved.structure.calibration.age, kind), feasible
 
 
-@functools.partial(jax.jit, static_argnames="start")
-def _simulate(solved: ModelCircuit, states, key, start):
+@functools.partial(jax.jit, static_argnames=("start", "periods"))
+def _simulate(solved: ModelCircuit, states, key, start, periods):
     structure = solved.structure
     count = next(iter(states.values())).shape[0]
     entering = {start: (states, jnp.ones(count, bool))}
@@ -112,7 +131,10 @@ def _simulate(solved: ModelCircuit, states, key, start):
         names = dict.fromkeys((*block.entries, *entering))
         entering = {n: entering.get(n) or _nobody(solved, n, count, states) for n in names}
         body = functools.partial(_period, solved, block, i, key)
-        if block.first == block.last:
+        if periods is not None:
+            always = lambda entering, clock, body=body: body(entering, jnp.asarray(0), False, clock)
+            _, found = jax.lax.scan(always, entering, jnp.arange(periods))
+        elif block.first == block.last:
             entering, found = body(entering, jnp.asarray(block.first), True)
             found = jax.tree.map(lambda x: x[None], found)
         else:
@@ -122,22 +144,25 @@ def _simulate(solved: ModelCircuit, states, key, start):
             found = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), found, last)
         records.append(found[0])
         feasible.append(found[1])
-    spans = [block.last - block.first + 1 for block in structure.blocks]
+    spans = [periods or block.last - block.first + 1 for block in structure.blocks]
     join = lambda parts, n: _joined(parts, n, spans)
     data = {num.name: join(records, num.name) for num in structure.stages}
     good = {num.name: join(feasible, num.name) for num in structure.stages}
     return Panel(data, structure.calibration.age), good
 
 
-def _period(solved, block, position, key, entering, t, last):
-    """One period forward: who is on arrival of each entry, and where they stand at the next."""
+def _period(solved, block, position, key, entering, t, last, clock=None):
+    """One period forward: who is on arrival of each entry, and where they stand at the next.
+
+    **Arguments:** `clock`: the period by which draws are told apart, where it is not `t`.
+    """
     following = onward(solved, t, _following(solved, position, last))
     rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
     period = Composer(solved, block, t, rows, following)
     inside, leaving, record, good = dict(entering), {}, {}, {}
     for number, name in enumerate(block.stages):
         states, here = inside[name]
-        own = jax.random.fold_in(key, t)
+        own = jax.random.fold_in(key, t if clock is None else clock)
         own = own if len(block.stages) == 1 else jax.random.fold_in(own, number)
         found, taken, posts, feasible = pass_through(period.stage(name), period.decision(name), states, own)
         record[name] = merged(here, arvl=states, **found, **ends_of(posts, taken))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stagecraft._diagnose import describe
+from stagecraft._fixed_point import fixed_point
 from stagecraft._sweep import sweep
 from stagecraft.decision import Decision
 from stagecraft.model_circuit import Info, ModelCircuit
@@ -74,8 +75,16 @@ def _solve(circuit: ModelCircuit) -> tuple[tuple, Info]:
 
 
 def _solve_one(circuit):
-    rows, flags = sweep(circuit)
-    return rows, _info(circuit, flags)
+    if circuit.structure.horizon is not None:
+        rows, flags = sweep(circuit)
+        return rows, _info(circuit, flags)
+    rows, flags, ending = fixed_point(circuit)
+    one = lambda tree: jax.tree.map(lambda x: x[None], tree)
+    info = _info(circuit, (one(flags),))
+    failed = (info.outcome == Outcome.success) & ~ending.converged
+    outcome = jnp.where(failed, int(Outcome.not_converged), info.outcome)
+    info = dataclasses.replace(info, outcome=outcome, iterations=ending.iterations, error_bound=ending.bound)
+    return (one(rows),), info
 
 
 def _solve_alone(stage: Stage, throw: bool) -> Stage:
@@ -119,7 +128,7 @@ _FLAGS = tuple(flag for _, flag in _CHECKS if flag != "finite")
 def _info(circuit, blocks) -> Info:
     """The gravest thing that happened, and where the sweep met it first: in the last period, at the last stage."""
     structure = circuit.structure
-    horizon, names = structure.horizon, [num.name for num in structure.stages]
+    horizon, names = structure.horizon or 1, [num.name for num in structure.stages]
     spans = [(block.last - block.first + 1, flags) for block, flags in zip(structure.blocks, blocks, strict=True)]
     of = lambda name, flag, blank: jnp.concatenate(
         [flags[name][flag] if name in flags else jnp.full(span, blank) for span, flags in spans]
@@ -155,7 +164,7 @@ def _rank(structure, name) -> int:
 
 def _in_domain(circuit):
     """Per period, whether every parameter lies in its domain."""
-    horizon = circuit.structure.horizon
+    horizon = circuit.structure.horizon or 1
     good = jnp.ones(horizon, bool)
     for path, entry in circuit.structure.calibration.leaves().items():
         if entry.domain is not None:
@@ -169,8 +178,6 @@ def _check(circuit: ModelCircuit) -> None:
     """What can be said before tracing."""
     if not isinstance(circuit, ModelCircuit):
         raise TypeError(f"solve takes a ModelCircuit, found {type(circuit).__name__}; load one with stagecraft.load(path)")
-    if circuit.structure.horizon is None:
-        raise ValueError("the horizon is infinite; only finite horizons are solved so far")
     for num in circuit.structure.stages:
         if num.method not in ("egm", "choice", "identity"):
             raise ValueError(f"stage {num.name} cannot be solved: {num.reason}; it needs `{num.method}`, which is not here yet")

@@ -138,13 +138,15 @@ def test_a_key_is_a_key(circuit):
         sc.simulate(sc.solve(circuit), {"a": 0.0}, key=0)
 
 
-def test_an_infinite_horizon_is_not_solved_yet():
+def test_an_infinite_horizon_needs_a_number_of_periods_to_be_simulated():
     text = (
         BUFFER.replace("  age: {start: 30, step: 1}\n", "")
         .replace("horizon: 12", "horizon: infinite")
         .replace("G: {by: age, steps: {30: 1.02, 36: 1.0}}", "G: 1.01")
     )
-    spec = heptapod.load(text)
-    assert spec.structure.horizon is None
-    with pytest.raises(ValueError, match="infinite"):
-        sc.solve(sc.load(text))
+    solved = sc.solve(sc.load(text))
+    with pytest.raises(ValueError, match="infinite; say for how many periods"):
+        sc.simulate(solved, {"a": np.zeros(3)}, key=jax.random.key(0))
+    panel = sc.simulate(solved, {"a": np.zeros(3)}, periods=7, key=jax.random.key(0))
+    assert panel["m"].shape == (7, 3) and np.isfinite(np.asarray(panel["m"])).all()
+    assert sc.euler_errors(solved, panel)["CONS"].shape == (7, 3)

@@ -1,0 +1,222 @@
+r"""The infinite horizon: a period that leads to itself, solved to a bound and differentiated by the implicit function theorem.
+
+The unknown $x$ is what the stages of the period store, and $T$ one period backward. Plain steps come first, on no more than
+policies depend on; then Newton steps $x + (I - J)^{-1}(T(x) - x)$ on everything, $J = T'(x)$ never formed. The last Newton
+step taken is the error bound: the error that it leaves is of the second order. Where a Newton step does not bring the
+residual down, plain steps go on, and the largest ratio of their differences bounds what is left.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from stagecraft._compose import Composer
+from stagecraft._linear_solve import solve_near_identity
+from stagecraft._sweep import Flags, nothing, placeholders, step
+from stagecraft.functional import Either
+from stagecraft.operators.lean import dependencies
+
+TOLERANCE = 1e-8
+_NEAR = 1e-3  # Close enough for Newton steps.
+_MOST = 20_000
+_BEGIN = 20  # Full plain steps before the first Newton step.
+_BATCH = 200  # Plain steps after a Newton step that failed.
+_NEWTON = 30
+_WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
+
+
+class Ending(NamedTuple):
+    """How a fixed point ended: steps taken, the bound on the relative error of policies and values, and whether it holds."""
+
+    iterations: Int[Array, ""]
+    bound: Float[Array, ""]
+    converged: Bool[Array, ""]
+
+
+def fixed_point(circuit) -> tuple[dict, Flags, Ending]:
+    """What the stages of a stationary circuit store, what went wrong, and how far it may be from the fixed point."""
+    rows, ending = _stationary(circuit)
+    frozen = jax.lax.stop_gradient(circuit)
+    again, flags = _backward(frozen, jax.lax.stop_gradient(rows))
+    noise = 1e6 * jnp.finfo(ending.bound.dtype).eps
+    sound = _gap(again, rows) <= jnp.maximum(ending.bound, noise)
+    return rows, flags, ending._replace(converged=ending.converged & sound)
+
+
+def _backward(circuit, rows, first=None):
+    """One period backward, from what the next one stores to what this one does, and its flags.
+
+    **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given.
+    """
+    block, t = circuit.structure.blocks[0], jnp.asarray(0)
+    own = Composer(circuit, block, t, rows, nothing)
+    onward = own.arrival if first is None else lambda name: Either(first, circuit.terminal(name, t), own.arrival(name))
+    return step(circuit, block, t, onward)
+
+
+@jax.custom_jvp
+def _stationary(circuit):
+    """The fixed point and how it ended."""
+    tolerance = _tolerance(circuit)
+    rows, count = _plain(circuit, tolerance)
+    return _newton(circuit, rows, tolerance, count)
+
+
+@_stationary.defjvp
+def _stationary_jvp(primals, tangents):
+    r"""$\dot x = (I - J)^{-1}\,\partial_\theta T\,\dot\theta$: at the fixed point, whatever the way to it."""
+    (circuit,), (moved,) = primals, tangents
+    rows, ending = _stationary(circuit)
+    floats, merge = _split(rows)
+    apply = lambda c, x: _split(_backward(c, merge(x))[0])[0]
+    _, push = jax.jvp(lambda c: apply(c, floats), (circuit,), (moved,))
+    _, linear = jax.linearize(lambda x: apply(circuit, x), floats)
+    solution = iter(solve_near_identity(linear, push, _scales(floats)))
+    still = lambda x: np.zeros(x.shape, jax.dtypes.float0)
+    tangent = jax.tree.map(lambda x: next(solution) if _floating(x) else still(x), rows)
+    return (rows, ending), (tangent, Ending(still(ending.iterations), jnp.zeros_like(ending.bound), still(ending.converged)))
+
+
+def _floating(x) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def _split(rows):
+    """The floating-point leaves, and a function that puts others of their kind in their place."""
+
+    def merge(floats):
+        given = iter(floats)
+        return jax.tree.map(lambda x: next(given) if _floating(x) else x, rows)
+
+    return tuple(x for x in jax.tree.leaves(rows) if _floating(x)), merge
+
+
+def _scales(floats):
+    """A size for every number, so that large and small ones count alike."""
+    size = lambda x: jnp.abs(x) + 1e-2 * jnp.mean(jnp.where(jnp.isfinite(x), jnp.abs(x), 0.0)) + 1e-12
+    return tuple(jnp.where(jnp.isfinite(x), size(x), 1.0) for x in floats)
+
+
+def _tolerance(circuit):
+    """The smallest setting of the name `tolerance` in any scope, or the default; never below rounding."""
+    found = [names["tolerance"] for names in circuit.settings.values() if "tolerance" in names]
+    leaf = next(x for x in jax.tree.leaves(circuit.parameters) if _floating(x))
+    smallest = jnp.min(jnp.stack(found)) if found else jnp.asarray(TOLERANCE, leaf.dtype)
+    return jnp.maximum(smallest, 1e4 * jnp.finfo(leaf.dtype).eps)
+
+
+def _plain(circuit, tolerance):
+    """Steps from the terminal value on the leaves that policies depend on, until Newton steps are near enough; then all."""
+    start = placeholders(circuit, circuit.structure.blocks[0])
+    leaves, tree = jax.tree.flatten(start)
+    apply = lambda rows: _backward(circuit, rows)[0]
+    kinds = (".control",) if any(path.endswith(".control") for path in _paths(start)) else (".value",)
+    needed = dependencies(apply, start, [path.endswith(kinds) for path in _paths(start)])
+
+    def fill(kept):
+        given = iter(kept)
+        return jax.tree.unflatten(tree, [next(given) if n else x for x, n in zip(leaves, needed, strict=True)])
+
+    def body(state):
+        kept, watch, k = state
+        old = fill(kept)
+        new, _ = _backward(circuit, old, k == 0)
+        return [x for x, n in zip(jax.tree.leaves(new), needed, strict=True) if n], watch.seen(_gap(new, old, kinds)), k + 1
+
+    kept = [x for x, n in zip(leaves, needed, strict=True) if n]
+    near = jnp.maximum(tolerance, _NEAR)
+    go = lambda s: (s[1].bound > near) & (s[2] < _MOST) & jnp.isfinite(s[1].change)
+    kept, _, count = jax.lax.while_loop(go, body, (kept, _Watch.begin(tolerance.dtype), 0))
+    # Values begin at zero, with a weight of zero, as they do at the end of a life.
+    leaves = [jnp.zeros_like(x) for x in leaves]
+    return fill(kept), count
+
+
+class _Watch(NamedTuple):
+    """Differences of consecutive iterates, and what they say of the distance that is left."""
+
+    ratios: Float[Array, " window"]
+    change: Float[Array, ""]
+    bound: Float[Array, ""]
+    count: Int[Array, ""]
+
+    @classmethod
+    def begin(cls, dtype):
+        """Nothing seen yet."""
+        one = jnp.ones((), dtype)
+        return cls(jnp.ones(_WINDOW, dtype), one, jnp.inf * one, jnp.int32(0))
+
+    def seen(self, change):
+        """With one more difference: the geometric tail at the largest of the last ratios, twice for safety."""
+        ratios = jnp.roll(self.ratios, 1).at[0].set(change / jnp.where(self.change == 0, 1.0, self.change))
+        rate = jnp.clip(jnp.max(ratios), 0.05, 1.0)
+        tail = 2 * change * rate / jnp.maximum(1 - rate, 1e-9)
+        bound = jnp.where(change == 0, 0.0, jnp.where(self.count < _WINDOW, jnp.inf, tail))
+        return _Watch(ratios, change, bound, self.count + 1)
+
+
+class _State(NamedTuple):
+    rows: dict
+    safe: dict  # One plain step beyond the last iterate that was better than the one before.
+    gap: Float[Array, ""]  # Of that iterate.
+    bound: Float[Array, ""]
+    count: Int[Array, ""]
+    looks: Int[Array, ""]
+
+
+def _newton(circuit, rows, tolerance, count):
+    """Newton steps where they bring the residual down, batches of plain ones where they do not."""
+    noise = 1e4 * jnp.finfo(tolerance.dtype).eps
+
+    def body(state):
+        floats, merge = _split(state.rows)
+
+        def image_of(xs):
+            new = _backward(circuit, merge(xs))[0]
+            return _split(new)[0], new
+
+        image, linear, new = jax.linearize(image_of, floats, has_aux=True)
+        gap = _gap(new, state.rows)
+        better = jnp.isfinite(gap) & (gap <= jnp.maximum(2 * state.gap, noise))
+
+        def leap():
+            # Ends that are infinite stay where they are.
+            residual = tuple(jnp.where(jnp.isfinite(a + b), b - a, 0.0) for a, b in zip(floats, image, strict=True))
+            move = solve_near_identity(linear, residual, _scales(floats), 1e-6)
+            there = _split(new)[1](tuple(a + d for a, d in zip(floats, move, strict=True)))
+            return _State(there, new, gap, 2 * _gap(there, state.rows), state.count + 1, state.looks + 1)
+
+        def walk():
+            most = jnp.where(state.looks == 0, _BEGIN, _BATCH)
+            go = lambda s: (s[1].bound > tolerance) & (s[1].count < most)
+            on = lambda s: (lambda x: (x, s[1].seen(_gap(x, s[0]))))(_backward(circuit, s[0])[0])
+            found, watch = jax.lax.while_loop(go, on, (state.safe, _Watch.begin(tolerance.dtype)))
+            return _State(found, found, jnp.inf * gap, watch.bound, state.count + watch.count, state.looks + 1)
+
+        return jax.lax.cond(better, leap, walk)
+
+    infinite = jnp.asarray(jnp.inf, tolerance.dtype)
+    start = _State(rows, rows, -infinite, infinite, jnp.asarray(count, jnp.int32), jnp.int32(0))
+    go = lambda s: ~(s.bound <= tolerance) & (s.looks < _NEWTON)
+    ended = jax.lax.while_loop(go, body, start)
+    return ended.rows, Ending(ended.count, jnp.maximum(ended.bound, noise), ended.bound <= tolerance)
+
+
+def _paths(rows):
+    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(rows)]
+
+
+def _gap(new, old, kinds=(".control", ".value")):
+    """The largest relative change of a policy or of a value."""
+    pairs = zip(_paths(new), jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
+    return jnp.max(jnp.stack([_relative(a, b) for path, a, b in pairs if path.endswith(kinds)]))
+
+
+def _relative(new, old):
+    """The largest change relative to the number itself, or to a small share of the mean one."""
+    new, old = jax.lax.stop_gradient((new, old))
+    floor = 1e-3 * jnp.mean(jnp.abs(old)) + jnp.finfo(new.dtype).tiny
+    return jnp.max(jnp.abs(new - old) / (jnp.abs(old) + floor))
