@@ -1,12 +1,13 @@
 """Which method solves a stage, as far as its own equations tell: what follows from them, and what was asked for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
 
 from heptapod._concave import warn_not_concave
+from heptapod._direct import Direct, read_direct
 from heptapod._equations import Equations, StageReader
 from heptapod._lower import freeze
 from heptapod._numeric import number
@@ -29,7 +30,7 @@ class Chosen:
     """How a stage is solved.
 
     **Attributes:** `method`, `reason`; `derived`; `rows`: (passive decision state, grid) pairs; `control`, `bound`: of the
-    continuous control that EGM chooses.
+    continuous control that EGM chooses; `direct`: what a direct search stands on.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Chosen:
     rows: tuple[tuple[str, Grid], ...] = ()
     control: str | None = None
     bound: Bounds = Bounds()
+    direct: Direct | None = None
 
 
 def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[str, str], numbers: Mapping) -> Chosen | None:
@@ -51,10 +53,10 @@ def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[
         return None
     if reader.get(path) is None:
         path = (*reading.scope.path, "movers", "cntn_to_dcsn", "methods", "solution")
+    if asked == "vfi" and equations.controls and found.method != "vfi":
+        found = Chosen("vfi", "it was asked for", found.derived)
     if asked == "auto" or found.method in _MEANS.get(asked, (asked,)):
-        return found
-    if asked == "vfi" and equations.controls:
-        return Chosen("vfi", "it was asked for", found.derived, found.rows)
+        return found if found.method != "vfi" else _by_search(reading, equations, found, numbers)
     why = found.derived.problem or found.reason
     message = f"`{asked}` cannot solve stage {reading.name}: {why}"
     reader.error("method", message, path, f"leave it out: `{found.method}` follows from the equations")
@@ -87,6 +89,13 @@ def _by_derivation(reading, equations: Equations, numbers, asked):
     closed = derived.control_inverse is not None and derived.state_inverse is not None
     reason += "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
     return Chosen("egm", reason, derived, rows, control, bound)
+
+
+def _by_search(reading, equations, found: Chosen, numbers) -> Chosen | None:
+    """The same with what a direct search stands on; `None` after an error."""
+    grids = {name: _grid_of(reading, equations, name) for name in equations.spaces["dcsn"].dimensions}
+    direct = read_direct(reading, equations, found.derived, grids, numbers)
+    return None if direct is None else replace(found, direct=direct, rows=direct.rows)
 
 
 def _moving_condition(branch, derived, control):

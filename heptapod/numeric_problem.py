@@ -53,6 +53,9 @@ class NumericProblem:
     - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
     - `rows`: (passive decision state, its grid) pairs.
     - `kinks`: values of the active post-state at which the problem changes its branch.
+    - `limits`: (control, lower, upper) of a direct search, `None` where a side is open; `state_grid`: of the endogenous state,
+      where it has one; `post_grids`: (post-state, grid) pairs; `base`: the state that leads to a post-state while the controls
+      take as little as they may.
     - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `slope` (the envelope condition),
       `by_value` ($Q_V$), `lowest`: derived,
       `None` without closed form.
@@ -94,6 +97,10 @@ class NumericProblem:
     bound_moves: bool = False
     discounted_by_state: bool = False
     interp: str = "auto"
+    limits: tuple[tuple[str, Formula | None, Formula | None], ...] = ()
+    state_grid: Grid | None = None
+    post_grids: tuple[tuple[str, Grid], ...] = ()
+    base: Equation | None = None
 
     def __post_init__(self):
         values = tuple(getattr(self, f.name) for f in fields(self) if f.name != "reason")

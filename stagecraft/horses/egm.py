@@ -156,17 +156,17 @@ def _shares(problem, raw, lowest, bottom):
 
 def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corner, least):
     """The solution with all that its evaluation needs."""
-    level, level_slope, smooth = _levels(problem, raw.value, raw.marginal, raw.weight)
-    level_slope = _secant_where(raw.edge, raw.state, level, level_slope)
+    level, level_slope, smooth = levels(problem, raw.value, raw.marginal, raw.weight)
+    level_slope = secant_where(raw.edge, raw.state, level, level_slope)
     width = jnp.diff(raw.state)
-    straighter = _bend(width, level, level_slope) <= _bend(width, raw.value, raw.marginal)
+    straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
     return Rows(raw.state, raw.control, raw.value, raw.marginal, raw.weight, raw.others, level, level_slope, straight, *low,
                 corner, least, maximal, reachable, switches, overflow)  # fmt: skip
 
 
-def _bend(width, values, slopes):
+def bend(width, values, slopes):
     """How far a cell is from a parabola: the error of the trapezoid rule on its slopes, relative to its rise."""
     rise = jnp.diff(values)
     return jnp.abs(rise - 0.5 * width * (slopes[1:] + slopes[:-1])) / jnp.where(rise == 0, 1.0, jnp.abs(rise))
@@ -238,7 +238,7 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     return state, control, pick(problem.lowest(p), stay(post)), value, weight
 
 
-def _levels(problem, value, marginal, weight):
+def levels(problem, value, marginal, weight):
     r"""$w = u^{-1}(V/B)$ and its slope $V_m/(B\,u'(w))$ at the knots, and where they exist."""
     if problem.utility is None or problem.interp == "linear":
         return value, marginal, jnp.zeros(value.shape, bool)
@@ -256,7 +256,7 @@ def _levels(problem, value, marginal, weight):
     return level, jnp.where(smooth, slope, 0.0), smooth
 
 
-def _secant_where(edge, state, level, slope):
+def secant_where(edge, state, level, slope):
     """At the edge of the feasible set marginal values are infinite; the slope of the cell stands in for them."""
     width = jnp.diff(state)
     secant = jnp.diff(level) / jnp.where(width == 0, 1.0, width)
