@@ -90,3 +90,32 @@ class Table(eqx.Module):
     """Answers stored on the grid of an arrival, an axis a state in the order of the stage's rows."""
 
     answer: Answer
+
+
+class PostTable(eqx.Module):
+    r"""A continuation on the grids of all post-states, the active one last, a row for each combination of the others.
+
+    **Attributes:** `knots`: of the active post-state, increasing; two are equal below the edge of what is feasible; `answer`:
+    there; `level`, `level_slope`, `straight`: as in `Rows`; `edge`: whether posts below the first knot are infeasible.
+    """
+
+    knots: Float[Array, "rows cntn"]
+    answer: Answer
+    level: Float[Array, "rows cntn"]
+    level_slope: Float[Array, "rows cntn"]
+    straight: Bool[Array, "rows cntn"]
+    edge: Bool[Array, " rows"]
+
+
+class Policies(eqx.Module):
+    """A decision found by search: controls on the decision's grid, and the continuation that they were found for.
+
+    **Attributes:** `state`: knots of the state that comes last, in every row; `controls`, `feasible`, `bounded` (whether the
+    maximum was found at a finite choice): at the knots; `after`: the continuation on the grid of the post-states.
+    """
+
+    state: Float[Array, "rows dcsn"]
+    controls: dict[str, Float[Array, "rows dcsn"]]
+    feasible: Bool[Array, "rows dcsn"]
+    bounded: Bool[Array, "rows dcsn"]
+    after: PostTable

@@ -172,7 +172,7 @@ def _check(circuit: ModelCircuit) -> None:
     if circuit.structure.horizon is None:
         raise ValueError("the horizon is infinite; only finite horizons are solved so far")
     for num in circuit.structure.stages:
-        if num.method not in ("egm", "choice", "identity"):
+        if num.method not in ("egm", "vfi", "choice", "identity"):
             raise ValueError(f"stage {num.name} cannot be solved: {num.reason}; it needs `{num.method}`, which is not here yet")
     leaves = jax.tree.leaves((circuit.parameters, circuit.settings))
     if any(leaf.dtype == jnp.float32 for leaf in leaves):

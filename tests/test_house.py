@@ -24,7 +24,7 @@ LAYERS = {
         ["_nonconcave"], ["_equilibrium"], ["_economy"], ["_unused"], ["_clock"], ["structure"], ["circuit_spec"], ["load"], ["_writing"], ["explain"], ["_latex"], ["_latex_shocks"], ["_latex_stage"], ["to_latex"], ["check"], ["_schema_blocks"], ["schema"], ["__main__"],
     ],
     "stagecraft": [
-        ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["whisperers"], ["perch"], ["mover"],
+        ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["searched"], ["whisperers"], ["perch"], ["mover"], ["maximise"],
         ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["model_circuit"],
         ["load"], ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["_initial"], ["_pass"], ["simulate"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],

@@ -162,3 +162,15 @@ class MaximumProblem(eqx.Module):
     def given(self, **values) -> "MaximumProblem":
         """The same with the values of discrete controls among its parameters."""
         return dataclasses.replace(self, parameters={**self.parameters, **values}) if values else self
+
+
+class Scale(eqx.Module):
+    r"""How values are read between knots: as the consumption that is worth as much, $u^{-1}(V/B)$, where there is a $u$.
+
+    **Attributes:** `utility`, `utility_inverse`: $(p, c)$ and its inverse, or `None`; `interp`: `"auto"` or `"linear"`.
+    """
+
+    parameters: Any
+    utility: Pointwise | None = eqx.field(static=True, default=None)
+    utility_inverse: Pointwise | None = eqx.field(static=True, default=None)
+    interp: str = eqx.field(static=True, default="auto")
