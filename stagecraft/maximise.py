@@ -79,7 +79,7 @@ class Maximise(eqx.Module):
         blank = jnp.broadcast_to(jnp.arange(count, dtype=self.knots.dtype), (rows, count))
         smooth = (self.post, *[axis.name for axis in self.post_axes if not axis.discrete])
         answer = Answer(blank, dict.fromkeys(smooth, blank), blank, blank < 0, blank)
-        table = PostTable(blank, answer, blank, blank, blank < 0, blank[:, 0] < 0)
+        table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0)
         own = states[self.state]
         return Policies(own, dict.fromkeys(self.problem.controls, own), own < own, own < own, table)
 

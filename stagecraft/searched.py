@@ -24,6 +24,9 @@ def post_table(scale: Scale, post: str, knots: Float[Array, "rows cntn"], moved,
     **Arguments:** `moved`: rows whose knots were moved up to the edge of what is feasible; `answer`: in rows, as the knots.
     """
 
+    # A terminal value is no sum of rewards, and its weight is zero.
+    divisor = jnp.where(answer.weight > 0, answer.weight, 1.0)
+
     def row(knots, value, slope, weight, feasible):
         level, level_slope, smooth = levels(scale, value, slope, weight)
         # Where what comes after is not feasible its slope may have no end.
@@ -34,10 +37,10 @@ def post_table(scale: Scale, post: str, knots: Float[Array, "rows cntn"], moved,
         straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
         return level, level_slope, straight, slope
 
-    of = (knots, answer.value, answer.marginal[post], answer.weight, answer.feasible)
+    of = (knots, answer.value, answer.marginal[post], divisor, answer.feasible)
     level, level_slope, straight, slope = jax.vmap(row)(*of)
     answer = dataclasses.replace(answer, marginal={**answer.marginal, post: slope})
-    return PostTable(knots, answer, level, level_slope, straight, moved)
+    return PostTable(knots, answer, divisor, level, level_slope, straight, moved)
 
 
 class Afterwards(AbstractFunctional):
@@ -103,7 +106,7 @@ class Afterwards(AbstractFunctional):
         still = jax.lax.stop_gradient(jnp.where(straight, found, 1.0))
         smooth = straight & (still > 0) & jnp.isfinite(self.scale.utility(self.scale.parameters, still))
         level = jnp.where(smooth, found, safe)
-        weight = segment.linear(stored.weight)
+        weight = segment.linear(table.divisor)
         return jnp.where(smooth, weight * self.scale.utility(self.scale.parameters, level), plain)
 
 

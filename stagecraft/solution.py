@@ -96,11 +96,12 @@ class PostTable(eqx.Module):
     r"""A continuation on the grids of all post-states, the active one last, a row for each combination of the others.
 
     **Attributes:** `knots`: of the active post-state, increasing; two are equal below the edge of what is feasible; `answer`:
-    there; `level`, `level_slope`, `straight`: as in `Rows`; `edge`: whether posts below the first knot are infeasible.
+    there; `divisor`: $B$ of `level`, positive; `level`, `level_slope`, `straight`: as in `Rows`; `edge`: whether posts below the first knot are infeasible.
     """
 
     knots: Float[Array, "rows cntn"]
     answer: Answer
+    divisor: Float[Array, "rows cntn"]
     level: Float[Array, "rows cntn"]
     level_slope: Float[Array, "rows cntn"]
     straight: Bool[Array, "rows cntn"]

@@ -52,8 +52,8 @@ def vfi(problem: MaximumProblem, continuation: After, states: States) -> Found:
     share, value = _at_bounds(problem, continuation, *frozen, share, value)
     held = {n: (s <= 0) | (s >= 1) for n, s in share.items()}
     start = {n: _place(s, frozen[0][n], frozen[1][n]) for n, s in share.items()}
-    controls, step = _newton(problem, continuation, *frozen, start, value, held)
-    controls = _with_gradient(problem, continuation, low, high, states, controls, share, step)
+    controls, still = _newton(problem, continuation, *frozen, start, value, held)
+    controls = _with_gradient(problem, continuation, low, high, states, controls, share, still)
     feasible = value > -jnp.inf
     open_end = {n: (share[n] >= 1) & jnp.isinf(frozen[1][n]) | (share[n] <= 0) & jnp.isinf(frozen[0][n]) for n in share}
     bounded = ~jnp.any(jnp.stack([jnp.broadcast_to(x, shape) for x in open_end.values()]), axis=0)
@@ -244,7 +244,10 @@ def _solved(matrix, vector, free):
 
 
 def _newton(problem, continuation, low, high, states, start, value, held):
-    """Newton's method from the choice found, each step kept if it loses nothing; the choice, and where it stands still."""
+    """Newton's method from the choice found, each step kept if it loses nothing.
+
+    **Returns:** the choice; where it stands still, which controls are free, and how the slopes change there.
+    """
     names, free = problem.controls, [~held[n] for n in problem.controls]
     tiny = 64 * jnp.finfo(value.dtype).eps
 
@@ -261,24 +264,29 @@ def _newton(problem, continuation, low, high, states, start, value, held):
         return {n: jnp.where(keep, moved[n], controls[n]) for n in names}, jnp.where(keep, found, value)
 
     controls, _ = jax.lax.fori_loop(0, _NEWTON, body, (start, value))
-    step, maximal = step_from(controls)
+    slope, curve = jax.lax.stop_gradient(_curvature(problem, continuation, states, controls))
+    step, maximal = _solved(curve, slope, free)
     near = 1e-5 if value.dtype == jnp.float64 else 1e-2
     still = [jnp.abs(step[i]) <= near * (near + jnp.abs(controls[n])) for i, n in enumerate(names)]
-    return controls, (maximal & jnp.all(jnp.stack(still), axis=0) & (value > -jnp.inf), free)
+    inside = jnp.any(jnp.stack(free), axis=0) & jnp.all(jnp.isfinite(slope) | ~jnp.stack(free), axis=0)
+    steady = maximal & jnp.all(jnp.stack(still), axis=0) & (value > -jnp.inf) & inside
+    return controls, (steady, free, curve)
 
 
-def _with_gradient(problem, continuation, low, high, states, controls, share, still):
+def _with_gradient(problem, continuation, low, high, states, controls, share, found):
     """The choice as a function of all that decides it: of its bounds where it is at one, of the condition where it is not."""
-    names, (steady, free) = problem.controls, still
+    names, (steady, free, curve) = problem.controls, found
     controls = jax.lax.stop_gradient(controls)
     at_low = {n: (share[n] <= 0) & jnp.isfinite(low[n]) for n in names}
     at_high = {n: (share[n] >= 1) & jnp.isfinite(high[n]) for n in names}
     bound = {n: jnp.where(at_high[n], high[n], jnp.where(at_low[n], low[n], controls[n])) for n in names}
-    # Slopes at choices that are none must not put an infinity beside a zero.
-    safe = lambda x: jnp.where(steady, x, jax.lax.stop_gradient(x))
-    slope, curve = _curvature(problem, continuation, states, {n: safe(x) for n, x in bound.items()})
-    slope = jnp.where(steady & jnp.isfinite(slope), slope, 0.0)
-    step, _ = _solved(jax.lax.stop_gradient(curve), slope, free)
+    # Where the condition does not hold it is asked at another point, lest an infinity meet a zero in a derivative.
+    place = jnp.argmax(steady)
+    sound = lambda x: jnp.where(steady, x, jax.lax.stop_gradient(jnp.broadcast_to(x, steady.shape).ravel()[place]))
+    elsewhere = problem.given(**{n: sound(problem.parameters[n]) for n in problem.rows})
+    asked = jax.tree.map(sound, (states, bound))
+    slope = jnp.where(steady, slopes(elsewhere, continuation, *asked), 0.0)
+    step, _ = _solved(curve, slope, free)
     return {n: jnp.where(steady & free[i], bound[n] + step[i], bound[n]) for i, n in enumerate(names)}
 
 
