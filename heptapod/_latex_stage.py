@@ -161,7 +161,7 @@ def _arrival(stated, names):
 
 def _derived(problem, names):
     derived, num = problem.derived, problem.num
-    if num.method != "egm":
+    if num.method not in ("egm", "nested"):
         return []
     slope = rf"\frac{{\partial V^{{\succ}}}}{{\partial {names(derived.post)}}}"
     rows = [rf"0 &= {names.write(derived.foc)}, \quad \lambda = {slope}"]

@@ -1,12 +1,13 @@
 """Which method solves a stage, as far as its own equations tell: what follows from them, and what was asked for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
 
 from heptapod._concave import warn_not_concave
+from heptapod._direct import Direct, read_direct
 from heptapod._equations import Equations, StageReader
 from heptapod._lower import freeze
 from heptapod._numeric import number
@@ -25,11 +26,24 @@ _MEANS = {"discrete": ("choice", "identity")}
 
 
 @dataclass(frozen=True)
+class Inner:
+    """A control that the continuation alone sees, so that its condition is solved at every post-state of the other.
+
+    **Attributes:** `control`, its `bound`, and the `post`-state that it is.
+    """
+
+    control: str
+    post: str
+    bound: Bounds
+
+
+@dataclass(frozen=True)
 class Chosen:
     """How a stage is solved.
 
     **Attributes:** `method`, `reason`; `derived`; `rows`: (passive decision state, grid) pairs; `control`, `bound`: of the
-    continuous control that EGM chooses.
+    continuous control that EGM chooses; `direct`: what a direct search stands on; `inner`: the control that is chosen first,
+    given the post-state of the other.
     """
 
     method: str
@@ -38,6 +52,8 @@ class Chosen:
     rows: tuple[tuple[str, Grid], ...] = ()
     control: str | None = None
     bound: Bounds = Bounds()
+    direct: Direct | None = None
+    inner: Inner | None = None
 
 
 def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[str, str], numbers: Mapping) -> Chosen | None:
@@ -46,22 +62,22 @@ def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[
     **Arguments:** `numbers`: every parameter at the calibration.
     """
     asked, path = methods["solution"], (*reading.scope.path, "methods", "solution")
-    found = _by_derivation(reading, equations, numbers, asked)
+    found = _by_derivation(reading, equations, numbers)
     if found is None:
         return None
     if reader.get(path) is None:
         path = (*reading.scope.path, "movers", "cntn_to_dcsn", "methods", "solution")
+    if asked == "vfi" and equations.controls and found.method != "vfi":
+        found = Chosen("vfi", "it was asked for", found.derived)
     if asked == "auto" or found.method in _MEANS.get(asked, (asked,)):
-        return found
-    if asked == "vfi" and equations.controls:
-        return Chosen("vfi", "it was asked for", found.derived, found.rows)
+        return found if found.method != "vfi" else _by_search(reading, equations, found, numbers)
     why = found.derived.problem or found.reason
     message = f"`{asked}` cannot solve stage {reading.name}: {why}"
     reader.error("method", message, path, f"leave it out: `{found.method}` follows from the equations")
     return None
 
 
-def _by_derivation(reading, equations: Equations, numbers, asked):
+def _by_derivation(reading, equations: Equations, numbers):
     if not equations.controls:
         if equations.choice is None:
             return Chosen("identity", "nothing is chosen: the decision is the continuation")
@@ -69,16 +85,21 @@ def _by_derivation(reading, equations: Equations, numbers, asked):
         by = "nature draws" if equations.choice.by == "nature" else "the stage chooses"
         return Chosen("choice", f"{by} {what}")
     if len(equations.controls) > 1:
-        return _several(reading, equations)
+        return _several(reading, equations, numbers)
     (control,), (branch,) = equations.controls, equations.branches
+    return _single(reading, equations, branch, control, numbers)
+
+
+def _single(reading, equations, branch, control, numbers) -> Chosen | None:
+    """The method for one continuous control."""
     bound = equations.bounds[control]
     stated = _stated(reading, equations, branch, control, bound, numbers)
     derived = derive(stated)
     warn_not_concave(reading.reader, reading.scope.place("Q"), stated, derived)
     problem = derived.problem or _moving_condition(branch, derived, control)
-    if problem or asked == "vfi":
-        return Chosen("vfi", problem or "it was asked for", derived)
-    if _check_corner(reading, equations, derived, numbers) is None:
+    if problem:
+        return Chosen("vfi", problem, derived)
+    if _check_corner(reading, equations, control, derived, numbers) is None:
         return None
     rows = _rows(reading, equations, derived.state[:-3])
     if rows is None:
@@ -89,6 +110,13 @@ def _by_derivation(reading, equations: Equations, numbers, asked):
     return Chosen("egm", reason, derived, rows, control, bound)
 
 
+def _by_search(reading, equations, found: Chosen, numbers) -> Chosen | None:
+    """The same with what a direct search stands on; `None` after an error."""
+    grids = {name: _grid_of(reading, equations, name) for name in equations.spaces["dcsn"].dimensions}
+    direct = read_direct(reading, equations, found.derived, grids, numbers)
+    return None if direct is None else replace(found, direct=direct, rows=direct.rows)
+
+
 def _moving_condition(branch, derived, control):
     """A constraint that the choice decides over, which no first-order condition knows of."""
     for label, condition in branch.conditions:
@@ -97,16 +125,38 @@ def _moving_condition(branch, derived, control):
     return None
 
 
-def _several(reading, equations):
-    """Two controls whose conditions separate given the post-states, or none of the kind."""
-    (branch,) = equations.branches
+def _several(reading, equations, numbers):
+    """Two controls of which the continuation alone sees one: that one first, the other by its own condition."""
+    (branch,), names = equations.branches, " and ".join(equations.controls)
     first = separate(branch.objective, branch.g_ve, equations.controls)
-    names = " and ".join(equations.controls)
     if first is None:
         return Chosen("vfi", f"the first-order conditions of {names} do not separate given the post-states")
-    rest = " and ".join(c for c in equations.controls if c != first)
-    reason = f"given the post-states the condition of {first} does not involve {rest}: {first} first, then {rest}"
-    return Chosen("nested", reason)
+    inner = _alone(equations, branch)
+    if inner is None:
+        return Chosen("vfi", f"of {names} none is seen by the continuation alone, as its own post-state")
+    (control,) = [c for c in equations.controls if c != inner.control]
+    reduced = replace(branch, g_ve={n: e for n, e in branch.g_ve.items() if n != inner.post})
+    found = _single(reading, equations, reduced, control, numbers)
+    if found is None or found.method != "egm":
+        return found
+    first = f"given the post-states the condition of {inner.control} does not involve {control}: {inner.control} first; then "
+    return replace(found, method="nested", reason=first + found.reason, inner=inner)
+
+
+def _alone(equations, branch) -> Inner | None:
+    """The control of two that is a post-state of its own and stands nowhere else, between bounds that no state moves."""
+    for control in equations.controls if len(equations.controls) == 2 else ():
+        symbol, bound = real(control), equations.bounds[control]
+        posts = [name for name, e in branch.g_ve.items() if e.has(symbol)]
+        others = [e for name, e in branch.g_ve.items() if name not in posts]
+        others += [branch.objective, *[condition for _, condition in branch.conditions]]
+        if len(posts) != 1 or branch.g_ve[posts[0]] != symbol or None in (bound.lower, bound.upper):
+            continue
+        seen = any(e.has(symbol) or e.has(real(key(posts[0], "cntn"))) for e in others)
+        moves = any(str(s).endswith("[~]") for side in (bound.lower, bound.upper) for s in side.free_symbols)
+        if not seen and not moves:
+            return Inner(control, posts[0], bound)
+    return None
 
 
 def _stated(reading, equations, branch, control, bound, numbers) -> Stated:
@@ -168,9 +218,9 @@ def _rows(reading, equations, endogenous):
     return tuple(sorted(rows, key=lambda row: not row[1].discrete))
 
 
-def _check_corner(reading, equations: Equations, derived: Derived, numbers):
+def _check_corner(reading, equations: Equations, control: str, derived: Derived, numbers):
     """The bound must imply the lowest post-state, and the grid must not begin below it; `None` after an error."""
-    reader, (control,) = reading.reader, equations.controls
+    reader = reading.reader
     state, post = derived.state[:-3], derived.post[:-3]
     place = (*reading.math, "controls", control)
     if derived.lowest is None:

@@ -18,7 +18,11 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
     found = {}
     for name, (problem, _) in stages.items():
         num, asked = problem.num, problem.methods["upper_envelope"]
-        if num.method != "egm":
+        if num.method == "vfi":
+            # A search looks everywhere by itself; between its knots it must know where policies may jump.
+            found[name] = {"envelope": any(n in sources for n in (name, *graph.downstream(name)))}
+            continue
+        if num.method not in ("egm", "nested"):
             found[name] = {}
             continue
         below = [n for n in sorted(graph.downstream(name)) if n in sources]

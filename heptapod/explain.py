@@ -36,7 +36,7 @@ def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> s
 def _stage(problem: FunctionalProblem) -> str:
     num = problem.num
     lines = [("method", _WORDS[num.method] + (" with upper envelope" if num.envelope else "")), ("because", num.reason)]
-    lines += _choice(problem) + (_derived(problem) if num.method == "egm" else _written(problem))
+    lines += _choice(problem) + (_derived(problem) if num.method in ("egm", "nested") else _written(problem))
     lines += [("note", note) for note in problem.derived.notes]
     lines += _origins(problem.provenance)
     width = max(len(label) for label, _ in lines)

@@ -8,6 +8,7 @@ import sympy as sp
 
 from heptapod import keys
 from heptapod._declared import Declared
+from heptapod._direct import Direct
 from heptapod._equations import BranchEquations, Equations, StageReader
 from heptapod._lower import freeze
 from heptapod._method import METHODS, Chosen, choose
@@ -131,10 +132,29 @@ def _branch(equations: Equations, branch: BranchEquations) -> Branch:
     return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions)
 
 
+def _searched(direct: Direct):
+    """The numeric side of what a direct search stands on."""
+    equation = lambda e, argument: None if e is None else Equation(freeze(e), (argument,))
+    side = lambda e: None if e is None else freeze(e)
+    return dict(
+        state=direct.state,
+        post=direct.post,
+        limits=tuple((name, side(bound.lower), side(bound.upper)) for name, bound in direct.limits),
+        state_grid=direct.grid,
+        post_grids=direct.posts,
+        base=equation(direct.base, key(direct.post, "cntn")),
+        control=direct.control,
+        utility=equation(direct.utility, direct.control),
+        utility_inverse=equation(direct.utility_inverse, UTIL.name),
+    )
+
+
 def _solved(chosen: Chosen):
     """The numeric side of what was derived."""
     common = dict(method=chosen.method, reason=chosen.reason, rows=chosen.rows)
-    if chosen.method != "egm":
+    if chosen.direct is not None:
+        return common | _searched(chosen.direct)
+    if chosen.method not in ("egm", "nested"):
         return common
     derived, bound, control = chosen.derived, chosen.bound, chosen.control
     state, post = derived.state, derived.post
@@ -142,7 +162,9 @@ def _solved(chosen: Chosen):
     other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
     # In the form where the control is saved, consumption is what the open upper bound leaves, and it never binds.
     moves = other is not None and other.has(sp.Symbol(state, real=True)) and not (strict and derived.corner == "lower")
+    inner = chosen.inner
     return common | dict(
+        inner=None if inner is None else (inner.control, inner.post, freeze(inner.bound.lower), freeze(inner.bound.upper)),
         state=state[:-3],
         post=post[:-3],
         control=control,

@@ -52,7 +52,11 @@ class NumericProblem:
     - `envelope`: whether the endogenous grid may fold, so that an upper envelope is taken.
     - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
     - `rows`: (passive decision state, its grid) pairs.
+    - `inner`: (control, its post-state, lower, upper) of the control that is chosen first, given the post-state; or `None`.
     - `kinks`: values of the active post-state at which the problem changes its branch.
+    - `limits`: (control, lower, upper) of a direct search, `None` where a side is open; `state_grid`: of the endogenous state,
+      where it has one; `post_grids`: (post-state, grid) pairs; `base`: the state that leads to a post-state while the controls
+      take as little as they may.
     - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `slope` (the envelope condition),
       `by_value` ($Q_V$), `lowest`: derived,
       `None` without closed form.
@@ -74,6 +78,7 @@ class NumericProblem:
     reason: str = ""
     rows: tuple[tuple[str, Grid], ...] = ()
     kinks: tuple[Formula, ...] = ()
+    inner: tuple[str, str, Formula, Formula] | None = None
     state: str | None = None
     post: str | None = None
     control: str | None = None
@@ -94,6 +99,10 @@ class NumericProblem:
     bound_moves: bool = False
     discounted_by_state: bool = False
     interp: str = "auto"
+    limits: tuple[tuple[str, Formula | None, Formula | None], ...] = ()
+    state_grid: Grid | None = None
+    post_grids: tuple[tuple[str, Grid], ...] = ()
+    base: Equation | None = None
 
     def __post_init__(self):
         values = tuple(getattr(self, f.name) for f in fields(self) if f.name != "reason")

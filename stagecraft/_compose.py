@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from stagecraft.axes import Axis
 from stagecraft.decision import Tabulated
 from stagecraft.functional import AbstractFunctional, Arrival, Linked
-from stagecraft.solution import Rows, Table
+from stagecraft.solution import Policies, Rows, Table
 from stagecraft.stage import Stage, build_stage
 
 
@@ -18,7 +18,7 @@ class Composer:
     object on arrival of a stage of the next period, by name.
     """
 
-    def __init__(self, circuit, block, t, rows: Mapping[str, Rows | Table], onward: Callable[[str], AbstractFunctional]):
+    def __init__(self, circuit, block, t, rows: Mapping[str, Rows | Policies | Table], onward: Callable[[str], AbstractFunctional]):
         self.circuit, self.block, self.t, self.rows, self.onward = circuit, block, t, dict(rows), onward
         self._stages: dict[str, Stage] = {}
         self._arrivals: dict[str, AbstractFunctional] = {}
@@ -50,7 +50,7 @@ class Composer:
         """The solution of a stage at its decision: its rows, or the choice among what follows."""
         if name not in self._decisions:
             operator, stored = self.stage(name).cntn_to_dcsn.operator, self.rows.get(name)
-            if isinstance(stored, Rows):
+            if isinstance(stored, (Rows, Policies)):
                 self._decisions[name] = operator.decision(stored)
             else:
                 self._decisions[name] = operator(*self.continuations(name))

@@ -25,6 +25,7 @@ _MOST = 20_000
 _BEGIN = 20  # Full plain steps before the first Newton step.
 _BATCH = 200  # Plain steps after a Newton step that failed.
 _NEWTON = 30
+_POLICIES, _VALUES = (".control",), (".value",)
 _WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
 
 
@@ -113,8 +114,8 @@ def _plain(circuit, tolerance):
     start = placeholders(circuit, circuit.structure.blocks[0])
     leaves, tree = jax.tree.flatten(start)
     apply = lambda rows: _backward(circuit, rows)[0]
-    kinds = (".control",) if any(path.endswith(".control") for path in _paths(start)) else (".value",)
-    needed = dependencies(apply, start, [path.endswith(kinds) for path in _paths(start)])
+    kinds = _POLICIES if any(_judged(path, _POLICIES) for path in _paths(start)) else _VALUES
+    needed = dependencies(apply, start, [_judged(path, kinds) for path in _paths(start)])
 
     def fill(kept):
         given = iter(kept)
@@ -209,10 +210,14 @@ def _paths(rows):
     return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(rows)]
 
 
-def _gap(new, old, kinds=(".control", ".value")):
+def _judged(path, kinds):
+    return path.endswith(kinds) or ".controls[" in path and kinds != _VALUES
+
+
+def _gap(new, old, kinds=_POLICIES + _VALUES):
     """The largest relative change of a policy or of a value."""
     pairs = zip(_paths(new), jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
-    return jnp.max(jnp.stack([_relative(a, b) for path, a, b in pairs if path.endswith(kinds)]))
+    return jnp.max(jnp.stack([_relative(a, b) for path, a, b in pairs if _judged(path, kinds)]))
 
 
 def _relative(new, old):

@@ -1,4 +1,4 @@
-"""Linear systems $x - Jx = b$ with a Jacobian that is only ever applied; they are transposable, for both modes of derivative."""
+"""Linear systems $x - Jx = b$ with a Jacobian that is only applied; they are transposable, for both modes of derivative."""
 
 from collections.abc import Callable
 from typing import NamedTuple

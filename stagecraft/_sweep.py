@@ -6,8 +6,9 @@ from jaxtyping import Array, Bool
 
 from stagecraft._compose import Composer, arrival_axes
 from stagecraft.functional import AbstractFunctional, Either
+from stagecraft.maximise import Maximise
 from stagecraft.mover import Optimise
-from stagecraft.solution import Answer, Rows, Table
+from stagecraft.solution import Answer, Policies, Rows, Table
 
 # So many cells above the lowest feasible post-state no jump is looked for.
 _EDGE = 4
@@ -65,7 +66,7 @@ def _solve_block(circuit, block, after):
     return found
 
 
-def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Table], dict]:
+def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table], dict]:
     """One period backward: every stored stage, the last one first.
 
     **Returns:** what is stored, and for each stage what is well: `grid`, `continuation`, `decision`, `unfolded`, `maximal`,
@@ -77,6 +78,10 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Table], dict]:
         if not num.stored:
             continue
         operator = period.stage(name).cntn_to_dcsn.operator
+        if isinstance(operator, Maximise):
+            points, answer = operator.ask(period.continuation(name, ""))
+            found = period.rows[name] = _strong(operator.from_points(points, answer).policies)
+            flags[name] = _policy_flags(operator, found, points, answer)
         if isinstance(operator, Optimise):
             points, answer = operator.ask(period.continuation(name, ""))
             decision = operator.from_points(points, answer)
@@ -112,6 +117,23 @@ def _rows_flags(operator, rows: Rows, points: dict, answer: Answer):
         "maximal": jnp.all(rows.maximal | ~rows.reachable),
         "found": jnp.any(rows.reachable),
         "room": ~jnp.any(rows.overflow & rows.reachable),
+        "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
+        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]),
+    }
+
+
+def _policy_flags(operator, policies: Policies, points: dict, answer: Answer):
+    """What can be said of policies that were sought."""
+    asked = jnp.where(answer.feasible, answer.outside, 0.0)
+    good = jnp.asarray(True)
+    return {
+        "grid": jnp.all(jnp.diff(operator.knots) > 0) & jnp.all(jnp.diff(policies.state) > 0),
+        "continuation": _finite((answer.value, answer.marginal)),
+        "decision": _finite((policies.state, policies.controls, policies.after.level)),
+        "unfolded": good,
+        "maximal": jnp.all(policies.bounded),
+        "found": jnp.any(policies.feasible),
+        "room": good,
         "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
         "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]),
     }
@@ -154,7 +176,7 @@ def _strong(tree):
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), tree)
 
 
-def placeholders(circuit, block) -> dict[str, Rows | Table]:
+def placeholders(circuit, block) -> dict[str, Rows | Policies | Table]:
     """Something of the structure of a period's stored solutions, for the step that does not read it."""
     period, found = Composer(circuit, block, jnp.asarray(block.last), {}, nothing), {}
     for name in reversed(block.stages):
@@ -162,7 +184,7 @@ def placeholders(circuit, block) -> dict[str, Rows | Table]:
         if not num.stored:
             continue
         operator = period.stage(name).cntn_to_dcsn.operator
-        if isinstance(operator, Optimise):
+        if isinstance(operator, (Optimise, Maximise)):
             found[name] = _strong(operator.placeholder())
         if dict(num.spaces)["arvl"].tabulate:
             found[name] = _blank_table(arrival_axes(num, circuit.scope(name, jnp.asarray(block.last))))

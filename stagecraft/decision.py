@@ -59,7 +59,7 @@ class Decision(AbstractFunctional):
     @property
     def policy(self) -> Choices:
         """`policy["c"](m=...)`."""
-        return Choices(self, "policy", (self.control, *[axis.name for axis in self.options]))
+        return Choices(self, "policy", (self.control, *self.rows.inner, *[axis.name for axis in self.options]))
 
     @property
     def probability(self) -> Choices:
@@ -84,7 +84,8 @@ def _row(decision: Decision, states: States, chosen: dict) -> Answer:
     answer = evaluate(problem, decision.rows, between.lead(states[decision.state]), row if axes else None)
     keys = {axis.key: axis.name for axis in axes}
     marginal = {decision.state if k == "state" else keys[k]: x for k, x in answer.marginal.items()}
-    answer = dataclasses.replace(answer, marginal=marginal, policy={decision.control: answer.policy["control"]})
+    policy = {decision.control if k == "control" else k: x for k, x in answer.policy.items()}
+    answer = dataclasses.replace(answer, marginal=marginal, policy=policy)
     return between.blend(answer, decision.problem.interp)
 
 

@@ -104,7 +104,7 @@ def _spread(solved, agents):
     """Every agent starts at a knot of the grid on which the continuation of period 0 was solved, discrete states by turns."""
     name = solved.structure.starts[0]
     num, block = solved.structure.stage(name), solved.structure.blocks[0]
-    first = next(solved.structure.stage(n) for n in block.stages if solved.structure.stage(n).method == "egm")
+    first = next(solved.structure.stage(n) for n in block.stages if solved.structure.stage(n).method in ("egm", "nested"))
     knots = solved.build(first.name, 0).cntn_to_dcsn.operator.problem.knots
     index, given, repeat = np.linspace(1, knots.shape[0] - 1, agents).astype(int), {}, 1
     for state in num.dimensions("arvl"):
@@ -122,7 +122,7 @@ def _spread(solved, agents):
 def _errors(solved: ModelCircuit, data):
     structure, found = solved.structure, {}
     for num in structure.stages:
-        if num.method != "egm" or num.discrete:
+        if num.method not in ("egm", "nested") or num.discrete:
             continue
         parts = []
         for position, block in enumerate(structure.blocks):

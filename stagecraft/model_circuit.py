@@ -16,7 +16,7 @@ from stagecraft._paths import replace
 from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import Closed
 from stagecraft.period import Period, boards
-from stagecraft.solution import Rows, Table
+from stagecraft.solution import Policies, Rows, Table
 from stagecraft.stage import Branches, Stage, build_stage
 from stagecraft.types import Types
 
@@ -74,7 +74,7 @@ class ModelCircuit(eqx.Module):
     settings: dict[str, dict[str, Array]]
     structure: Any = eqx.field(static=True)
     source: Source = eqx.field(static=True)
-    rows: tuple[dict[str, Rows | Table], ...] | None = None
+    rows: tuple[dict[str, Rows | Policies | Table], ...] | None = None
     info: Info | None = None
     types: Types | None = None
 
@@ -151,7 +151,7 @@ class ModelCircuit(eqx.Module):
         num = self.structure.stage(name)
         return Closed(self.scope(name, t), num.terminal or worthless, num.dimensions("arvl"))
 
-    def stored(self, t) -> dict[str, Rows | Table]:
+    def stored(self, t) -> dict[str, Rows | Policies | Table]:
         """What the stages of a period store, at a static `t`."""
         i = self.structure.blocks.index(self.structure.block(t))
         return jax.tree.map(lambda x: x[t - self.structure.blocks[i].first], self.rows[i])

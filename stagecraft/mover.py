@@ -15,6 +15,7 @@ from stagecraft.functional import AbstractFunctional, Arrival
 from stagecraft.horses.edge import from_edge
 from stagecraft.horses.egm import egm, stored_knots
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem, ExpectationProblem
+from stagecraft.inner import Inner
 from stagecraft.solution import Answer, Continuation, Rows
 
 
@@ -47,7 +48,8 @@ def _apply(operator, *arguments):
 class Optimise(eqx.Module):
     """Backward from continuation to decision: the best continuous choice in every row, given what comes after it.
 
-    **Attributes:** `problem`; `axes`: of passive states; `options`: of discrete controls, joined by `choice`.
+    **Attributes:** `problem`; `axes`: of passive states; `options`: of discrete controls, joined by `choice`;
+    `inner`: the control that is chosen first, given the post-state.
     """
 
     problem: ContinuousProblem
@@ -57,6 +59,7 @@ class Optimise(eqx.Module):
     axes: tuple[Axis, ...] = ()
     options: tuple[Axis, ...] = ()
     choice: ChoiceProblem | None = None
+    inner: Inner | None = None
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -72,8 +75,9 @@ class Optimise(eqx.Module):
         one, no = jnp.ones(rows, dtype), jnp.zeros(rows, bool)
         others = {name: ramp for name in self.problem.passive}
         lowest = {name: one for name in self.others}
+        inner = () if self.inner is None else (self.inner.control,)
         return Rows(ramp, ramp, ramp, ramp, ramp, others, ramp, ramp, ramp < 0, one, one, lowest, one, one, no, no,
-                    jnp.zeros(rows, jnp.int32), no)  # fmt: skip
+                    jnp.zeros(rows, jnp.int32), no, dict.fromkeys(inner, ramp), dict.fromkeys(inner, one))  # fmt: skip
 
     def passive(self, rank: int = 0) -> dict[str, Float[Array, "..."]]:
         """The passive states and discrete controls under their keys, each along its own axis, before `rank` others."""
@@ -109,8 +113,10 @@ class Optimise(eqx.Module):
         others = {name: slopes.get(name, jnp.zeros_like(active)) for name in self.others}
         rest = lambda x: x[:, 1:]
         low = lambda x: x[:, 0]
+        inner = {name: flat(x) for name, x in answer.policy.items()}
         continuation = Continuation(rest(value), rest(active), rest(weight), rest(feasible), jax.tree.map(rest, others),
-                                    low(value), low(weight), jax.tree.map(low, others))  # fmt: skip
+                                    low(value), low(weight), jax.tree.map(low, others), jax.tree.map(rest, inner),
+                                    jax.tree.map(low, inner))  # fmt: skip
         passive = {k: jnp.broadcast_to(x, sizes).ravel() for k, x in self.passive().items()}
         knots = rest(flat(points[self.post]))
 
@@ -127,6 +133,7 @@ class Optimise(eqx.Module):
 
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
+        continuation = continuation if self.inner is None else self.inner.over(continuation, self.post)
         frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
         # A debt or a payment may be more than the next income covers; what leaves nothing to eat is no choice.
         points = from_edge(self.post, self.points, lambda states: frozen.at(states).feasible)

@@ -34,7 +34,8 @@ class Answer(eqx.Module):
 class Continuation(eqx.Module):
     """A continuation on the knots of the post-state, and at the lowest post-state that the control's bound allows.
 
-    **Attributes:** `marginal`: of the active post-state; `others`: of the passive ones, with their own `lowest_others`.
+    **Attributes:** `marginal`: of the active post-state; `others`: of the passive ones, with their own `lowest_others`;
+    `inner`: the controls that were chosen first, given the post-state, with `lowest_inner`.
     """
 
     value: Float[Array, "*rows cntn"]
@@ -45,6 +46,8 @@ class Continuation(eqx.Module):
     lowest_value: Float[Array, "*rows"]
     lowest_weight: Float[Array, "*rows"]
     lowest_others: dict[str, Float[Array, "*rows"]]
+    inner: dict[str, Float[Array, "*rows cntn"]] = eqx.field(default_factory=dict)
+    lowest_inner: dict[str, Float[Array, "*rows"]] = eqx.field(default_factory=dict)
 
 
 class Rows(eqx.Module):
@@ -63,6 +66,7 @@ class Rows(eqx.Module):
       up to it are infeasible.
     - `maximal`: whether the conditions of the second order hold at every knot.
     - `reachable`: whether any post-state of the row is feasible.
+    - `inner`, `lowest_inner`: the controls that were chosen first, at the knots and on the constrained branch.
     - `switches`: how many times the policy jumps; `overflow`: whether there was no room for all of the jumps.
     """
 
@@ -84,9 +88,41 @@ class Rows(eqx.Module):
     reachable: Bool[Array, "*rows"]
     switches: Int[Array, "*rows"]
     overflow: Bool[Array, "*rows"]
+    inner: dict[str, Float[Array, "*rows dcsn"]] = eqx.field(default_factory=dict)
+    lowest_inner: dict[str, Float[Array, "*rows"]] = eqx.field(default_factory=dict)
 
 
 class Table(eqx.Module):
     """Answers stored on the grid of an arrival, an axis a state in the order of the stage's rows."""
 
     answer: Answer
+
+
+class PostTable(eqx.Module):
+    r"""A continuation on the grids of all post-states, the active one last, a row for each combination of the others.
+
+    **Attributes:** `knots`: of the active post-state, increasing; two are equal below the edge of what is feasible; `answer`:
+    there; `divisor`: $B$ of `level`, positive; `level`, `level_slope`, `straight`: as in `Rows`; `edge`: whether posts below the first knot are infeasible.
+    """
+
+    knots: Float[Array, "rows cntn"]
+    answer: Answer
+    divisor: Float[Array, "rows cntn"]
+    level: Float[Array, "rows cntn"]
+    level_slope: Float[Array, "rows cntn"]
+    straight: Bool[Array, "rows cntn"]
+    edge: Bool[Array, " rows"]
+
+
+class Policies(eqx.Module):
+    """A decision found by search: controls on the decision's grid, and the continuation that they were found for.
+
+    **Attributes:** `state`: knots of the state that comes last, in every row; `controls`, `feasible`, `bounded` (whether the
+    maximum was found at a finite choice): at the knots; `after`: the continuation on the grid of the post-states.
+    """
+
+    state: Float[Array, "rows dcsn"]
+    controls: dict[str, Float[Array, "rows dcsn"]]
+    feasible: Bool[Array, "rows dcsn"]
+    bounded: Bool[Array, "rows dcsn"]
+    after: PostTable

@@ -10,11 +10,14 @@ from stagecraft import _show
 from stagecraft.axes import labels_of
 from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import AbstractFunctional, ByName, Closed
+from stagecraft.inner import Inner
+from stagecraft.maximise import Maximise
 from stagecraft.mover import Choose, Expect, Mover, Optimise, Push
 from stagecraft.perch import Perch, continuation_of
 from stagecraft.whisperers.choice import choice_problem
 from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
 from stagecraft.whisperers.expectation import expectation_problem
+from stagecraft.whisperers.search import maximum_problem, most_of, post_axes, scale_of
 
 
 class Branches(eqx.Module):
@@ -185,13 +188,19 @@ def build_stage(num, scope: Mapping) -> Stage:
     )
 
 
-def decide(num, scope: Mapping) -> Optimise | Choose:
+def decide(num, scope: Mapping) -> Optimise | Maximise | Choose:
     """The operator from the continuation to the decision of a stage in one period."""
     options = discrete_axes(num, scope)
     if num.method in ("choice", "identity"):
         labels = tuple(b.name for b in num.branches) if num.branching else labels_of(options)
         problem = choice_problem(num, scope, options)
         return Choose(problem, num.dimensions("dcsn"), tuple(name for name, _ in num.discrete), labels)
-    problem = continuous_problem(num, scope)
     choice = choice_problem(num, scope, ()) if options else None
-    return Optimise(problem, num.state, num.control, num.post, axes_of(num, scope), options, choice)
+    if num.method == "vfi":
+        knots, grid = dict(num.post_grids)[num.post].build(scope), num.state_grid
+        return Maximise(maximum_problem(num, scope), scale_of(num, scope), knots, num.state, num.post, most_of(num, scope),
+                        post_axes(num, scope), None if grid is None else grid.build(scope), num.base, axes_of(num, scope),
+                        options, choice)  # fmt: skip
+    problem = continuous_problem(num, scope)
+    inner = None if num.inner is None else Inner(dict(scope), *num.inner)
+    return Optimise(problem, num.state, num.control, num.post, axes_of(num, scope), options, choice, inner)

@@ -24,6 +24,7 @@ class _Raw(NamedTuple):
     marginal: Float[Array, " n"]
     weight: Float[Array, " n"]
     others: dict[str, Float[Array, " n"]]
+    inner: dict[str, Float[Array, " n"]]
     edge: Bool[Array, " n"]
     valid: Bool[Array, " n"]
 
@@ -42,7 +43,7 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     looks for folds.
     """
     raw, idle, maximal = _correspondence(problem, continuation)
-    low = (continuation.lowest_value, continuation.lowest_weight, continuation.lowest_others)
+    low = (continuation.lowest_value, continuation.lowest_weight, continuation.lowest_others, continuation.lowest_inner)
     # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch.
     solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
     first = raw.state[0]
@@ -79,7 +80,7 @@ def _correspondence(problem, continuation):
     # Posts that are worth nothing at the margin, below others that are worth something, are chosen by nobody.
     busy_above = jnp.flip(jnp.cumsum(jnp.flip(~idle))) > 0
     valid = _valid(continuation.feasible) & ~(idle & busy_above)
-    raw = _Raw(state, control, value, marginal, weight, others, edge & ~idle, valid)
+    raw = _Raw(state, control, value, marginal, weight, others, continuation.inner, edge & ~idle, valid)
     return raw, jnp.all(idle), falls
 
 
@@ -98,9 +99,9 @@ def _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least)
     flat = lambda values: read(found, joined.state, values)[0]
     value, marginal = read(found, joined.state, joined.value, slope)
     marginal = flat(joined.marginal) if slope is None else marginal
-    others = {name: flat(x) for name, x in joined.others.items()}
+    others, inner = ({name: flat(x) for name, x in kind.items()} for kind in (joined.others, joined.inner))
     edge = joined.edge[found.segment] & (found.state == joined.state[found.segment])
-    raw = _Raw(found.state, flat(joined.control), value, marginal, flat(joined.weight), others, edge, edge)
+    raw = _Raw(found.state, flat(joined.control), value, marginal, flat(joined.weight), others, inner, edge, edge)
     # A cell of the branch ends at the next knot, the first interior one where no other run crosses before.
     ends = jnp.append(found.state[1:], found.state[-1])
     corner = jnp.max(jnp.where(found.segment < _BRANCH, ends, -jnp.inf))
@@ -141,7 +142,8 @@ def _constrained(problem, continuation, raw):
     others = {n: at_first(x, raw.others[n]) for n, x in others.items()}
     value, marginal, weight = at_first(value, raw.value), at_first(marginal, raw.marginal), at_first(weight, raw.weight)
     no = jnp.zeros(ones.shape, bool)
-    return _Raw(state, control, value, marginal, weight, others, no, no | raw.valid[0])
+    inner = {n: at_first(x * ones, raw.inner[n]) for n, x in continuation.lowest_inner.items()}
+    return _Raw(state, control, value, marginal, weight, others, inner, no, no | raw.valid[0])
 
 
 def _shares(problem, raw, lowest, bottom):
@@ -156,17 +158,17 @@ def _shares(problem, raw, lowest, bottom):
 
 def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corner, least):
     """The solution with all that its evaluation needs."""
-    level, level_slope, smooth = _levels(problem, raw.value, raw.marginal, raw.weight)
-    level_slope = _secant_where(raw.edge, raw.state, level, level_slope)
+    level, level_slope, smooth = levels(problem, raw.value, raw.marginal, raw.weight)
+    level_slope = secant_where(raw.edge, raw.state, level, level_slope)
     width = jnp.diff(raw.state)
-    straighter = _bend(width, level, level_slope) <= _bend(width, raw.value, raw.marginal)
+    straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
-    return Rows(raw.state, raw.control, raw.value, raw.marginal, raw.weight, raw.others, level, level_slope, straight, *low,
-                corner, least, maximal, reachable, switches, overflow)  # fmt: skip
+    return Rows(raw.state, raw.control, raw.value, raw.marginal, raw.weight, raw.others, level, level_slope, straight, *low[:3],
+                corner, least, maximal, reachable, switches, overflow, raw.inner, low[3])  # fmt: skip
 
 
-def _bend(width, values, slopes):
+def bend(width, values, slopes):
     """How far a cell is from a parabola: the error of the trapezoid rule on its slopes, relative to its rise."""
     rise = jnp.diff(values)
     return jnp.abs(rise - 0.5 * width * (slopes[1:] + slopes[:-1])) / jnp.where(rise == 0, 1.0, jnp.abs(rise))
@@ -238,7 +240,7 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     return state, control, pick(problem.lowest(p), stay(post)), value, weight
 
 
-def _levels(problem, value, marginal, weight):
+def levels(problem, value, marginal, weight):
     r"""$w = u^{-1}(V/B)$ and its slope $V_m/(B\,u'(w))$ at the knots, and where they exist."""
     if problem.utility is None or problem.interp == "linear":
         return value, marginal, jnp.zeros(value.shape, bool)
@@ -256,7 +258,7 @@ def _levels(problem, value, marginal, weight):
     return level, jnp.where(smooth, slope, 0.0), smooth
 
 
-def _secant_where(edge, state, level, slope):
+def secant_where(edge, state, level, slope):
     """At the edge of the feasible set marginal values are infinite; the slope of the cell stands in for them."""
     width = jnp.diff(state)
     secant = jnp.diff(level) / jnp.where(width == 0, 1.0, width)

@@ -61,7 +61,8 @@ def evaluate(
         at_corner = passive_marginal(problem, name, state, control, post, behind_corner, lowest)
         marginals[name] = jnp.where(binds, at_corner, segment.linear(rows.others[name]))
     outside = jax.lax.stop_gradient(jnp.where(~binds & (segment.share > 1), 1.0, 0.0))
-    return Answer(value, marginals, weight, feasible, outside * ones, {"control": control})
+    inner = {n: jnp.where(binds, segment.own(rows.lowest_inner[n]), segment.linear(x)) for n, x in rows.inner.items()}
+    return Answer(value, marginals, weight, feasible, outside * ones, {"control": control, **inner})
 
 
 def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:

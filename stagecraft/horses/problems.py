@@ -133,3 +133,47 @@ class ExpectationProblem(eqx.Module):
     aggregator: Callable = eqx.field(static=True)
     given: dict[str, Float[Array, " values"]] = eqx.field(default_factory=dict)
     plain: bool = eqx.field(static=True, default=False)
+
+
+class MaximumProblem(eqx.Module):
+    r"""A few continuous controls, whatever the objective: $\max_c Q(x_v, c, x_e, V(x_e))$ with $x_e = g(x_v, c)$.
+
+    **Attributes:**
+
+    - `parameters`: first argument of every function below; values of discrete controls may stand among them.
+    - `controls`: the names of the controls.
+    - `transition`: $(p, x_v, c) \mapsto$ post-states, dictionaries in and out.
+    - `objective`: $(p, x_v, c, x_e, V) \mapsto Q$.
+    - `limits`: $(p, x_v) \mapsto$ (lower, upper) by control, infinite where a side is open.
+    - `allowed`: $(p, x_v, c, x_e) \mapsto$ whether a choice is admissible beside the bounds; `None` always.
+    - `admitted`: $(p, x_v) \mapsto$ whether there is a choice at all; `None` always.
+    - `jumps`: whether the continuation need not be concave, so that the objective may have several peaks and policies jump.
+    - `rows`: the keys of those parameters that have a value for each state, discrete controls.
+    """
+
+    parameters: Any
+    controls: tuple[str, ...] = eqx.field(static=True)
+    transition: Callable = eqx.field(static=True)
+    objective: Callable = eqx.field(static=True)
+    limits: Callable = eqx.field(static=True)
+    allowed: Callable | None = eqx.field(static=True, default=None)
+    admitted: Callable | None = eqx.field(static=True, default=None)
+    jumps: bool = eqx.field(static=True, default=False)
+    rows: tuple[str, ...] = eqx.field(static=True, default=())
+
+    def given(self, **values) -> "MaximumProblem":
+        """The same with the values of discrete controls among its parameters."""
+        parameters = {**self.parameters, **values} if values else self.parameters
+        return dataclasses.replace(self, parameters=parameters, rows=tuple(values))
+
+
+class Scale(eqx.Module):
+    r"""How values are read between knots: as the consumption that is worth as much, $u^{-1}(V/B)$, where there is a $u$.
+
+    **Attributes:** `utility`, `utility_inverse`: $(p, c)$ and its inverse, or `None`; `interp`: `"auto"` or `"linear"`.
+    """
+
+    parameters: Any
+    utility: Pointwise | None = eqx.field(static=True, default=None)
+    utility_inverse: Pointwise | None = eqx.field(static=True, default=None)
+    interp: str = eqx.field(static=True, default="auto")

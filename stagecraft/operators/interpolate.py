@@ -1,5 +1,7 @@
 """Lookup and one-dimensional interpolation on sorted knots; searches carry no gradient, the gathers after them do."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
@@ -55,6 +57,12 @@ class Segment:
         self.width = jnp.where(width == 0, 1.0, width)
         self.query = queries
         self.share = (queries - self.left) / self.width
+
+    def at(self, queries: Float[Array, "..."]) -> "Segment":
+        """The same segments with their queries in another guise, for derivatives in them."""
+        other = copy.copy(self)
+        other.query, other.share = queries, (queries - self.left) / self.width
+        return other
 
     def here(self, values: Shaped[Array, "*rows n"]) -> Shaped[Array, "..."]:
         """The entry of each query's segment, at the place of its left knot."""

@@ -80,12 +80,17 @@ class PassivePosts:
     @property
     def names(self) -> tuple[str, ...]:
         """Their names."""
-        return tuple(name for name, _ in self.num.to_continuation.equations if name != self.num.post)
+        return tuple(name for name, _ in self._equations)
 
     def __call__(self, parameters):
         """By name, from the passive states among the parameters."""
+        return {name: formula(parameters) for name, formula in self._equations}
+
+    @property
+    def _equations(self):
         num = self.num
-        return {name: formula(parameters) for name, formula in num.to_continuation.equations if name != num.post}
+        chosen = (num.post, None if num.inner is None else num.inner[1])
+        return tuple((name, formula) for name, formula in num.to_continuation.equations if name not in chosen)
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
 
     **Raises:** `ValueError` where no horse can solve the stage, with the reason.
     """
-    if num.method != "egm":
+    if num.method not in ("egm", "nested"):
         raise ValueError(f"stage {num.name} cannot be solved: {num.reason}")
     post = PostOf(num)
     other = num.lower if num.corner == "upper" else num.upper

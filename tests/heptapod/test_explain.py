@@ -39,7 +39,7 @@ SAID = {
     ("cons_indshock", "CONS"): ("egm", False, "closed inverse", [("weight of V[>]", "beta*s"), ("dV/dm", "c^(-gamma)")]),
     ("aiyagari", "CONS"): ("egm", False, "closed inverse",
                            [("c", "(1/(beta*lambda) if gamma == 1 else (beta*lambda)^(-1/gamma))"), ("rows", "z (7 values)")]),
-    ("portfolio", "PORT"): ("nested", False, "does not involve share", []),
+    ("portfolio", "PORT"): ("nested", False, "does not involve c: share first", [("c", "(beta*lambda)^(-1/gamma)"), ("dV/dm", "c^(-gamma)")]),
     ("health", "CONS"): ("egm", False, "closed inverse", [("rows", "h (2 values)")]),
     ("durable", "ADJ"): ("choice", False, "branches", []),
     ("durable", "BUY"): ("choice", False, "finite set", [("d_new", "one of 8 values")]),

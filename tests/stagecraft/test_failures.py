@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import heptapod
 import stagecraft as sc
 
 sys.path.insert(0, str(Path(__file__).parent))

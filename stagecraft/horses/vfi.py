@@ -1,0 +1,374 @@
+"""The direct search horse: a few continuous controls, any objective, the maximum sought where it is."""
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from stagecraft.horses.evaluate import room_above
+from stagecraft.horses.problems import MaximumProblem
+from stagecraft.solution import Answer
+
+States = dict[str, Float[Array, "..."]]
+After = Callable[[States], Answer]
+
+# Looks over the whole range of a control, by the number of controls: for objectives of one peak, and of several.
+_LOOKS = {1: (24, 80), 2: (13, 25), 3: (9, 13)}
+# Each zoom halves the distance between looks; golden section narrows a bracket by .618 a step.
+_ZOOMS, _GOLDEN, _LONG_GOLDEN, _NEWTON = 7, 20, 44, 4
+# Knots beyond those of the post-state, up to the highest state that arrivals reach.
+MORE = 4
+_RATIO = 0.5 * (np.sqrt(5.0) - 1.0)
+
+
+class Found(NamedTuple):
+    """The best choice at every state, whether there is any, and whether it lies between its bounds, not beyond all looks."""
+
+    controls: States
+    feasible: Bool[Array, "..."]
+    bounded: Bool[Array, "..."]
+
+
+def vfi(problem: MaximumProblem, continuation: After, states: States) -> Found:
+    r"""The best of all choices at every state, over a continuation that was computed before.
+
+    A look over the whole range brackets the highest peak, since the objective may have several; zooms (with more than one
+    control) and golden section narrow the bracket, the bounds themselves being candidates; Newton's method on the first-order
+    condition ends it. None of this carries a gradient: one differentiable Newton step at the optimum,
+    $c^* = c - F_c^{-1} F(c; \theta)$ with $F = dQ/dc$, gives the derivative of the implicit function theorem, and a control at
+    a bound follows the bound.
+
+    **Arguments:** `continuation`: answers at post-states; `states`: decision states of one shape, or of shapes that broadcast.
+    """
+    shape = jnp.broadcast_shapes(*[x.shape for x in (*states.values(), *jax.tree.leaves(_limits(problem, states)))])
+    states = {name: jnp.broadcast_to(x, shape) for name, x in states.items()}
+    low, high = _sides(problem, states)
+    frozen = jax.lax.stop_gradient((low, high, states))
+    share, value = _search(problem, continuation, *frozen)
+    share, value = _at_bounds(problem, continuation, *frozen, share, value)
+    held = {n: (s <= 0) | (s >= 1) for n, s in share.items()}
+    start = {n: _place(s, frozen[0][n], frozen[1][n]) for n, s in share.items()}
+    controls, still = _newton(problem, continuation, *frozen, start, value, held)
+    controls = _with_gradient(problem, continuation, low, high, states, controls, share, still)
+    feasible = value > -jnp.inf
+    open_end = {n: (share[n] >= 1) & jnp.isinf(frozen[1][n]) | (share[n] <= 0) & jnp.isinf(frozen[0][n]) for n in share}
+    bounded = ~jnp.any(jnp.stack([jnp.broadcast_to(x, shape) for x in open_end.values()]), axis=0)
+    return Found(controls, feasible, bounded | ~feasible)
+
+
+def worth(problem: MaximumProblem, continuation: After, states: States, controls: States) -> Float[Array, "..."]:
+    """The objective where a choice is admissible, minus infinity where it is not; without a gradient."""
+    value, good = _worth(problem, continuation, states, controls)
+    return jax.lax.stop_gradient(jnp.where(good & jnp.isfinite(value), value, -jnp.inf))
+
+
+def _worth(problem, continuation, states, controls):
+    p = problem.parameters
+    ones = jnp.ones(jnp.broadcast_shapes(*[x.shape for x in (*states.values(), *controls.values())]))
+    posts = {name: x * ones for name, x in problem.transition(p, states, controls).items()}
+    answer = continuation(posts)
+    value = problem.objective(p, states, controls, posts, answer.value) * ones
+    good = answer.feasible
+    if problem.allowed is not None:
+        good &= problem.allowed(p, states, controls, posts)
+    if problem.admitted is not None:
+        good &= problem.admitted(p, states)
+    return value, good
+
+
+def _limits(problem, states):
+    return problem.limits(problem.parameters, states)
+
+
+def _sides(problem, states):
+    """The lower and the upper bound of every control, in the shape of the states."""
+    full = lambda x: x * jnp.ones_like(next(iter(states.values())))
+    found = {n: (full(low), full(high)) for n, (low, high) in _limits(problem, states).items()}
+    return {n: side[0] for n, side in found.items()}, {n: side[1] for n, side in found.items()}
+
+
+def _place(share, low, high):
+    """The control at a share of its range; an open side is reached as the share goes to its end."""
+    below, above = jnp.isinf(low), jnp.isinf(high)
+    inner = jnp.clip(share, 1e-9, 1 - 1e-9)
+    width = jnp.where(below | above, 1.0, high - low)
+    up, down = jnp.where(below, 0.0, low), jnp.where(above, 0.0, high)
+    from_low = up + (1.0 + jnp.abs(up)) * inner / (1 - inner)
+    from_high = down - (1.0 + jnp.abs(down)) * (1 - inner) / inner
+    both = 0.5 * (inner / (1 - inner) - (1 - inner) / inner)
+    plain = jnp.where(share >= 1, down, up + width * share)
+    return jnp.where(below & above, both, jnp.where(above, from_low, jnp.where(below, from_high, plain)))
+
+
+def _search(problem, continuation, low, high, states):
+    """Shares of the range at the highest peak, and the objective there."""
+    names, count = problem.controls, len(problem.controls)
+    shape = next(iter(states.values())).shape
+    lead = {n: x[None] for n, x in states.items()}
+    open_range = {n: high[n] >= low[n] for n in names}
+
+    def look(shares):
+        controls = {n: _place(s, low[n], high[n]) for n, s in shares.items()}
+        good = jnp.all(jnp.stack([jnp.broadcast_to(x, shape) for x in open_range.values()]), axis=0)
+        seen = lead if shares[names[0]].ndim > len(shape) else states
+        return jnp.where(good, worth(problem, continuation, seen, controls), -jnp.inf)
+
+    looks = _LOOKS[count][problem.jumps or problem.allowed is not None]
+    best = _first_look(look, names, looks, shape, low[names[0]].dtype)
+    width = 1.0 / (looks - 1)
+    if count > 1:
+        best, width = _zoom(look, names, best, width)
+    steps = _LONG_GOLDEN if problem.allowed is not None else _GOLDEN
+    for name in names * (2 if count > 1 else 1):
+        best = _golden(look, name, best, width, steps)
+    return best
+
+
+def _first_look(look, names, looks, shape, dtype):
+    """The best of an even lattice; a first control's looks one after the other where there are several controls."""
+    even = jnp.linspace(0.0, 1.0, looks, dtype=dtype)
+    rest = [np.linspace(0.0, 1.0, looks)] * (len(names) - 1)
+    column = lambda x: jnp.broadcast_to(x.reshape((-1,) + (1,) * len(shape)), (x.shape[0], *shape))
+    if not rest:
+        return _best_of(look, {names[0]: column(even)})
+    lattice = jnp.asarray(np.array(list(itertools.product(*rest))), dtype)
+    inner = {n: column(lattice[:, i]) for i, n in enumerate(names[1:])}
+
+    def body(i, best):
+        first = jnp.broadcast_to(even[i], (lattice.shape[0], *shape))
+        return _better(best, _best_of(look, {names[0]: first, **inner}))
+
+    none = ({n: jnp.zeros(shape, dtype) for n in names}, jnp.full(shape, -jnp.inf, dtype))
+    return jax.lax.fori_loop(0, looks, body, none)
+
+
+def _best_of(look, shares):
+    """The best along the leading axis."""
+    value = look(shares)
+    top = jnp.argmax(value, axis=0)[None]
+    pick = lambda x: jnp.take_along_axis(x, top, axis=0)[0]
+    return {n: pick(s) for n, s in shares.items()}, pick(value)
+
+
+def _better(one, other):
+    """The better of two choices at every state, the first where they are worth the same."""
+    swap = other[1] > one[1]
+    return {n: jnp.where(swap, other[0][n], s) for n, s in one[0].items()}, jnp.where(swap, other[1], one[1])
+
+
+def _zoom(look, names, best, width):
+    """Looks around the best one, closer and closer."""
+    offsets = np.array(list(itertools.product((-1.0, -0.5, 0.0, 0.5, 1.0), repeat=len(names))))
+
+    def body(k, best):
+        reach = width * 0.5**k
+        away = {n: reach * offsets[:, i].reshape((-1,) + (1,) * best[1].ndim) for i, n in enumerate(names)}
+        around = {n: jnp.clip(best[0][n] + away[n], 0.0, 1.0) for n in names}
+        return _better(best, _best_of(look, around))
+
+    return jax.lax.fori_loop(0, _ZOOMS, body, best), width * 0.5 ** (_ZOOMS - 1)
+
+
+def _golden(look, name, best, width, steps):
+    """Golden section in one control within `width` of the best share, the others held (Kiefer 1953)."""
+    centre = best[0][name]
+    at = lambda s: look({**best[0], name: s})
+    low, high = jnp.clip(centre - width, 0.0, 1.0), jnp.clip(centre + width, 0.0, 1.0)
+    left, right = high - _RATIO * (high - low), low + _RATIO * (high - low)
+
+    def body(_, state):
+        low, high, left, right, f_left, f_right = state
+        up = f_right > f_left
+        low, high = jnp.where(up, left, low), jnp.where(up, high, right)
+        new = jnp.where(up, low + _RATIO * (high - low), high - _RATIO * (high - low))
+        f_new = at(new)
+        return (low, high, jnp.where(up, right, new), jnp.where(up, new, left),
+                jnp.where(up, f_right, f_new), jnp.where(up, f_new, f_left))  # fmt: skip
+
+    state = (low, high, left, right, at(left), at(right))
+    _, _, left, right, f_left, f_right = jax.lax.fori_loop(0, steps, body, state)
+    for share, value in ((left, f_left), (right, f_right)):
+        best = _better(best, ({**best[0], name: share}, value))
+    return best
+
+
+def _at_bounds(problem, continuation, low, high, states, share, value):
+    """The same with every control at one of its bounds where that is worth as much."""
+    for name in problem.controls:
+        for end in (0.0, 1.0):
+            shares = {**share, name: jnp.full_like(value, end)}
+            controls = {n: _place(s, low[n], high[n]) for n, s in shares.items()}
+            found = worth(problem, continuation, states, controls)
+            takes = (found >= value) & jnp.isfinite(found) & (high[name] >= low[name])
+            share = {**share, name: jnp.where(takes, end, share[name])}
+            value = jnp.where(takes, found, value)
+    return share, value
+
+
+def slopes(problem: MaximumProblem, continuation: After, states: States, controls: States) -> Float[Array, "controls ..."]:
+    """The derivative of the objective in each control, the post-states moving along."""
+    total = lambda c: _worth(problem, continuation, states, c)[0]
+    still = {n: jnp.zeros_like(x) for n, x in controls.items()}
+    along = lambda n: jax.jvp(total, (controls,), ({**still, n: jnp.ones_like(controls[n])},))[1]
+    return jnp.stack([along(n) for n in problem.controls])
+
+
+def _curvature(problem, continuation, states, controls):
+    """The slopes, and their derivatives in each control on a second axis."""
+    total = lambda c: slopes(problem, continuation, states, c)
+    still = {n: jnp.zeros_like(x) for n, x in controls.items()}
+    along = lambda n: jax.jvp(total, (controls,), ({**still, n: jnp.ones_like(controls[n])},))
+    found = [along(n) for n in problem.controls]
+    return found[0][0], jnp.stack([x for _, x in found], axis=1)
+
+
+def _solved(matrix, vector, free):
+    """Newton's step in the free controls, zero in the others and where the matrix is no maximum's."""
+    count = vector.shape[0]
+    free = jnp.stack(free)
+    eye = jnp.eye(count, dtype=vector.dtype).reshape((count, count) + (1,) * (vector.ndim - 1))
+    both = free[:, None] & free[None, :]
+    matrix = jnp.where(both & jnp.isfinite(matrix), matrix, -eye)
+    vector = jnp.where(free & jnp.isfinite(vector), vector, 0.0)
+    if count == 1:
+        return jnp.where(matrix[0] < 0, -vector / jnp.where(matrix[0] < 0, matrix[0], -1.0), 0.0), matrix[0, 0] < 0
+    square, column = jnp.moveaxis(matrix, (0, 1), (-2, -1)), jnp.moveaxis(vector, 0, -1)[..., None]
+    maximal = jnp.linalg.eigvalsh(0.5 * (square + jnp.swapaxes(square, -1, -2)))[..., -1] < 0
+    safe = jnp.where(maximal[..., None, None], square, -jnp.eye(count, dtype=vector.dtype))
+    step = jnp.moveaxis(-jnp.linalg.solve(safe, column)[..., 0], -1, 0)
+    return jnp.where(maximal, step, 0.0), maximal
+
+
+def _newton(problem, continuation, low, high, states, start, value, held):
+    """Newton's method from the choice found, each step kept if it loses nothing.
+
+    **Returns:** the choice; where it stands still, which controls are free, and how the slopes change there.
+    """
+    names, free = problem.controls, [~held[n] for n in problem.controls]
+    tiny = 64 * jnp.finfo(value.dtype).eps
+
+    def step_from(controls):
+        slope, curve = jax.lax.stop_gradient(_curvature(problem, continuation, states, controls))
+        return _solved(curve, slope, free)
+
+    def body(_, state):
+        controls, value = state
+        step, _ = step_from(controls)
+        moved = {n: jnp.clip(controls[n] + step[i], low[n], high[n]) for i, n in enumerate(names)}
+        found = worth(problem, continuation, states, moved)
+        keep = found >= value - tiny * jnp.abs(value)
+        return {n: jnp.where(keep, moved[n], controls[n]) for n in names}, jnp.where(keep, found, value)
+
+    controls, _ = jax.lax.fori_loop(0, _NEWTON, body, (start, value))
+    slope, curve = jax.lax.stop_gradient(_curvature(problem, continuation, states, controls))
+    step, maximal = _solved(curve, slope, free)
+    near = 1e-5 if value.dtype == jnp.float64 else 1e-2
+    still = [jnp.abs(step[i]) <= near * (near + jnp.abs(controls[n])) for i, n in enumerate(names)]
+    inside = jnp.any(jnp.stack(free), axis=0) & jnp.all(jnp.isfinite(slope) | ~jnp.stack(free), axis=0)
+    steady = maximal & jnp.all(jnp.stack(still), axis=0) & (value > -jnp.inf) & inside
+    return controls, (steady, free, curve)
+
+
+def _with_gradient(problem, continuation, low, high, states, controls, share, found):
+    """The choice as a function of all that decides it: of its bounds where it is at one, of the condition where it is not."""
+    names, (steady, free, curve) = problem.controls, found
+    controls = jax.lax.stop_gradient(controls)
+    at_low = {n: (share[n] <= 0) & jnp.isfinite(low[n]) for n in names}
+    at_high = {n: (share[n] >= 1) & jnp.isfinite(high[n]) for n in names}
+    bound = {n: jnp.where(at_high[n], high[n], jnp.where(at_low[n], low[n], controls[n])) for n in names}
+    # Where the condition does not hold it is asked at another point, lest an infinity meet a zero in a derivative.
+    place = jnp.argmax(steady)
+    sound = lambda x: jnp.where(steady, x, jax.lax.stop_gradient(jnp.broadcast_to(x, steady.shape).ravel()[place]))
+    elsewhere = problem.given(**{n: sound(problem.parameters[n]) for n in problem.rows})
+    asked = jax.tree.map(sound, (states, bound))
+    slope = jnp.where(steady, slopes(elsewhere, continuation, *asked), 0.0)
+    step, _ = _solved(curve, slope, free)
+    return {n: jnp.where(steady & free[i], bound[n] + step[i], bound[n]) for i, n in enumerate(names)}
+
+
+def follow(
+    problem: MaximumProblem, continuation: After, states: States, policy: Callable[[States], States], smooth: tuple[str, ...]
+) -> Answer:
+    r"""What a given policy is worth at any state, kept within its bounds: second-order accurate in the policy's error.
+
+    The derivative in a continuous state is that of the whole, $Q_x + Q_c\,c_x + (Q_{x_e} + Q_V V_{x_e})(g_x + g_c\,c_x)$: at
+    the optimum it is the envelope condition, near it the error of the policy enters at second order, and a control at a bound
+    brings what it gains from the bound's movement.
+
+    **Arguments:** `policy`: decision states to controls; `smooth`: the continuous states, which get a marginal value.
+    """
+    p = problem.parameters
+    shape = jnp.broadcast_shapes(*[x.shape for x in states.values()])
+    states = {n: jnp.broadcast_to(x, shape) for n, x in states.items()}
+    low, high = jax.lax.stop_gradient(_sides(problem, states))
+    room = jnp.all(jnp.stack([jnp.broadcast_to(high[n] >= low[n], shape) for n in problem.controls]), axis=0)
+
+    def within(states):
+        low, high = _sides(problem, states)
+        return {n: jnp.maximum(jnp.minimum(x, high[n]), low[n] + room_above(low[n])) for n, x in policy(states).items()}
+
+    posts = lambda s, c: {n: x * jnp.ones(shape) for n, x in problem.transition(p, s, c).items()}
+    chosen = within(states)
+    ends = posts(states, chosen)
+    answer = continuation(ends)
+    total = lambda s, c, v: problem.objective(p, s, c, posts(s, c), v) * jnp.ones(shape)
+    value, derivative = jax.linearize(total, states, chosen, jnp.broadcast_to(answer.value, shape))
+    still, none = jax.tree.map(jnp.zeros_like, (states, chosen)), jnp.zeros_like(value)
+    marginal = {}
+    for name in smooth:
+        along = {**still[0], name: jnp.ones_like(states[name])}
+        _, turned = jax.jvp(within, (states,), (along,))
+        _, moved = jax.jvp(posts, (states, chosen), (along, turned))
+        carried = sum((answer.marginal[k] * moved[k] for k in answer.marginal), none)
+        marginal[name] = derivative(along, turned, carried)
+    weight = 1.0 + derivative(*still, jnp.broadcast_to(answer.weight, shape))
+    feasible = room & jnp.broadcast_to(answer.feasible, shape)
+    if problem.admitted is not None:
+        feasible &= problem.admitted(p, states)
+    return Answer(value, marginal, weight, feasible, jnp.broadcast_to(answer.outside, shape), chosen)
+
+
+def reach(move: Callable[[States], States], ends: States, state: str) -> Float[Array, ""]:
+    """The highest decision state that is reached from the ends of what may be on arrival and be drawn.
+
+    **Arguments:** `move`: arrival states and shocks to decision states; `ends`: the least and the largest value of each.
+    """
+    corners = jnp.meshgrid(*[jnp.stack([jnp.min(x), jnp.max(x)]) for x in ends.values()], indexing="ij")
+    reached = move(dict(zip(ends, corners, strict=True)))[state]
+    return jax.lax.stop_gradient(jnp.max(jnp.where(jnp.isfinite(reached), reached, -jnp.inf)))
+
+
+def decision_knots(
+    base: Float[Array, "rows cntn"], knots: Float[Array, " cntn"], most: Float[Array, ""]
+) -> Float[Array, "rows dcsn"]:
+    """Knots of a decision state that has no grid of its own, dense where those of the post-state are.
+
+    They are the states that lead to the knots of the post-state while the controls take as little as they may (or those knots
+    themselves where that has no increasing closed form), so that the lowest is where nothing is left to take; a few more
+    lead to the highest state that arrivals reach.
+    """
+    sound = jnp.all(jnp.isfinite(base), axis=-1, keepdims=True) & jnp.all(jnp.diff(base) > 0, axis=-1, keepdims=True)
+    own = jnp.where(sound, base, knots)
+    first, last = own[..., :1], own[..., -1:]
+    top = jnp.maximum(most, last + 0.1 * (last - first))
+    return jnp.concatenate([own, last + (top - last) * jnp.arange(1, MORE + 1) / MORE], axis=-1)
+
+
+def filled(
+    knots: Float[Array, "rows dcsn"], control: Float[Array, "rows dcsn"], feasible: Bool[Array, "rows dcsn"], empty
+) -> Float[Array, "rows dcsn"]:
+    """A policy with the first feasible knots' line in place of what stands below them, where there was no choice.
+
+    **Arguments:** `empty`: knots at which bounds meet, which keep that one choice.
+    """
+    first = jnp.clip(jnp.argmax(feasible, axis=-1), 0, knots.shape[-1] - 2)[..., None]
+    at = lambda x, i: jnp.take_along_axis(x, i, axis=-1)
+    width = at(knots, first + 1) - at(knots, first)
+    slope = (at(control, first + 1) - at(control, first)) / jnp.where(width == 0, 1.0, width)
+    line = at(control, first) + slope * (knots - at(knots, first))
+    below = (jnp.arange(knots.shape[-1]) < first) & ~empty
+    return jnp.where(below, line, control)

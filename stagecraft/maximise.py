@@ -1,0 +1,113 @@
+"""The mover that seeks a maximum: from a continuation kept on the grid of the post-states to policies on the decision's."""
+
+import math
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stagecraft.axes import Axis
+from stagecraft.functional import AbstractFunctional
+from stagecraft.horses.edge import from_edge
+from stagecraft.horses.problems import ChoiceProblem, MaximumProblem, Scale
+from stagecraft.horses.vfi import decision_knots, filled, vfi
+from stagecraft.searched import Afterwards, Searched, post_table
+from stagecraft.solution import Answer, Policies, PostTable
+
+
+class Maximise(eqx.Module):
+    """Backward from continuation to decision: the best of a few continuous controls, sought at every knot of the decision.
+
+    **Attributes:** `problem`; `scale`: how values are read between knots; `knots`: of the active post-state `post`, and
+    `post_axes` of the others; `state`: the decision state that comes last, with its `grid`, or `base`, $(p, x') \\mapsto$ its
+    knots, and `most`, the highest of it that arrivals reach; `axes`: of the other decision states; `options`: of discrete
+    controls, joined by `choice`.
+    """
+
+    problem: MaximumProblem
+    scale: Scale
+    knots: Float[Array, " cntn"]
+    state: str = eqx.field(static=True)
+    post: str = eqx.field(static=True)
+    most: Float[Array, ""]
+    post_axes: tuple[Axis, ...] = ()
+    grid: Float[Array, " dcsn"] | None = None
+    base: Callable | None = eqx.field(static=True, default=None)
+    axes: tuple[Axis, ...] = ()
+    options: tuple[Axis, ...] = ()
+    choice: ChoiceProblem | None = None
+
+    @property
+    def points(self) -> dict[str, Float[Array, "..."]]:
+        """Where the continuation is asked: the product of the grids of all post-states, the active one last."""
+        rank = len(self.post_axes) + 1
+        place = lambda x, i: x.reshape((1,) * i + (-1,) + (1,) * (rank - i - 1))
+        other = {axis.name: place(axis.values, i) for i, axis in enumerate(self.post_axes)}
+        return {**other, self.post: place(self.knots, rank - 1)}
+
+    def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
+        """The points at which the continuation is kept, moved to the edge of what is feasible, and its answer there."""
+        frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
+        points = from_edge(self.post, self.points, lambda states: frozen.at(states).feasible)
+        return points, continuation.at(points)
+
+    def from_points(self, points: dict, answer: Answer) -> Searched:
+        """Search, given the continuation's answer at `points`."""
+        table = self._table(points, answer)
+        after = Afterwards(table, self.scale, self.post, self.post_axes)
+        states, chosen = self._states()
+        problem = self.problem.given(**chosen)
+        found = vfi(problem, after.at, states)
+        shape = states[self.state].shape
+        low_high = problem.limits(problem.parameters, states)
+        empty = {n: jnp.broadcast_to(high <= low, shape) for n, (low, high) in low_high.items()}
+        fill = lambda n, x: filled(states[self.state], jnp.broadcast_to(x, shape), found.feasible, empty[n])
+        controls = {n: fill(n, x) for n, x in found.controls.items()}
+        return self.decision(Policies(states[self.state], controls, found.feasible, found.bounded, table))
+
+    def decision(self, policies: Policies) -> Searched:
+        """The functional object of given policies."""
+        after = Afterwards(policies.after, self.scale, self.post, self.post_axes)
+        return Searched(self.problem, policies, after, self.state, self.axes, self.options, self.choice)
+
+    def placeholder(self) -> Policies:
+        """Policies of the right shapes and of no meaning."""
+        states, _ = self._states()
+        rows, count = math.prod(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
+        blank = jnp.broadcast_to(jnp.arange(count, dtype=self.knots.dtype), (rows, count))
+        smooth = (self.post, *[axis.name for axis in self.post_axes if not axis.discrete])
+        answer = Answer(blank, dict.fromkeys(smooth, blank), blank, blank < 0, blank)
+        table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0)
+        own = states[self.state]
+        return Policies(own, dict.fromkeys(self.problem.controls, own), own < own, own < own, table)
+
+    def __call__(self, continuation: AbstractFunctional) -> Searched:
+        """Solve, given any functional object of the post-states."""
+        return self.from_points(*self.ask(continuation))
+
+    def _table(self, points, answer) -> PostTable:
+        """The answer in rows, one for each combination of the other post-states."""
+        sizes, n = tuple(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
+        flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
+        smooth = (self.post, *[axis.name for axis in self.post_axes if not axis.discrete])
+        marginal = {name: answer.marginal.get(name, jnp.zeros_like(answer.value)) for name in smooth}
+        answer = jax.tree.map(flat, Answer(answer.value, marginal, answer.weight, answer.feasible, answer.outside))
+        knots = flat(points[self.post])
+        return post_table(self.scale, self.post, knots, knots[:, 0] > self.knots[0], answer)
+
+    def _states(self):
+        """The decision states in rows, one for each combination of the axes, and the discrete controls of every row."""
+        axes = (*self.axes, *self.options)
+        columns = jnp.meshgrid(*[axis.values for axis in axes], indexing="ij") if axes else []
+        rows = {axis: column.reshape(-1, 1) for axis, column in zip([a.key for a in axes], columns, strict=True)}
+        count = math.prod(axis.values.shape[0] for axis in axes)
+        if self.grid is not None:
+            own = jnp.broadcast_to(self.grid, (count, self.grid.shape[0]))
+        else:
+            shape = (count, self.knots.shape[0])
+            base = self.knots if self.base is None else self.base({**self.problem.parameters, **rows}, self.knots)
+            own = decision_knots(jnp.broadcast_to(base, shape), self.knots, self.most)
+        states = {self.state: own} | {axis.name: rows[axis.key] for axis in self.axes}
+        return states, {axis.key: rows[axis.key] for axis in self.options}
