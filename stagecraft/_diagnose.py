@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from stagecraft._fixed_point import future_weight
 from stagecraft.model_circuit import ModelCircuit
 from stagecraft.results import Outcome
 
@@ -18,6 +19,13 @@ def describe(solved: ModelCircuit) -> str:
     where = f"stage {name}, {place}, period {t}{_age(structure, t)}"
     if outcome == Outcome.grid:
         where = f"stage {name}, grid of {num.post} on cntn, period {t}{_age(structure, t)}"
+    if outcome == Outcome.not_converged:
+        kappa = float(future_weight(solved.rows[0]))
+        where = f"stage {name}, the fixed point, after {int(info.iterations)} steps"
+        return (
+            f"{where}: {outcome.message}. Next period's value counts {kappa:.6g} times in this period's (less than 1 is needed), "
+            f"the error bound is {float(info.error_bound):.3g}. {_suspects(solved, name, 0, outcome)}"
+        )
     suspects = _suspects(solved, name, t, outcome)
     return f"{where}: {outcome.message}. {suspects}"
 

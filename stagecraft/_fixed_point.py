@@ -44,7 +44,16 @@ def fixed_point(circuit) -> tuple[dict, Flags, Ending]:
     again, flags = _backward(frozen, jax.lax.stop_gradient(rows))
     noise = 1e6 * jnp.finfo(ending.bound.dtype).eps
     sound = _gap(again, rows) <= jnp.maximum(ending.bound, noise)
-    return rows, flags, ending._replace(converged=ending.converged & sound)
+    return rows, flags, ending._replace(converged=ending.converged & sound & (future_weight(rows) < 1))
+
+
+def future_weight(rows) -> Float[Array, ""]:
+    r"""How much next period's value counts in this period's, at most: $\kappa = 1 - 1/B$, where the constant reward 1 is worth
+    $B = 1 + \kappa B$ through the same movers; one or more where Newton's steps found a $B$ that no sum of rewards has.
+    """
+    weights = [x for path, x in zip(_paths(rows), jax.tree.leaves(rows), strict=True) if path.endswith(".weight")]
+    most = jnp.stack([jnp.max(1 - 1 / jnp.where(x == 0, 1.0, x)) for x in weights])
+    return jax.lax.stop_gradient(jnp.max(most))
 
 
 def _backward(circuit, rows, first=None):

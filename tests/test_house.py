@@ -26,7 +26,7 @@ LAYERS = {
     "stagecraft": [
         ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["searched"], ["whisperers"], ["perch"], ["inner"], ["mover"], ["maximise"],
         ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["model_circuit"],
-        ["load"], ["_diagnose"], ["_sweep"], ["_linear_solve"], ["_fixed_point"], ["solve"], ["panel"], ["population"], ["_initial"], ["_pass"], ["simulate"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
+        ["load"], ["_sweep"], ["_linear_solve"], ["_fixed_point"], ["_diagnose"], ["solve"], ["panel"], ["population"], ["_initial"], ["_pass"], ["simulate"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],
     "dynx_runner": [
         ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],
