@@ -15,8 +15,10 @@ from stagecraft.mover import Mover as Mover
 from stagecraft.panel import Panel as Panel
 from stagecraft.perch import Perch as Perch
 from stagecraft.period import Period as Period
+from stagecraft.population import Population as Population
 from stagecraft.precision import enable_compilation_cache as enable_compilation_cache
 from stagecraft.precision import enable_x64 as enable_x64
+from stagecraft.push_forward import push_forward as push_forward
 from stagecraft.results import Outcome as Outcome
 from stagecraft.results import SolveError as SolveError
 from stagecraft.simulate import simulate as simulate

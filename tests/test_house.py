@@ -24,9 +24,9 @@ LAYERS = {
         ["_nonconcave"], ["_equilibrium"], ["_economy"], ["_unused"], ["_clock"], ["structure"], ["circuit_spec"], ["load"], ["_writing"], ["explain"], ["_latex"], ["_latex_shocks"], ["_latex_stage"], ["to_latex"], ["check"], ["_schema_blocks"], ["schema"], ["__main__"],
     ],
     "stagecraft": [
-        ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["whisperers"], ["perch"], ["mover"],
-        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["model_circuit"],
-        ["load"], ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["population"], ["_initial"], ["_pass"], ["simulate"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
+        ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["whisperers"], ["population"], ["perch"], ["mover"],
+        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["_cells"], ["_push"], ["model_circuit"],
+        ["load"], ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["_initial"], ["_pass"], ["simulate"], ["_population_of"], ["push_forward"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],
     "dynx_runner": [
         ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],
