@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from stagecraft.axes import Axis
-from stagecraft.operators.pushforward import lottery
+from stagecraft.operators.pushforward import Landed, lottery
 from stagecraft.population import Population
 
 
@@ -102,10 +102,10 @@ def spread(axes: tuple[Axis, ...], mass) -> Population:
     return Population({axis.name: x.ravel() for axis, x in zip(axes, grids, strict=True)}, mass.ravel())
 
 
-def settle(axes: tuple[Axis, ...], people: Population):
-    """Points put onto a grid by lottery: a `Landed`."""
+def settle(axes: tuple[Axis, ...], people: Population, open=None) -> Landed:
+    """Points put onto a grid by lottery, on the cells that are `open` where those are given."""
     positions = tuple(people.states[axis.name] for axis in axes)
-    return lottery(positions, people.weights, tuple(axis.values for axis in axes), tuple(axis.discrete for axis in axes))
+    return lottery(positions, people.weights, tuple(axis.values for axis in axes), tuple(axis.discrete for axis in axes), open)
 
 
 def empty(axes: tuple[Axis, ...]) -> jax.Array:

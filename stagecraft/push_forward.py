@@ -5,7 +5,6 @@ import functools
 import warnings
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,26 +53,34 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
         raise ValueError(f"`refine` must be a positive integer, found {refine!r}")
     start = population_of(solved, initial, refine)
     bare = dataclasses.replace(solved, info=None, dists=None)
-    dists = _push(bare, start, refine) if solved.types is None else _by_type(bare, start, refine)
+    # Cells in which nobody can live are looked for where there may be some; that costs one more look at every decision.
+    push = _push if solved.types is None else _by_type
+    dists = push(bare, start, refine, edge=_traced(bare, start))
+    if not _traced(dists) and any(np.any(x > 0) for x in dists.infeasible.values()):
+        dists = push(bare, start, refine, edge=True)
     _check(solved, dists)
     return dataclasses.replace(solved, dists=dists)
 
 
-def _by_type(solved, start, refine):
+def _traced(*trees) -> bool:
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
+
+
+def _by_type(solved, start, refine, edge):
     """Every type begins with its weight's part of the households."""
     found = []
     for k in range(len(solved.types)):
         own = {name: dataclasses.replace(x, weights=x.weights * solved.types.weights[k]) for name, x in start.items()}
-        found.append(_push(solved.of_type(k), own, refine))
+        found.append(_push(solved.of_type(k), own, refine, edge))
     return jax.tree.map(lambda *xs: jnp.stack(xs), *found)
 
 
-@functools.partial(jax.jit, static_argnames="refine")
-def _push(solved: ModelCircuit, start, refine: int) -> Pushed:
+@functools.partial(jax.jit, static_argnames=("refine", "edge"))
+def _push(solved: ModelCircuit, start, refine: int, edge: bool) -> Pushed:
     """One scan for each kind of period; period 0 comes before, since its households need not be on a grid."""
     structure, carry, parts = solved.structure, {}, []
     for position, block in enumerate(structure.blocks):
-        body = functools.partial(_step, solved, position, refine)
+        body = functools.partial(_step, solved, position, refine, edge)
         names = _landings(structure, block)
         at = lambda name, block=block: cells(solved, name, jnp.asarray(block.first), refine)
         carry = {name: carry[name] if name in carry else empty(at(name)) for name in names}
@@ -81,7 +88,7 @@ def _push(solved: ModelCircuit, start, refine: int) -> Pushed:
             carry, found = jax.lax.scan(jax.checkpoint(body), carry, jnp.arange(block.first, block.last + 1))
         else:
             nobody = carry
-            carry, report = _next(solved, 0, refine, jnp.asarray(0), start, names)
+            carry, report = _next(solved, 0, refine, edge, jnp.asarray(0), start, names)
             found = jax.tree.map(lambda x: x[None], (nobody, *report))
             if block.last > 0:
                 carry, rest = jax.lax.scan(jax.checkpoint(body), carry, jnp.arange(1, block.last + 1))
@@ -97,34 +104,43 @@ def _landings(structure, block) -> tuple[str, ...]:
     return tuple(num.name for num in structure.stages if num.name in targets & {*block.entries, *onward})
 
 
-def _step(solved, position, refine, carry, t):
+def _step(solved, position, refine, edge, carry, t):
     """One period of a scan: from mass on the cells to mass on the cells of the next."""
     block = solved.structure.blocks[position]
     entering = {n: spread(cells(solved, n, t, refine), mass) for n, mass in carry.items() if n in block.stages}
-    after, report = _next(solved, position, refine, t, entering, tuple(carry))
+    after, report = _next(solved, position, refine, edge, t, entering, tuple(carry))
     return after, (carry, *report)
 
 
-def _next(solved, position, refine, t, entering, names):
+def _next(solved, position, refine, edge, t, entering, names):
     """One period forward from weighted points: the mass on the cells of the next period, and what is to be reported.
 
     A function of mass alone once `t` is fixed, of which a stationary distribution is the fixed point.
     """
     block = solved.structure.blocks[position]
     rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
-    passed, leaving = advance(Composer(solved, block, t, rows, _following(solved, position, t)), entering, refine)
+    following = _following(solved, position, t)
+    passed, leaving = advance(Composer(solved, block, t, rows, following), entering, refine)
     after, outside = {}, {}
     for name in names:
         axes = cells(solved, name, t + 1, refine)
         if name not in leaving:
             after[name], outside[name] = empty(axes), jnp.zeros((len(axes), 2), axes[0].values.dtype)
             continue
-        landed = settle(axes, leaving[name])
+        landed = settle(axes, leaving[name], _open(axes, following(name)) if edge else None)
         after[name] = landed.mass
         outside[name] = jax.lax.stop_gradient(jnp.stack([landed.above, landed.below], axis=1))
     none = jnp.zeros((), next(iter(after.values())).dtype if after else jnp.result_type(float))
     stranded = {name: passed[name].infeasible if name in passed else none for name in block.stages}
     return after, (outside, stranded)
+
+
+def _open(axes, arrival):
+    """The cells in which one can live."""
+    shape = tuple(axis.values.shape[0] for axis in axes)
+    places = jax.tree.map(jax.lax.stop_gradient, spread(axes, jnp.zeros(shape)).states)
+    frozen = jax.tree.map(jax.lax.stop_gradient, arrival)
+    return frozen.at(places).feasible.reshape(shape)
 
 
 def _following(solved, position, t):
@@ -157,8 +173,7 @@ def _assembled(solved, start, parts, refine) -> Pushed:
 
 def _check(solved, dists):
     """Speak of mass without a choice, and of mass beyond a grid, where numbers are concrete."""
-    leaves = jax.tree.leaves(eqx.filter(dists, eqx.is_array))
-    if any(isinstance(x, jax.core.Tracer) for x in leaves):
+    if _traced(dists):
         return
     _check_feasible(solved, dists)
     over_types = lambda x: np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)
@@ -190,6 +205,6 @@ def _check_feasible(solved, dists):
     if found:
         t, _, name, share = min(found)
         raise ValueError(
-            f"stage {name}: no feasible choice for {share:.2%} of the households in period {t}; give initial states from which "
+            f"stage {name}: no feasible choice for {share:.2g} of the households in period {t}; give initial states from which "
             "bounds, constraints and `when:` leave room; where the edge of what is feasible lies inside a cell, `refine` it"
         )

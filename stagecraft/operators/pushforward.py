@@ -4,7 +4,7 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stagecraft.operators.interpolate import Segment, nearest
 
@@ -26,6 +26,7 @@ def lottery(
     weights: Float[Array, " points"],
     knots: tuple[Float[Array, "_"], ...],
     discrete: tuple[bool, ...],
+    open: Bool[Array, "..."] | None = None,
 ) -> Landed:
     r"""Split the mass of every point between the two knots around it, in proportion to its nearness (Young 2010).
 
@@ -34,14 +35,15 @@ def lottery(
     product of the lotteries is taken. Differentiable in weights, positions and knots, from the right where a point lies on a
     knot; a point beyond an end does not move what it leaves there.
 
-    **Arguments:** `positions`: of the points, by axis; `knots`: increasing, by axis; `discrete`: axes matched exactly.
+    **Arguments:** `positions`: of the points, by axis; `knots`: increasing, by axis; `discrete`: axes matched exactly; `open`:
+    knots at which one can live. The part of a shut knot goes to the other knots around the point, at the cost of the mean.
     """
-    corners, above, below = [(jnp.zeros(weights.shape, jnp.int32), weights)], [], []
+    corners, above, below = [(jnp.zeros(weights.shape, jnp.int32), jnp.ones_like(weights))], [], []
     for x, grid, exact in zip(positions, knots, discrete, strict=True):
         size, room = grid.shape[0], 1e-9 * (1.0 + jnp.max(jnp.abs(grid)))
         if exact or size == 1:
             index = nearest(grid, x)
-            corners = [(at * size + index, w) for at, w in corners]
+            corners = [(at * size + index, part) for at, part in corners]
             above.append(jnp.sum(jnp.where(jnp.abs(grid[index] - x) > 1e3 * room, weights, 0.0)))
             below.append(jnp.zeros((), weights.dtype))
             continue
@@ -49,12 +51,21 @@ def lottery(
         # Not a clip: a point on an end knot keeps its derivative.
         share = jnp.where(x > grid[-1], 1.0, jnp.where(x < grid[0], 0.0, segment.share))
         corners = [
-            (at * size + segment.index + side, w * part) for at, w in corners for side, part in ((0, 1.0 - share), (1, share))
+            (at * size + segment.index + side, part * own) for at, part in corners for side, own in ((0, 1.0 - share), (1, share))
         ]
         above.append(jnp.sum(jnp.where(x > grid[-1] + room, weights, 0.0)))
         below.append(jnp.sum(jnp.where(x < grid[0] - room, weights, 0.0)))
     sizes = tuple(grid.shape[0] for grid in knots)
     mass = jnp.zeros(math.prod(sizes), weights.dtype)
-    for at, w in corners:
-        mass = mass.at[at].add(w)
+    for at, part in corners if open is None else _inside(corners, open.ravel()):
+        mass = mass.at[at].add(weights * part)
     return Landed(mass.reshape(sizes), jnp.stack(above), jnp.stack(below))
+
+
+def _inside(corners, open):
+    """Shares of the corners that are open, which sum to one where any is."""
+    parts = [jnp.where(open[at], part, 0.0) for at, part in corners]
+    total = sum(parts)
+    lost = total <= 0
+    total = jnp.where(lost, 1.0, total)
+    return [(at, jnp.where(lost, old, new / total)) for (at, old), new in zip(corners, parts, strict=True)]
