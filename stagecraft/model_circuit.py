@@ -17,6 +17,7 @@ from stagecraft._push import Pushed, advance
 from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import Closed
 from stagecraft.period import Period, boards
+from stagecraft.population import together
 from stagecraft.solution import Rows, Table
 from stagecraft.stage import Branches, Stage, build_stage
 from stagecraft.types import Types
@@ -86,12 +87,17 @@ class ModelCircuit(eqx.Module):
         return self.structure.horizon or 1
 
     def __getitem__(self, t: int) -> Period:
-        """Period `t`, from 0; negative indices count from the end; `IndexError` beyond the horizon."""
+        """Period `t`, from 0; negative indices count from the end; `IndexError` beyond the horizon.
+
+        Where there are types it holds the households of all of them after a push, and the solution of none.
+        """
         if not isinstance(t, int) and not hasattr(t, "__index__"):
             raise TypeError(f"a period is an integer, found {t!r}")
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
             raise IndexError(f"period {t} of a circuit with periods 0 to {last}")
+        if self.types is not None and self.dists is not None:
+            return _of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
         if self.types is not None:
             raise ValueError(f"households are of {len(self.types)} types; look at one of them: circuit.of_type(0)[{t}]")
         period = _view(self, t % len(self), *_kinds(self.structure, t % len(self)), self.dists is not None and t % len(self) == 0)
@@ -190,6 +196,23 @@ def _view(circuit: ModelCircuit, t: Array, here: int, there: int, first: bool) -
         passed, _ = advance(period, circuit.dists.entering(circuit, here, t, first), circuit.dists.refine)
         stages |= {name: _populated(stages[name], people) for name, people in passed.items()}
     return Period(stages, t, circuit.structure.blocks[here].links)
+
+
+def _of_all_types(periods: list[Period]) -> Period:
+    """The households of all types on one period's perches; a solution is each type's own, and not there."""
+
+    def perch(*same):
+        dists = [p.dist for p in same]
+        return dataclasses.replace(same[0], sol=None, dist=None if dists[0] is None else together(*dists))
+
+    def stage(*same):
+        ends = (Branches({n: perch(*[s.cntn[n] for s in same]) for n in same[0].cntn}) if same[0].branching
+                else perch(*[s.cntn for s in same]))  # fmt: skip
+        arvl, dcsn = perch(*[s.arvl for s in same]), perch(*[s.dcsn for s in same])
+        return dataclasses.replace(same[0], arvl=arvl, dcsn=dcsn, cntn=ends)
+
+    stages = {name: stage(*[period.stages[name] for period in periods]) for name in periods[0].stages}
+    return dataclasses.replace(periods[0], stages=stages)
 
 
 def _populated(stage: Stage, people) -> Stage:
