@@ -4,6 +4,9 @@ from stagecraft.circuit_board import CircuitBoard as CircuitBoard
 from stagecraft.circuit_board import pull as pull
 from stagecraft.circuit_board import push as push
 from stagecraft.circuit_board import validate as validate
+from stagecraft.comparative_statics import Statics as Statics
+from stagecraft.comparative_statics import comparative_statics as comparative_statics
+from stagecraft.comparative_statics import consumption_equivalent as consumption_equivalent
 from stagecraft.draw import draw as draw
 from stagecraft.draw import mermaid as mermaid
 from stagecraft.euler_errors import EulerErrors as EulerErrors
