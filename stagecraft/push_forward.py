@@ -31,7 +31,7 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
     Safe under `jax.jit`, `grad`, `jvp` and `vmap` with respect to `circuit.parameters`. Derivatives pass through policies,
     shock nodes and their probabilities, choice probabilities and grids. They miss one thing: where a hard choice, or the policy
     downstream of one, jumps, the *movement of the jump* is not seen, so that derivatives of aggregates hold with taste shocks
-    large enough to remove the jumps, and are incomplete without; `circuit.dists.jumps(circuit)` says which stages jump.
+    large enough to remove the jumps, and are incomplete without.
 
     **Arguments:**
 
