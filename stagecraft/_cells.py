@@ -97,9 +97,11 @@ def _finer(knots, refine):
 
 
 def spread(axes: tuple[Axis, ...], mass) -> Population:
-    """The cells of a grid as weighted points."""
+    """The cells of a grid as weighted points, neighbours along the first continuous axis next to each other."""
+    first = next((i for i, axis in enumerate(axes) if not axis.discrete), len(axes) - 1)
+    flat = lambda x: jnp.moveaxis(x, first, -1).ravel()
     grids = jnp.meshgrid(*[axis.values for axis in axes], indexing="ij")
-    return Population({axis.name: x.ravel() for axis, x in zip(axes, grids, strict=True)}, mass.ravel())
+    return Population({axis.name: flat(x) for axis, x in zip(axes, grids, strict=True)}, flat(mass))
 
 
 def settle(axes: tuple[Axis, ...], people: Population, open=None) -> Landed:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stagecraft._cells import cells, homes, settle
+from stagecraft._cells import cells, homes, settle, spread
 from stagecraft._initial import check_sets, start_of
 from stagecraft.population import Population
 
@@ -33,10 +33,9 @@ def population_of(solved, initial, refine: int) -> dict[str, Population]:
         return {start: Population({name: x[None] for name, x in arrays.items()}, weights)}
     axes = tuple(axis for axis in cells(one, start, jnp.asarray(0), refine) if axis.name in many)
     mass = settle(axes, Population({name: arrays[name] for name in many}, weights)).mass
-    grids = jnp.meshgrid(*[axis.values for axis in axes], indexing="ij")
-    states = {axis.name: x.ravel() for axis, x in zip(axes, grids, strict=True)}
-    states |= {name: jnp.broadcast_to(x, mass.size) for name, x in arrays.items() if not x.ndim}
-    return {start: Population({name: states[name] for name in wanted}, mass.ravel())}
+    people = spread(axes, mass)
+    states = people.states | {name: jnp.broadcast_to(x, mass.size) for name, x in arrays.items() if not x.ndim}
+    return {start: Population({name: states[name] for name in wanted}, people.weights)}
 
 
 def _traced(x) -> bool:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stagecraft._cells import cells, settle, spread
+from stagecraft._jumps import jump_points
 from stagecraft.horses.arrival import weights_of
 from stagecraft.population import Population, together
 
@@ -46,13 +47,20 @@ class Passed(eqx.Module):
     infeasible: Float[Array, ""]
 
 
-def advance(period, entering: dict[str, Population], refine: int = 1) -> tuple[dict[str, Passed], dict[str, Population]]:
+def traced(*trees) -> bool:
+    """Whether anything in these is inside a transformation, and may be asked for a derivative."""
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
+
+
+def advance(
+    period, entering: dict[str, Population], refine: int = 1, jumps: bool = False
+) -> tuple[dict[str, Passed], dict[str, Population]]:
     """One period forward.
 
     Within the period mass stays at its points, nodes times cells, and nothing is rounded; an arrival inside that declares a
     grid for all its states collects them there.
 
-    **Arguments:** `period`: a `Composer`; `entering`: by entry.
+    **Arguments:** `period`: a `Composer`; `entering`: by entry; `jumps`: whether derivatives see policies jump.
 
     **Returns:** the households on all perches, by stage; those who come to the entries of the next period.
     """
@@ -66,7 +74,7 @@ def advance(period, entering: dict[str, Population], refine: int = 1) -> tuple[d
         if name not in entering and len(space.grids) == len(space.dimensions):
             axes = cells(period.circuit, name, period.t, refine)
             people = spread(axes, settle(axes, people).mass)
-        passed[name] = through(period.stage(name), period.decision(name), people)
+        passed[name] = through(period.stage(name), period.decision(name), people, jumps)
         for branch, ends in passed[name].cntn.items():
             link = period.block.following(name, branch)
             box = leaving if link.crosses else inside
@@ -84,10 +92,10 @@ def _onward(period, link, ends: Population) -> Population:
     return Population(states, ends.weights if link.survival is None else ends.weights * link.survival(scope))
 
 
-def through(stage, decision, arriving: Population) -> Passed:
+def through(stage, decision, arriving: Population, jumps: bool = False) -> Passed:
     """Shocks, choice and transition of one stage.
 
-    **Arguments:** `decision`: its functional object; `arriving`: weighted points.
+    **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see policies jump.
     """
     problem = stage.dcsn_to_arvl.operator.problem
     law = weights_of(problem, arriving.states)
@@ -96,11 +104,20 @@ def through(stage, decision, arriving: Population) -> Passed:
     states, weights = {name: full(x) for name, x in arriving.states.items()}, full(law * arriving.weights)
     shocks = {name: full(node[:, None]) for name, node in problem.nodes.items()}
     at = stage.arvl_to_dcsn.operator(states, shocks)
+    dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
+    more = jump_points(decision, at, shocks, weights) if jumps else None
+    if more is not None:
+        beside, ends, _ = _decide(stage, decision, *more)
+        dcsn, cntn = together(dcsn, beside), {name: together(x, ends[name]) for name, x in cntn.items()}
+    return Passed(arriving, dcsn, cntn, infeasible)
+
+
+def _decide(stage, decision, at, shocks, weights):
+    """Choice and transition of points at the decision, and the mass of those that have none."""
     answer = decision.at(at)
     infeasible = jax.lax.stop_gradient(jnp.sum(jnp.where(answer.feasible, 0.0, weights)))
     ends = _branches if stage.branching else _options if len(answer.probability) > 1 else _only
-    dcsn, cntn = ends(stage, decision, answer, {**shocks, **at}, at, weights)
-    return Passed(arriving, dcsn, cntn, infeasible)
+    return *ends(stage, decision, answer, {**shocks, **at}, at, weights), infeasible
 
 
 def _only(stage, decision, answer, seen, at, weights):

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from stagecraft import _show
 from stagecraft._compose import Composer
 from stagecraft._paths import replace
-from stagecraft._push import Pushed, advance
+from stagecraft._push import Pushed, advance, traced
 from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import Closed
 from stagecraft.period import Period, boards
@@ -100,7 +100,9 @@ class ModelCircuit(eqx.Module):
             return _of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
         if self.types is not None:
             raise ValueError(f"households are of {len(self.types)} types; look at one of them: circuit.of_type(0)[{t}]")
-        period = _view(self, t % len(self), *_kinds(self.structure, t % len(self)), self.dists is not None and t % len(self) == 0)
+        pushed = self.dists is not None
+        first, jumps = pushed and t % len(self) == 0, pushed and traced(self)
+        period = _view(self, t % len(self), *_kinds(self.structure, t % len(self)), first, jumps)
         # Outside the compiled view, which remembers the source that it was first traced with.
         order = self.structure.block(t % len(self)).stages
         stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
@@ -175,8 +177,8 @@ def _kinds(structure, t: int) -> tuple[int, int]:
     return here, here if structure.horizon is None or t < blocks[here].last else here + 1
 
 
-@functools.partial(jax.jit, static_argnames=("here", "there", "first"))
-def _view(circuit: ModelCircuit, t: Array, here: int, there: int, first: bool) -> Period:
+@functools.partial(jax.jit, static_argnames=("here", "there", "first", "jumps"))
+def _view(circuit: ModelCircuit, t: Array, here: int, there: int, first: bool, jumps: bool) -> Period:
     """A period with the solutions and the populations of its stages, if there are any; `first` for pushed period 0."""
     blocks = circuit.structure.blocks
     of = lambda i, t: jax.tree.map(lambda x: x[t - blocks[i].first], circuit.rows[i])
@@ -193,7 +195,7 @@ def _view(circuit: ModelCircuit, t: Array, here: int, there: int, first: bool) -
             arvl, dcsn = put(stage.arvl, period.arrival(name)), put(stage.dcsn, period.decision(name))
             stages[name] = dataclasses.replace(stage, arvl=arvl, dcsn=dcsn, cntn=cntn)
     if circuit.dists is not None:
-        passed, _ = advance(period, circuit.dists.entering(circuit, here, t, first), circuit.dists.refine)
+        passed, _ = advance(period, circuit.dists.entering(circuit, here, t, first), circuit.dists.refine, jumps)
         stages |= {name: _populated(stages[name], people) for name, people in passed.items()}
     return Period(stages, t, circuit.structure.blocks[here].links)
 

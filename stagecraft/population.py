@@ -109,15 +109,15 @@ class Population(eqx.Module):
 
     def _average(self, x):
         mass = self.mass
-        # Where nobody is a state may be anything.
-        total = jnp.sum(jnp.where(self.weights == 0, 0.0, x) * self.weights)
+        # Where nobody is a state may be anything; a point of no weight may still have a derivative.
+        total = jnp.sum(jnp.where((self.weights == 0) & ~jnp.isfinite(x), 0.0, x) * self.weights)
         return jnp.where(mass > 0, total / jnp.where(mass > 0, mass, 1.0), jnp.nan)
 
     def _sorted(self, name):
-        """Values in increasing order with their weights; empty points stand with the highest value."""
+        """Values in increasing order with their weights; empty points beyond the others stand at the end of those."""
         x, w = self._of(name) * 1.0, self.weights
-        top = jnp.max(jnp.where(w > 0, x, -jnp.inf))
-        x = jnp.where(w > 0, x, jnp.where(jnp.isfinite(top), top, 0.0))
+        top, bottom = jnp.max(jnp.where(w > 0, x, -jnp.inf)), jnp.min(jnp.where(w > 0, x, jnp.inf))
+        x = jnp.where(w > 0, x, jnp.where(top >= bottom, jnp.clip(jnp.nan_to_num(x), bottom, top), 0.0))
         order = jnp.argsort(jax.lax.stop_gradient(x))
         return x[order], w[order]
 

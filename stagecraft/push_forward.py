@@ -12,7 +12,7 @@ import numpy as np
 from stagecraft._cells import cells, empty, homes, settle, spread
 from stagecraft._compose import Composer
 from stagecraft._population_of import population_of
-from stagecraft._push import Pushed, advance
+from stagecraft._push import Pushed, advance, traced
 from stagecraft.functional import Either
 from stagecraft.model_circuit import ModelCircuit, onward
 
@@ -29,9 +29,10 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
     the continuation before; within a period it stays at its points. No random number is drawn.
 
     Safe under `jax.jit`, `grad`, `jvp` and `vmap` with respect to `circuit.parameters`. Derivatives pass through policies,
-    shock nodes and their probabilities, choice probabilities and grids. They miss one thing: where a hard choice, or the policy
-    downstream of one, jumps, the *movement of the jump* is not seen, so that derivatives of aggregates hold with taste shocks
-    large enough to remove the jumps, and are incomplete without.
+    shock nodes and their probabilities, choice probabilities and grids. Where a hard choice makes a policy jump, households
+    near the jump change sides as it moves; that is seen, too, by the density between neighbouring cells, in stages whose passive
+    states are discrete, for masses, means, variances and `expect`. It is not seen where a passive state is continuous, nor
+    where an atom stands at the jump, nor where taste shocks are small beside a cell; `refine` until derivatives settle.
 
     **Arguments:**
 
@@ -55,32 +56,29 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
     bare = dataclasses.replace(solved, info=None, dists=None)
     # Cells in which nobody can live are looked for where there may be some; that costs one more look at every decision.
     push = _push if solved.types is None else _by_type
-    dists = push(bare, start, refine, edge=_traced(bare, start))
-    if not _traced(dists) and any(np.any(x > 0) for x in dists.infeasible.values()):
-        dists = push(bare, start, refine, edge=True)
+    jumps = traced(bare, start)
+    dists = push(bare, start, refine, edge=jumps, jumps=jumps)
+    if not traced(dists) and any(np.any(x > 0) for x in dists.infeasible.values()):
+        dists = push(bare, start, refine, edge=True, jumps=False)
     _check(solved, dists)
     return dataclasses.replace(solved, dists=dists)
 
 
-def _traced(*trees) -> bool:
-    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
-
-
-def _by_type(solved, start, refine, edge):
+def _by_type(solved, start, refine, edge, jumps):
     """Every type begins with its weight's part of the households."""
     found = []
     for k in range(len(solved.types)):
         own = {name: dataclasses.replace(x, weights=x.weights * solved.types.weights[k]) for name, x in start.items()}
-        found.append(_push(solved.of_type(k), own, refine, edge))
+        found.append(_push(solved.of_type(k), own, refine, edge, jumps))
     return jax.tree.map(lambda *xs: jnp.stack(xs), *found)
 
 
-@functools.partial(jax.jit, static_argnames=("refine", "edge"))
-def _push(solved: ModelCircuit, start, refine: int, edge: bool) -> Pushed:
+@functools.partial(jax.jit, static_argnames=("refine", "edge", "jumps"))
+def _push(solved: ModelCircuit, start, refine: int, edge: bool, jumps: bool) -> Pushed:
     """One scan for each kind of period; period 0 comes before, since its households need not be on a grid."""
     structure, carry, parts = solved.structure, {}, []
     for position, block in enumerate(structure.blocks):
-        body = functools.partial(_step, solved, position, refine, edge)
+        body = functools.partial(_step, solved, position, (refine, edge, jumps))
         names = _landings(structure, block)
         at = lambda name, block=block: cells(solved, name, jnp.asarray(block.first), refine)
         carry = {name: carry[name] if name in carry else empty(at(name)) for name in names}
@@ -88,7 +86,7 @@ def _push(solved: ModelCircuit, start, refine: int, edge: bool) -> Pushed:
             carry, found = jax.lax.scan(jax.checkpoint(body), carry, jnp.arange(block.first, block.last + 1))
         else:
             nobody = carry
-            carry, report = _next(solved, 0, refine, edge, jnp.asarray(0), start, names)
+            carry, report = _next(solved, 0, (refine, edge, jumps), jnp.asarray(0), start, names)
             found = jax.tree.map(lambda x: x[None], (nobody, *report))
             if block.last > 0:
                 carry, rest = jax.lax.scan(jax.checkpoint(body), carry, jnp.arange(1, block.last + 1))
@@ -104,23 +102,23 @@ def _landings(structure, block) -> tuple[str, ...]:
     return tuple(num.name for num in structure.stages if num.name in targets & {*block.entries, *onward})
 
 
-def _step(solved, position, refine, edge, carry, t):
+def _step(solved, position, how, carry, t):
     """One period of a scan: from mass on the cells to mass on the cells of the next."""
     block = solved.structure.blocks[position]
-    entering = {n: spread(cells(solved, n, t, refine), mass) for n, mass in carry.items() if n in block.stages}
-    after, report = _next(solved, position, refine, edge, t, entering, tuple(carry))
+    entering = {n: spread(cells(solved, n, t, how[0]), mass) for n, mass in carry.items() if n in block.stages}
+    after, report = _next(solved, position, how, t, entering, tuple(carry))
     return after, (carry, *report)
 
 
-def _next(solved, position, refine, edge, t, entering, names):
+def _next(solved, position, how, t, entering, names):
     """One period forward from weighted points: the mass on the cells of the next period, and what is to be reported.
 
     A function of mass alone once `t` is fixed, of which a stationary distribution is the fixed point.
     """
-    block = solved.structure.blocks[position]
+    block, (refine, edge, jumps) = solved.structure.blocks[position], how
     rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
     following = _following(solved, position, t)
-    passed, leaving = advance(Composer(solved, block, t, rows, following), entering, refine)
+    passed, leaving = advance(Composer(solved, block, t, rows, following), entering, refine, jumps)
     after, outside = {}, {}
     for name in names:
         axes = cells(solved, name, t + 1, refine)
@@ -140,7 +138,9 @@ def _open(axes, arrival):
     shape = tuple(axis.values.shape[0] for axis in axes)
     places = jax.tree.map(jax.lax.stop_gradient, spread(axes, jnp.zeros(shape)).states)
     frozen = jax.tree.map(jax.lax.stop_gradient, arrival)
-    return frozen.at(places).feasible.reshape(shape)
+    first = next((i for i, axis in enumerate(axes) if not axis.discrete), len(axes) - 1)
+    found = frozen.at(places).feasible
+    return jnp.moveaxis(found.reshape(*shape[:first], *shape[first + 1 :], shape[first]), -1, first)
 
 
 def _following(solved, position, t):
@@ -173,14 +173,17 @@ def _assembled(solved, start, parts, refine) -> Pushed:
 
 def _check(solved, dists):
     """Speak of mass without a choice, and of mass beyond a grid, where numbers are concrete."""
-    if _traced(dists):
+    if traced(dists):
         return
     _check_feasible(solved, dists)
     over_types = lambda x: np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)
     for name, x in dists.outside.items():
         x = over_types(x)
         for i, state in enumerate(solved.structure.stage(name).dimensions("arvl")):
-            for side, where, fix in ((0, "above the last knot", "raise its `max`"), (1, "below the first knot", "lower its `min`")):
+            for side, where, fix in (
+                (0, "above the last knot", "raise its `max`"),
+                (1, "below the first knot", "lower its `min`"),
+            ):
                 share = x[:, i, side]
                 if share.max(initial=0.0) > _OUTSIDE:
                     t = int(share.argmax())

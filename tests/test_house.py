@@ -25,7 +25,7 @@ LAYERS = {
     ],
     "stagecraft": [
         ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["whisperers"], ["population"], ["perch"], ["mover"],
-        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["_cells"], ["_push"], ["model_circuit"],
+        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["_cells"], ["_jumps"], ["_push"], ["model_circuit"],
         ["load"], ["_diagnose"], ["_sweep"], ["solve"], ["panel"], ["_initial"], ["_pass"], ["simulate"], ["_population_of"], ["push_forward"], ["comparative_statics"], ["euler_errors"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],
     "dynx_runner": [

@@ -51,7 +51,9 @@ def lottery(
         # Not a clip: a point on an end knot keeps its derivative.
         share = jnp.where(x > grid[-1], 1.0, jnp.where(x < grid[0], 0.0, segment.share))
         corners = [
-            (at * size + segment.index + side, part * own) for at, part in corners for side, own in ((0, 1.0 - share), (1, share))
+            (at * size + segment.index + side, part * own)
+            for at, part in corners
+            for side, own in ((0, 1.0 - share), (1, share))
         ]
         above.append(jnp.sum(jnp.where(x > grid[-1] + room, weights, 0.0)))
         below.append(jnp.sum(jnp.where(x < grid[0] - room, weights, 0.0)))

@@ -37,7 +37,10 @@ stage:
 
 def moments(solved):
     pushed = sc.push_forward(solved, {"a": 1.0})
-    return {"wealth": pushed[7]["CONS"].cntn.dist.mean("a_nxt"), "c": solved[0]["CONS"].dcsn.sol.policy["c"](m=jnp.array([1.0, 3.0]))}
+    return {
+        "wealth": pushed[7]["CONS"].cntn.dist.mean("a_nxt"),
+        "c": solved[0]["CONS"].dcsn.sol.policy["c"](m=jnp.array([1.0, 3.0])),
+    }
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,9 @@ def test_a_lottery_keeps_mass_and_mean():
 
 
 def test_a_lottery_reports_what_lay_beyond_the_ends():
-    landed = lottery((jnp.array([-1.0, 0.0, 2.0, 5.0]),), jnp.array([0.1, 0.2, 0.3, 0.4]), (jnp.array([0.0, 1.0, 2.0]),), (False,))
+    landed = lottery(
+        (jnp.array([-1.0, 0.0, 2.0, 5.0]),), jnp.array([0.1, 0.2, 0.3, 0.4]), (jnp.array([0.0, 1.0, 2.0]),), (False,)
+    )
     np.testing.assert_allclose(landed.mass, [0.3, 0.0, 0.7])
     np.testing.assert_allclose([landed.above[0], landed.below[0]], [0.4, 0.1])
     exact = lottery((jnp.array([1.0, 2.2]),), jnp.array([0.5, 0.5]), (jnp.array([1.0, 2.0]),), (True,))
@@ -90,7 +92,9 @@ def pull(period, block, targets, name, states):
     law = weights_of(stage.dcsn_to_arvl.operator.problem, states)
     total = 0.0
     for k in range(law.shape[0]):
-        shocks = {n: jnp.full_like(next(iter(states.values())), v[k]) for n, v in stage.dcsn_to_arvl.operator.problem.nodes.items()}
+        shocks = {
+            n: jnp.full_like(next(iter(states.values())), v[k]) for n, v in stage.dcsn_to_arvl.operator.problem.nodes.items()
+        }
         at = stage.arvl_to_dcsn.operator(states, shocks)
         answer = decision.at(at)
         several = len(answer.probability) > 1
@@ -165,7 +169,11 @@ def test_nobody_is_lost(pushed):
         np.testing.assert_allclose(left, 1.0, rtol=1e-13)
 
 
-WATCHED = {"cons": {"CONS": ["c", "a_nxt"]}, "retire": {"WORK": ["c"], "RETD": ["c"]}, "housing": {"TENU": ["a"], "OWNC": ["c"]}}
+WATCHED = {
+    "cons": {"CONS": ["c", "a_nxt"]},
+    "retire": {"WORK": ["c"], "RETD": ["c"]},
+    "housing": {"TENU": ["a"], "OWNC": ["c"]},
+}
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -271,7 +279,9 @@ def test_an_unsolved_circuit_is_refused():
 def test_mass_beyond_the_top_is_warned_of(buffer):
     solved = sc.solve(sc.load(BUFFER.replace("top: 20.0", "top: 2.0").replace("n: 40", "n: 20")))
     del buffer
-    with pytest.warns(UserWarning, match=r"stage CONS, arrival: .*% of the households of period 1 lie above .*`a`.*raise its `max`"):
+    with pytest.warns(
+        UserWarning, match=r"stage CONS, arrival: .*% of the households of period 1 lie above .*`a`.*raise its `max`"
+    ):
         pushed = sc.push_forward(solved, {"a": 2.0})
         if float(jnp.max(pushed.dists.outside["CONS"])) < 1e-4:
             pytest.fail("nobody saves so much")
@@ -331,3 +341,20 @@ def test_wealth_at_the_limit_is_an_atom_of_quantiles(buffer):
     dist = sc.push_forward(buffer, {"a": 0.0})[11]["CONS"].cntn.dist
     poor = float(jnp.sum(jnp.where(dist.states["a_nxt"] < 1e-9, dist.weights, 0.0)))
     assert poor > 0.01 and float(dist.quantile("a_nxt", 0.9 * poor)) == 0.0
+
+
+def test_derivatives_see_the_jumps_of_a_hard_choice_move():
+    """Households change sides where a switch moves; the central difference is taken over a wide step on fine cells."""
+    model = RETIRE.replace("sigma_eps: 0.05", "sigma_eps: 0.0").replace("a_max: 500", "a_max: 250").replace("n: 100", "n: 250")
+    circuit, sample = sc.load(model), {"LABR": {"a": jnp.linspace(1.0, 150.0, 20_001)}}
+
+    @functools.partial(jax.jit, static_argnames="refine")
+    def aggregates(delta, refine):
+        period = sc.push_forward(sc.solve(circuit.with_parameters({"main.delta": delta})), sample, refine=refine)[3]
+        work, rest = (period[name].dcsn.dist for name in ("WORK", "RETD"))
+        return jnp.stack([work.mass, work.mass * work.mean("c") + rest.mass * rest.mean("c")])
+
+    _, exact = jax.jvp(lambda d: aggregates(d, refine=2), (1.0,), (1.0,))
+    difference = (aggregates(1.05, refine=8) - aggregates(0.95, refine=8)) / 0.1
+    np.testing.assert_allclose(exact, difference, rtol=0.02)
+    assert difference[1] < -5.0
