@@ -35,8 +35,8 @@ def solve(circuit: ModelCircuit | Stage, *, throw: bool = True) -> ModelCircuit 
         return _solve_alone(circuit, throw)
     _check(circuit)
     # An old solution is no input: solving again must not compile again.
-    rows, info = _solve(dataclasses.replace(circuit, rows=None, info=None))
-    solved = dataclasses.replace(circuit, rows=rows, info=info)
+    rows, info = _solve(dataclasses.replace(circuit, rows=None, info=None, dists=None))
+    solved = dataclasses.replace(circuit, rows=rows, info=info, dists=None)
     if throw and not isinstance(info.outcome, jax.core.Tracer) and info.outcome.ndim == (circuit.types is not None):
         _raise_if_failed(solved)
         _warn_of_jumps(info)
