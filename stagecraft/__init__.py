@@ -27,4 +27,5 @@ from stagecraft.results import SolveError as SolveError
 from stagecraft.simulate import simulate as simulate
 from stagecraft.solve import solve as solve
 from stagecraft.stage import Stage as Stage
+from stagecraft.stationary import stationary as stationary
 from stagecraft.to_latex import to_latex as to_latex

@@ -21,6 +21,7 @@ class Pushed(eqx.Module):
     - `outside`: by entry, the mass that lay above and below its grid in each period, `(periods, axes, 2)`.
     - `infeasible`: by stage and period, the mass that has no feasible choice.
     - `refine`: into how many parts the cells of the grids are cut.
+    - `error_bound`: of an invariant distribution, in the sum of absolute values; `None` otherwise.
     """
 
     start: dict[str, Population]
@@ -28,6 +29,7 @@ class Pushed(eqx.Module):
     outside: dict[str, Float[Array, "periods axes 2"]]
     infeasible: dict[str, Float[Array, " periods"]]
     refine: int = eqx.field(static=True, default=1)
+    error_bound: Float[Array, ""] | None = None
 
     def entering(self, circuit, here: int, t, first: bool) -> dict[str, Population]:
         """Who is on arrival of the entries of period `t`; `first` for period 0."""

@@ -60,7 +60,7 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
     dists = push(bare, start, refine, edge=jumps, jumps=jumps)
     if not traced(dists) and any(np.any(x > 0) for x in dists.infeasible.values()):
         dists = push(bare, start, refine, edge=True, jumps=False)
-    _check(solved, dists)
+    check(solved, dists)
     return dataclasses.replace(solved, dists=dists)
 
 
@@ -79,14 +79,14 @@ def _push(solved: ModelCircuit, start, refine: int, edge: bool, jumps: bool) -> 
     structure, carry, parts = solved.structure, {}, []
     for position, block in enumerate(structure.blocks):
         body = functools.partial(_step, solved, position, (refine, edge, jumps))
-        names = _landings(structure, block)
+        names = landings(structure, block)
         at = lambda name, block=block: cells(solved, name, jnp.asarray(block.first), refine)
         carry = {name: carry[name] if name in carry else empty(at(name)) for name in names}
         if position:
             carry, found = jax.lax.scan(jax.checkpoint(body), carry, jnp.arange(block.first, block.last + 1))
         else:
             nobody = carry
-            carry, report = _next(solved, 0, (refine, edge, jumps), jnp.asarray(0), start, names)
+            carry, report = next_period(solved, 0, (refine, edge, jumps), jnp.asarray(0), start, names)
             found = jax.tree.map(lambda x: x[None], (nobody, *report))
             if block.last > 0:
                 carry, rest = jax.lax.scan(jax.checkpoint(body), carry, jnp.arange(1, block.last + 1))
@@ -95,7 +95,7 @@ def _push(solved: ModelCircuit, start, refine: int, edge: bool, jumps: bool) -> 
     return _assembled(solved, start, parts, refine)
 
 
-def _landings(structure, block) -> tuple[str, ...]:
+def landings(structure, block) -> tuple[str, ...]:
     """Entries that somebody may come to from the period before, of this kind of period and of the next."""
     targets = {link.target for link in structure.links if link.crosses}
     onward = {link.target for link in block.links if link.crosses}
@@ -106,11 +106,11 @@ def _step(solved, position, how, carry, t):
     """One period of a scan: from mass on the cells to mass on the cells of the next."""
     block = solved.structure.blocks[position]
     entering = {n: spread(cells(solved, n, t, how[0]), mass) for n, mass in carry.items() if n in block.stages}
-    after, report = _next(solved, position, how, t, entering, tuple(carry))
+    after, report = next_period(solved, position, how, t, entering, tuple(carry))
     return after, (carry, *report)
 
 
-def _next(solved, position, how, t, entering, names):
+def next_period(solved, position, how, t, entering, names):
     """One period forward from weighted points: the mass on the cells of the next period, and what is to be reported.
 
     A function of mass alone once `t` is fixed, of which a stationary distribution is the fixed point.
@@ -171,7 +171,7 @@ def _assembled(solved, start, parts, refine) -> Pushed:
     return Pushed(start, tuple(part[0] for part in parts), outside, stranded, refine)
 
 
-def _check(solved, dists):
+def check(solved, dists):
     """Speak of mass without a choice, and of mass beyond a grid, where numbers are concrete."""
     if traced(dists):
         return
