@@ -111,12 +111,13 @@ class PostTable(eqx.Module):
 class Policies(eqx.Module):
     """A decision found by search: controls on the decision's grid, and the continuation that they were found for.
 
-    **Attributes:** `state`: knots of the state that comes last, in every row; `controls`, `feasible`, `bounded` (whether the
+    **Attributes:** `state`: knots of the state that comes last, in every row; `controls`, `held` (whether at a bound), `feasible`, `bounded` (whether the
     maximum was found at a finite choice): at the knots; `after`: the continuation on the grid of the post-states.
     """
 
     state: Float[Array, "rows dcsn"]
     controls: dict[str, Float[Array, "rows dcsn"]]
+    held: dict[str, Bool[Array, "rows dcsn"]]
     feasible: Bool[Array, "rows dcsn"]
     bounded: Bool[Array, "rows dcsn"]
     after: PostTable
