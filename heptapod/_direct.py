@@ -9,8 +9,8 @@ import sympy as sp
 from heptapod import _certificate as certificate
 from heptapod._derivation import Derivation, writable
 from heptapod._invert import budget, invert, small, time_boxed
-from heptapod._numeric import number
 from heptapod._lower import freeze
+from heptapod._numeric import number
 from heptapod._parse import Bounds
 from heptapod._stated import UTIL, Stated, V, real
 from heptapod.derive import Derived
@@ -81,7 +81,9 @@ def _posts(reading, equations, branch, grids):
         if grid is None:
             message = f"the post-state `{name}` has no grid, on which a direct search keeps what the continuation is worth"
             place = (*reading.math, "state_space", "cntn")
-            reading.reader.error("grid", message, place, f"cntn: {{grid: {{{name}: {{min: 0, max: 50, points: 100}}}}}}", key=True)
+            reading.reader.error(
+                "grid", message, place, f"cntn: {{grid: {{{name}: {{min: 0, max: 50, points: 100}}}}}}", key=True
+            )
             return None
         found.append((name, grid))
     return tuple(found)

@@ -15,7 +15,6 @@ from stagecraft.model_circuit import ModelCircuit, onward
 from stagecraft.panel import Panel
 from stagecraft.simulate import simulate
 
-
 # Methods that choose something continuous.
 _METHODS = ("egm", "vfi")
 

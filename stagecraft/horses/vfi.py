@@ -195,7 +195,9 @@ def _golden(look, name, best, width, steps):
         return (low, high, jnp.where(up, right, new), jnp.where(up, new, left),
                 jnp.where(up, f_right, f_new), jnp.where(up, f_new, f_left))  # fmt: skip
 
-    f_left, f_right = look({n: jnp.stack(jnp.broadcast_arrays(x, x)) for n, x in best[0].items()} | {name: jnp.stack([left, right])})
+    f_left, f_right = look(
+        {n: jnp.stack(jnp.broadcast_arrays(x, x)) for n, x in best[0].items()} | {name: jnp.stack([left, right])}
+    )
     state = (low, high, left, right, f_left, f_right)
     _, _, left, right, f_left, f_right = jax.lax.fori_loop(0, steps, body, state)
     for share, value in ((left, f_left), (right, f_right)):

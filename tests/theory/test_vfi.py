@@ -276,6 +276,7 @@ def test_three_states_against_brute_force():
 
     m, h = np.array([0.8, 1.4, 2.2, 3.5, 6.0]), np.array([0.3, 0.9, 1.7, 2.4, 1.1])
     for k in range(2):
+
         def worth(c, k=k):
             a, habit = np.maximum(m[:, None] - c, 0.0), 0.8 * h[:, None] + 0.2 * c
             after = sum(Pi[k, j] * last(1.03 * a + z[j], habit).reshape(c.shape) for j in range(2))
@@ -307,7 +308,11 @@ def test_a_constraint_that_moves_with_the_choice_is_obeyed():
 )
 def test_a_grid_that_is_missing_is_said(spaces, words):
     name = "x" if " x]" in spaces else "k"
-    move = 'g_av: "m = R*a + 1; k = a + 1", g_ve: "a_nxt = m - c"' if name == "k" else 'g_av: m = R*a + 1, g_ve: "a_nxt = m - c; x = 0.3*c"'
+    move = (
+        'g_av: "m = R*a + 1; k = a + 1", g_ve: "a_nxt = m - c"'
+        if name == "k"
+        else 'g_av: m = R*a + 1, g_ve: "a_nxt = m - c; x = 0.3*c"'
+    )
     text = f"""
 model:
   horizon: 3
@@ -322,7 +327,7 @@ stages:
     math:
       functions: {{{move}, Q: "log(c) + beta*V[>]"}}
       controls: {{c: 0 < c <= m}}
-      state_space: {{arvl: {{dimensions: [a]}}, {'dcsn: {dimensions: [m]}, ' if name == 'x' else ''}{spaces}}}
+      state_space: {{arvl: {{dimensions: [a]}}, {"dcsn: {dimensions: [m]}, " if name == "x" else ""}{spaces}}}
 """
     with pytest.raises(heptapod.ModelError) as caught:
         heptapod.load(text)
