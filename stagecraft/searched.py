@@ -204,7 +204,7 @@ class Searched(AbstractFunctional):
         return jnp.argmax(found.at[0].add(jnp.where(jnp.isfinite(tiny), tiny, 0.0)), axis=0)[None]
 
     def _lines(self, states, index):
-        """Controls by linear interpolation, on a leading axis of the cell's own line and those of its neighbours; feasibility."""
+        """Controls by linear interpolation, the cell's own line and those of its neighbours on a leading axis; feasibility."""
         between = Between([axis for axis in self.axes if not axis.discrete], states)
         own = {axis.name: between.lead(index[axis.name]) for axis in self.options}
         row = _row_of(self.axes, between, states)

@@ -274,7 +274,7 @@ REFUSED = {
                       "vfi", "no post-state moves"),
     "two states that could be endogenous": (
         stage_text({"g_av": "m = a; h = h", "g_ve": "a_nxt = m + h - c; h = 0.5", "Q": "log(c) + beta*V[>]"},
-                   {"c": "0 < c <= m + h"}, **HOUSE | {"rows": None}), "vfi", "endogenous state is not unique"),
+                   {"c": "0 < c <= m + h"}, **HOUSE | {"rows": {"m": GRID, "h": GRID}}), "vfi", "endogenous state is not unique"),
     "a state that has no closed form in the condition": (
         simple("log(c) + m*c + beta*V[>]", "a_nxt = m + log(1 + m) - c", "0 < c <= m + log(1 + m)"), "vfi", "no closed form"),
     "a derivative that is not known": (simple("log(c) + crra(2, c) + beta*V[>]"), "vfi", "no formula"),
