@@ -106,9 +106,19 @@ def test_what_is_no_maximum_is_not_returned_as_one(good, bad):
 
 
 def test_a_stage_that_no_method_solves_is_refused_with_the_reason():
-    text = BUFFER.replace("Q: u(c) + beta*V[>]", "Q: (u(c) + beta*V[>])^2")
-    with pytest.raises(ValueError, match="stage CONS cannot be solved: the objective is not linear in V"):
+    text = BUFFER.replace("Q: u(c) + beta*V[>]", "Q: u(c) + log(1 + h) - h + beta*V[>]")
+    text = text.replace("controls: {c: 0 < c <= m}", "controls: {c: 0 < c <= m, h: 0 <= h <= 1}")
+    with pytest.raises(ValueError, match="stage CONS cannot be solved: given the post-states"):
         sc.solve(sc.load(text))
+
+
+def test_a_maximum_at_infinity_is_refused_with_its_place():
+    """Spending is worth something without end, and nothing bounds it."""
+    text = BUFFER.replace("controls: {c: 0 < c <= m}", "controls: {c: c > 0}").replace("a_nxt = m - c", "a_nxt = m")
+    text = text.replace("settings: {n: 40", "methods: {solution: vfi}\n  settings: {n: 40")
+    with pytest.raises(sc.SolveError, match="stage CONS, decision .*infinity") as caught:
+        sc.solve(sc.load(text))
+    assert caught.value.outcome == sc.Outcome.convex
 
 
 def test_initial_states_are_checked(circuit):
