@@ -1,8 +1,8 @@
 """Where a policy jumps: points without mass whose weights carry the derivative of the jump's place.
 
 An aggregate of a function that jumps by $f_L - f_R$ at $x^*(\\theta)$ has in its derivative the term
-$\\rho(x^*)\\,(f_L - f_R)\\,dx^*/d\\theta$, which no derivative taken at points beside the jump sees. Two points at $x^*$, one on
-either side, with the weights $\\pm\\rho\\,(x^* - \\bar x^*)$ (a bar stops the derivative) leave every value as it is and add
+$\\rho(x^*)\\,(f_L - f_R)\\,dx^*/d\\theta$, which no derivative taken at points beside the jump sees. Two points at $x^*$, one
+on either side, with the weights $\\pm\\rho\\,(x^* - \\bar x^*)$ (a bar stops the derivative) leave every value as it is and add
 exactly this.
 """
 

@@ -97,7 +97,7 @@ def _onward(period, link, ends: Population) -> Population:
 def through(stage, decision, arriving: Population, jumps: bool = False) -> Passed:
     """Shocks, choice and transition of one stage.
 
-    **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see policies jump.
+    **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps.
     """
     problem = stage.dcsn_to_arvl.operator.problem
     law = weights_of(problem, arriving.states)

@@ -69,8 +69,8 @@ class ModelCircuit(eqx.Module):
     - `rows`: for each kind of period what its stages store, a leading axis over its periods; `None` before a solve.
     - `info`: how the solve ended; `None` before.
     - `dists`: the mass on arrival that `push_forward` leaves, from which the `dist` of every perch is composed; `None` before.
-    - `types`: ex-ante types of household, `None` where there are none; then `rows`, `info` and `dists` lead with an axis over them, and
-      `circuit.of_type(k)` is the circuit of one.
+    - `types`: ex-ante types of household, `None` where there are none; then `rows`, `info` and `dists` lead with their axis,
+      and `circuit.of_type(k)` is the circuit of one.
     """
 
     parameters: dict[str, dict[str, Array]]

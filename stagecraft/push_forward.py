@@ -30,9 +30,9 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
 
     Safe under `jax.jit`, `grad`, `jvp` and `vmap` with respect to `circuit.parameters`. Derivatives pass through policies,
     shock nodes and their probabilities, choice probabilities and grids. Where a hard choice makes a policy jump, households
-    near the jump change sides as it moves; that is seen, too, by the density between neighbouring cells, in stages whose passive
-    states are discrete, for masses, means, variances and `expect`. It is not seen where a passive state is continuous, nor
-    where an atom stands at the jump, nor where taste shocks are small beside a cell; `refine` until derivatives settle.
+    near the jump change sides as it moves; that is seen, too, by the density between neighbouring cells, in stages whose
+    passive states are discrete, for masses, means, variances and `expect`. It is not seen where a passive state is continuous,
+    nor where an atom stands at the jump, nor where taste shocks are small beside a cell; `refine` until derivatives settle.
 
     **Arguments:**
 

@@ -24,7 +24,7 @@ class Landed(eqx.Module):
 def lottery(
     positions: tuple[Float[Array, " points"], ...],
     weights: Float[Array, " points"],
-    knots: tuple[Float[Array, "_"], ...],
+    knots: tuple[Float[Array, " _"], ...],
     discrete: tuple[bool, ...],
     open: Bool[Array, "..."] | None = None,
 ) -> Landed:

@@ -176,7 +176,7 @@ WATCHED = {
 }
 
 
-@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("name", ["cons", "retire", pytest.param("housing", marks=pytest.mark.slow)])
 def test_moments_agree_with_those_of_a_panel(name):
     model, initial = STARTS[name]
     # A distribution on few points under a hard choice needs finer cells than the solution does.
