@@ -80,10 +80,15 @@ def household() -> tuple[dict, dict]:
     solved = sc.solve(circuit)
     push = lambda: sc.stationary(solved, tolerance=1e-10).dists
     seconds(push, 1)
-    assets = jax.jit(lambda r: sc.stationary(sc.solve(circuit.with_parameters({"main.r": r})))[0]["CONS"].cntn.dist.mean("a_nxt"))
+    assets = jax.jit(
+        lambda r: sc.stationary(sc.solve(circuit.with_parameters({"main.r": r})))[0]["CONS"].cntn.dist.mean("a_nxt")
+    )
     rise = jax.jit(jax.grad(lambda r: assets(r)))
     rise(0.01)
-    backward, forward = lambda: block.backward_steady_state(begin, tol=1e-8) and 0, lambda: block.forward_steady_state({**policy}) and 0
+    backward, forward = (
+        lambda: block.backward_steady_state(begin, tol=1e-8) and 0,
+        lambda: block.forward_steady_state({**policy}) and 0,
+    )
     total = float(assets(0.01))
     table = {
         "household, cold [s]": (cold, np.nan),
@@ -93,7 +98,12 @@ def household() -> tuple[dict, dict]:
         "d assets/dr": (float(rise(0.01)), slope),
         "gradient of assets [s]": (seconds(lambda: rise(0.01)), np.nan),
     }
-    return table, {"a": policy["a"][:, ::25].tolist(), "knots": given["a_grid"].tolist(), "assets": table["assets"][1], "slope": slope}
+    return table, {
+        "a": policy["a"][:, ::25].tolist(),
+        "knots": given["a_grid"].tolist(),
+        "assets": table["assets"][1],
+        "slope": slope,
+    }
 
 
 if __name__ == "__main__":

@@ -178,9 +178,6 @@ def _check(circuit: ModelCircuit) -> None:
     """What can be said before tracing."""
     if not isinstance(circuit, ModelCircuit):
         raise TypeError(f"solve takes a ModelCircuit, found {type(circuit).__name__}; load one with stagecraft.load(path)")
-    for num in circuit.structure.stages:
-        if num.method not in ("egm", "nested", "vfi", "choice", "identity"):
-            raise ValueError(f"stage {num.name} cannot be solved: {num.reason}; it needs `{num.method}`, which is not here yet")
     leaves = jax.tree.leaves((circuit.parameters, circuit.settings))
     if any(leaf.dtype == jnp.float32 for leaf in leaves):
         if jax.config.jax_enable_x64:

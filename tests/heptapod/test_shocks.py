@@ -533,7 +533,7 @@ def test_every_method_has_its_keys_with_their_meaning():
 
 def test_equiprobable_levels_keep_their_mean_and_have_derivatives():
     """HARK's nodes of a mean-one lognormal with seven cells."""
-    law = "x: {dimensions: [y], shock_method: lognormal, mean: 1.0, std: sigma, n_points: 7, nodes: equiprobable}"
+    law = "{dimensions: [y], shock_method: lognormal, mean: 1.0, std: sigma, n_points: 7, nodes: equiprobable}"
     (shock, _), scope = read_law(law), scope_of()
     nodes, weights = shock.nodes({**scope, "sigma": jnp.asarray(0.1)})
     known = [0.85043016, 0.91862319, 0.95908471, 0.99506599, 1.03241349, 1.0779763, 1.16640616]

@@ -40,7 +40,9 @@ def test_one_more_period_changes_nothing(solved, steady):
     here = np.zeros_like(mass)
     own = stage.arvl.dist
     column = np.argmin(np.abs(np.asarray(own.states["a"])[:, None] - knots), axis=1)
-    np.add.at(here, (np.argmin(np.abs(np.asarray(own.states["z_pre"])[:, None] - levels), axis=1), column), np.asarray(own.weights))
+    np.add.at(
+        here, (np.argmin(np.abs(np.asarray(own.states["z_pre"])[:, None] - levels), axis=1), column), np.asarray(own.weights)
+    )
     assert np.abs(mass - here).sum() <= float(steady.dists.error_bound) + 1e-10
     # The chain of productivity has its own invariant distribution.
     law = np.asarray(stage.num.nodes(solved.scope("CONS", 0))[1])
