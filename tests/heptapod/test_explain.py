@@ -40,7 +40,7 @@ SAID = {
     ("aiyagari", "CONS"): ("egm", False, "closed inverse",
                            [("c", "(1/(beta*lambda) if gamma == 1 else (beta*lambda)^(-1/gamma))"), ("rows", "z (7 values)")]),
     ("portfolio", "PORT"): ("nested", False, "does not involve c: share first", [("c", "(beta*lambda)^(-1/gamma)"), ("dV/dm", "c^(-gamma)")]),
-    ("health", "LUCK"): ("choice", False, "nature draws", [("P(well)", "h*(1 - p_heal - p_sick) + p_heal")]),
+    ("health", "LUCK"): ("choice", False, "nature draws", [("P(well)", "h*(-p_heal - p_sick + 1) + p_heal")]),
     ("health", "SICK"): ("egm", False, "closed inverse", []),
     ("durable", "ADJ"): ("choice", False, "branches", []),
     ("durable", "BUY"): ("choice", False, "finite set", [("d_new", "one of 8 values")]),
