@@ -86,7 +86,7 @@ def draw_figure(solved: sc.ModelCircuit, table: pd.DataFrame, path: Path) -> Non
     axes[0].set(xlabel="cash on hand $m$", title="Share in the risky asset", ylim=(0, 1.05))
     axes[1].set(xlabel="cash on hand $m$", title="Consumption")
     axes[2].plot(table["age"].iloc[:-1], table["share"].iloc[:-1], label="share of all savings at risk")
-    axes[2].plot(table["age"], table["a_nxt"] / table["a_nxt"].max(), label="savings, of their peak")
+    axes[2].plot(table["age"], table["a_nxt"] / table["a_nxt"].max(), label="savings per permanent income, of their peak")
     axes[2].set(xlabel="age", title=f"{AGENTS:,} households", ylim=(0, 1.05))
     for ax in axes:
         ax.legend(frameon=False)
