@@ -116,7 +116,7 @@ def test_the_examples_have_nothing_to_say_against_them(model):
 
 def test_a_worker_in_bad_health_earns_less_and_lives_shorter():
     spec = heptapod.load(EXAMPLES["health"])
-    p = spec.parameters
+    p = spec.parameters["main"]
     assert (p["mort"] * (1 + p["excess"]) < 1).all() and ((p["p_sick"] > 0) & (p["p_heal"] < 1)).all()
     assert (p["earn"] * (1 - p["loss"] * p["work"]) > 2 * p["med"]).all()
 

@@ -43,7 +43,7 @@ KINDS = {
       y: {dimensions: ["y"], shock_method: uniform, mean: 1, std: sig, n_points: 3, point_mass: {value: 0, prob: 0.1}}
       x: {dimensions: ["x"], shock_method: discrete, values: [0, 1], probs: [0.5, 0.5]}
       z: {dimensions: ["z"], shock_method: tauchen, rho: 0.5, std: sig, n_points: 3, given: z_pre}
-    state_space: {arvl: {dimensions: [a, z_pre]}, dcsn: {dimensions: [m, z]}, cntn: {dimensions: [a_nxt, z]}}
+    state_space: {arvl: {dimensions: [a, z_pre]}, dcsn: {dimensions: [m, z]}, cntn: {dimensions: [a_nxt, z], grid: {a_nxt: {min: 0, max: 9, points: 5}}}}
 """,
 }
 LINKS = {"Epstein-Zin": "mapping: {a_nxt: a, z: z_pre}"}
