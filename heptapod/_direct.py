@@ -1,4 +1,4 @@
-"""What a direct search for the maximum needs of a stage: its controls, its states, and where both continuations and policies are kept."""
+"""What a direct search for the maximum needs of a stage: its controls, its states, and the grids of what it keeps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,16 +72,19 @@ def read_direct(reading, equations, derived: Derived, grids: Mapping[str, Grid |
 
 
 def _posts(reading, equations, branch, grids):
-    """The grid of every post-state: its own, or that of the decision state that it carries on."""
+    """The grid of every post-state: its own, that of the decision state that it carries on, or that of a namesake."""
     found = []
     for name in equations.spaces["cntn"].dimensions:
         grid, source = equations.spaces["cntn"].grid(name), str(branch.g_ve[name])
         if grid is None:
             grid = next((g for n, g in grids.items() if key(n, "dcsn") == source), None)
+            grid = grid or grids.get(name) or equations.spaces["arvl"].grid(name)
         if grid is None:
             message = f"the post-state `{name}` has no grid, on which a direct search keeps what the continuation is worth"
             place = (*reading.math, "state_space", "cntn")
-            reading.reader.error("grid", message, place, f"cntn: {{grid: {{{name}: {{min: 0, max: 50, points: 100}}}}}}", key=True)
+            reading.reader.error(
+                "grid", message, place, f"cntn: {{grid: {{{name}: {{min: 0, max: 50, points: 100}}}}}}", key=True
+            )
             return None
         found.append((name, grid))
     return tuple(found)

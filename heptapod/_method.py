@@ -62,7 +62,7 @@ def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[
     **Arguments:** `numbers`: every parameter at the calibration.
     """
     asked, path = methods["solution"], (*reading.scope.path, "methods", "solution")
-    found = _by_derivation(reading, equations, numbers)
+    found = _by_derivation(reading, equations, numbers, asked)
     if found is None:
         return None
     if reader.get(path) is None:
@@ -77,7 +77,7 @@ def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[
     return None
 
 
-def _by_derivation(reading, equations: Equations, numbers):
+def _by_derivation(reading, equations: Equations, numbers, asked):
     if not equations.controls:
         if equations.choice is None:
             return Chosen("identity", "nothing is chosen: the decision is the continuation")
@@ -85,20 +85,20 @@ def _by_derivation(reading, equations: Equations, numbers):
         by = "nature draws" if equations.choice.by == "nature" else "the stage chooses"
         return Chosen("choice", f"{by} {what}")
     if len(equations.controls) > 1:
-        return _several(reading, equations, numbers)
+        return _several(reading, equations, numbers, asked)
     (control,), (branch,) = equations.controls, equations.branches
-    return _single(reading, equations, branch, control, numbers)
+    return _single(reading, equations, branch, control, numbers, asked)
 
 
-def _single(reading, equations, branch, control, numbers) -> Chosen | None:
+def _single(reading, equations, branch, control, numbers, asked="auto") -> Chosen | None:
     """The method for one continuous control."""
     bound = equations.bounds[control]
     stated = _stated(reading, equations, branch, control, bound, numbers)
     derived = derive(stated)
     warn_not_concave(reading.reader, reading.scope.place("Q"), stated, derived)
     problem = derived.problem or _moving_condition(branch, derived, control)
-    if problem:
-        return Chosen("vfi", problem, derived)
+    if problem or asked == "vfi":
+        return Chosen("vfi", problem or "it was asked for", derived)
     if _check_corner(reading, equations, control, derived, numbers) is None:
         return None
     rows = _rows(reading, equations, derived.state[:-3])
@@ -125,7 +125,7 @@ def _moving_condition(branch, derived, control):
     return None
 
 
-def _several(reading, equations, numbers):
+def _several(reading, equations, numbers, asked):
     """Two controls of which the continuation alone sees one: that one first, the other by its own condition."""
     (branch,), names = equations.branches, " and ".join(equations.controls)
     first = separate(branch.objective, branch.g_ve, equations.controls)
@@ -136,7 +136,7 @@ def _several(reading, equations, numbers):
         return Chosen("vfi", f"of {names} none is seen by the continuation alone, as its own post-state")
     (control,) = [c for c in equations.controls if c != inner.control]
     reduced = replace(branch, g_ve={n: e for n, e in branch.g_ve.items() if n != inner.post})
-    found = _single(reading, equations, reduced, control, numbers)
+    found = _single(reading, equations, reduced, control, numbers, asked)
     if found is None or found.method != "egm":
         return found
     first = f"given the post-states the condition of {inner.control} does not involve {control}: {inner.control} first; then "

@@ -18,9 +18,11 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
     found = {}
     for name, (problem, _) in stages.items():
         num, asked = problem.num, problem.methods["upper_envelope"]
+        # A condition that opens or shuts something may make a value jump.
+        shut = any(b.conditions for n in graph.downstream(name) for b in stages[n][0].num.branches)
         if num.method == "vfi":
             # A search looks everywhere by itself; between its knots it must know where policies may jump.
-            found[name] = {"envelope": any(n in sources for n in (name, *graph.downstream(name)))}
+            found[name] = {"envelope": any(n in sources for n in (name, *graph.downstream(name))), "may_jump": shut}
             continue
         if num.method not in ("egm", "nested"):
             found[name] = {}
@@ -36,7 +38,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
         if asked != "auto":
             envelope = asked == "exact"
             reason += f"; `upper_envelope: {asked}` was asked for"
-        found[name] = {"envelope": envelope, "reason": reason}
+        found[name] = {"envelope": envelope, "reason": reason, "may_jump": shut}
     return found
 
 

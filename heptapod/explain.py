@@ -35,8 +35,10 @@ def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> s
 
 def _stage(problem: FunctionalProblem) -> str:
     num = problem.num
-    lines = [("method", _WORDS[num.method] + (" with upper envelope" if num.envelope else "")), ("because", num.reason)]
+    lines = [("method", _WORDS[num.method] + (" with upper envelope" if num.envelope and num.method != "vfi" else "")),
+             ("because", num.reason)]  # fmt: skip
     lines += _choice(problem) + (_derived(problem) if num.method in ("egm", "nested") else _written(problem))
+    lines += _searched(problem) if num.method == "vfi" else []
     lines += [("note", note) for note in problem.derived.notes]
     lines += _origins(problem.provenance)
     width = max(len(label) for label, _ in lines)
@@ -80,6 +82,24 @@ def _written(problem):
     return rows
 
 
+def _searched(problem):
+    """Where a direct search keeps its policies and the continuation, and how it reads them."""
+    num, show = (
+        problem.num,
+        lambda pairs: ", ".join(f"{n} ({g.points}{' values' if g.discrete else ' knots'})" for n, g in pairs),
+    )
+    own = [(num.state, num.state_grid)] if num.state_grid is not None else []
+    policies = show([*num.rows, *own])
+    if not own:
+        policies += (", " if policies else "") + f"{num.state} (from the knots of {num.post})"
+    return [
+        ("policies on", policies),
+        ("V[>] on", show(num.post_grids)),
+        ("between knots", _between(problem)),
+        *([("peaks", "V[>] need not be concave, so that the search looks for several")] if num.envelope else []),
+    ]
+
+
 def _derived(problem):
     num, derived = problem.num, problem.derived
     show = lambda e: "(none in closed form)" if e is None else written(e)
@@ -103,6 +123,6 @@ def _derived(problem):
 def _between(problem) -> str:
     if problem.num.interp == "linear":
         return "value and policy linear"
-    if problem.derived.utility_inverse is None:
+    if problem.num.utility_inverse is None:
         return "policy linear; value by cubic Hermite"
-    return f"policy linear; value by cubic Hermite of u^-1(V/B), u = {written(problem.derived.utility)}"
+    return f"policy linear; value by cubic Hermite of u^-1(V/B), u = {written(thaw(problem.num.utility.formula))}"

@@ -52,6 +52,7 @@ class NumericProblem:
     - `envelope`: whether the endogenous grid may fold, so that an upper envelope is taken.
     - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
     - `rows`: (passive decision state, its grid) pairs.
+    - `may_jump`: whether a condition downstream may make the continuation's value jump.
     - `inner`: (control, its post-state, lower, upper) of the control that is chosen first, given the post-state; or `None`.
     - `kinks`: values of the active post-state at which the problem changes its branch.
     - `limits`: (control, lower, upper) of a direct search, `None` where a side is open; `state_grid`: of the endogenous state,
@@ -78,6 +79,7 @@ class NumericProblem:
     reason: str = ""
     rows: tuple[tuple[str, Grid], ...] = ()
     kinks: tuple[Formula, ...] = ()
+    may_jump: bool = False
     inner: tuple[str, str, Formula, Formula] | None = None
     state: str | None = None
     post: str | None = None

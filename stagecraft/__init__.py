@@ -4,6 +4,9 @@ from stagecraft.circuit_board import CircuitBoard as CircuitBoard
 from stagecraft.circuit_board import pull as pull
 from stagecraft.circuit_board import push as push
 from stagecraft.circuit_board import validate as validate
+from stagecraft.comparative_statics import Statics as Statics
+from stagecraft.comparative_statics import comparative_statics as comparative_statics
+from stagecraft.comparative_statics import consumption_equivalent as consumption_equivalent
 from stagecraft.draw import draw as draw
 from stagecraft.draw import mermaid as mermaid
 from stagecraft.euler_errors import EulerErrors as EulerErrors
@@ -15,11 +18,14 @@ from stagecraft.mover import Mover as Mover
 from stagecraft.panel import Panel as Panel
 from stagecraft.perch import Perch as Perch
 from stagecraft.period import Period as Period
+from stagecraft.population import Population as Population
 from stagecraft.precision import enable_compilation_cache as enable_compilation_cache
 from stagecraft.precision import enable_x64 as enable_x64
+from stagecraft.push_forward import push_forward as push_forward
 from stagecraft.results import Outcome as Outcome
 from stagecraft.results import SolveError as SolveError
 from stagecraft.simulate import simulate as simulate
 from stagecraft.solve import solve as solve
 from stagecraft.stage import Stage as Stage
+from stagecraft.stationary import stationary as stationary
 from stagecraft.to_latex import to_latex as to_latex

@@ -18,7 +18,9 @@ class Composer:
     object on arrival of a stage of the next period, by name.
     """
 
-    def __init__(self, circuit, block, t, rows: Mapping[str, Rows | Policies | Table], onward: Callable[[str], AbstractFunctional]):
+    def __init__(
+        self, circuit, block, t, rows: Mapping[str, Rows | Policies | Table], onward: Callable[[str], AbstractFunctional]
+    ):
         self.circuit, self.block, self.t, self.rows, self.onward = circuit, block, t, dict(rows), onward
         self._stages: dict[str, Stage] = {}
         self._arrivals: dict[str, AbstractFunctional] = {}

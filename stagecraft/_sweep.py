@@ -81,12 +81,12 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table],
         if isinstance(operator, Maximise):
             points, answer = operator.ask(period.continuation(name, ""))
             found = period.rows[name] = _strong(operator.from_points(points, answer).policies)
-            flags[name] = _policy_flags(operator, found, points, answer)
+            flags[name] = _policy_flags(operator, found, points, answer, num.may_jump)
         if isinstance(operator, Optimise):
             points, answer = operator.ask(period.continuation(name, ""))
             decision = operator.from_points(points, answer)
             rows = period.rows[name] = _strong(decision.rows)
-            flags[name] = _rows_flags(operator, rows, points, answer)
+            flags[name] = _rows_flags(operator, rows, points, answer, num.may_jump)
         if dict(num.spaces)["arvl"].tabulate:
             table = period.rows[name] = _strong(_tabulate(period, num, name))
             flags[name] = flags.get(name) or _table_flags(table)
@@ -105,7 +105,7 @@ def _tabulate(period, num, name) -> Table:
     return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), answer))
 
 
-def _rows_flags(operator, rows: Rows, points: dict, answer: Answer):
+def _rows_flags(operator, rows: Rows, points: dict, answer: Answer, may_jump: bool):
     """What can be said of rows without knowing their place in the circuit."""
     knots = operator.problem.knots
     asked = jnp.where(answer.feasible, answer.outside, 0.0)
@@ -118,11 +118,11 @@ def _rows_flags(operator, rows: Rows, points: dict, answer: Answer):
         "found": jnp.any(rows.reachable),
         "room": ~jnp.any(rows.overflow & rows.reachable),
         "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
-        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]),
+        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]) if may_jump else jnp.int32(0),
     }
 
 
-def _policy_flags(operator, policies: Policies, points: dict, answer: Answer):
+def _policy_flags(operator, policies: Policies, points: dict, answer: Answer, may_jump: bool):
     """What can be said of policies that were sought."""
     asked = jnp.where(answer.feasible, answer.outside, 0.0)
     good = jnp.asarray(True)
@@ -135,7 +135,7 @@ def _policy_flags(operator, policies: Policies, points: dict, answer: Answer):
         "found": jnp.any(policies.feasible),
         "room": good,
         "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
-        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]),
+        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]) if may_jump else jnp.int32(0),
     }
 
 

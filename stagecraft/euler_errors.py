@@ -9,9 +9,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stagecraft._compose import Composer
+from stagecraft.horses.vfi import implied
+from stagecraft.maximise import Maximise
 from stagecraft.model_circuit import ModelCircuit, onward
 from stagecraft.panel import Panel
 from stagecraft.simulate import simulate
+
+# Methods that choose something continuous.
+_METHODS = ("egm", "nested", "vfi")
 
 
 class EulerErrors(eqx.Module):
@@ -104,8 +109,9 @@ def _spread(solved, agents):
     """Every agent starts at a knot of the grid on which the continuation of period 0 was solved, discrete states by turns."""
     name = solved.structure.starts[0]
     num, block = solved.structure.stage(name), solved.structure.blocks[0]
-    first = next(solved.structure.stage(n) for n in block.stages if solved.structure.stage(n).method in ("egm", "nested"))
-    knots = solved.build(first.name, 0).cntn_to_dcsn.operator.problem.knots
+    first = next(solved.structure.stage(n) for n in block.stages if solved.structure.stage(n).method in _METHODS)
+    operator = solved.build(first.name, 0).cntn_to_dcsn.operator
+    knots = operator.knots if isinstance(operator, Maximise) else operator.problem.knots
     index, given, repeat = np.linspace(1, knots.shape[0] - 1, agents).astype(int), {}, 1
     for state in num.dimensions("arvl"):
         grid = dict(num.spaces)["arvl"].grid(state)
@@ -122,7 +128,7 @@ def _spread(solved, agents):
 def _errors(solved: ModelCircuit, data):
     structure, found = solved.structure, {}
     for num in structure.stages:
-        if num.method not in ("egm", "nested") or num.discrete:
+        if num.method not in _METHODS or num.discrete:
             continue
         parts = []
         for position, block in enumerate(structure.blocks):
@@ -154,6 +160,8 @@ def _errors(solved: ModelCircuit, data):
 
 
 def _period_errors(optimise, continuation, num, variables):
+    if isinstance(optimise, Maximise):
+        return _searched_errors(optimise, continuation, num, variables)
     ends = {n: variables[n if n not in num.dimensions("dcsn") else f"{n}_cntn"] for n in num.dimensions("cntn")}
     passive = {axis.key: variables[_tagged(num, axis.name)] for axis in optimise.axes}
     problem = optimise.problem.given(**passive)
@@ -170,6 +178,21 @@ def _period_errors(optimise, continuation, num, variables):
         free &= jnp.abs(control - (problem.lower if problem.corner == "upper" else problem.upper)(p, state)) > room
     error = jnp.log10(jnp.maximum(jnp.abs(1.0 - found / given), 1e-17))
     return jnp.where(free & jnp.isfinite(found), error, jnp.nan)
+
+
+def _searched_errors(maximise, continuation, num, variables):
+    """The largest error of all controls that are free."""
+    ends = {n: variables[n if n not in num.dimensions("dcsn") else f"{n}_cntn"] for n in num.dimensions("cntn")}
+    states = {n: variables[_tagged(num, n)] for n in num.dimensions("dcsn")}
+    problem, controls = maximise.problem, {n: variables[n] for n in num.controls}
+    found, errors = implied(problem, states, controls, continuation.at(ends)), []
+    for name, (low, high) in problem.limits(problem.parameters, states).items():
+        room = lambda bound: 1e-9 * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
+        free = (controls[name] > low + room(low)) & (controls[name] < high - room(high)) & jnp.isfinite(found[name])
+        error = jnp.log10(jnp.maximum(jnp.abs(1.0 - found[name] / controls[name]), 1e-17))
+        errors.append(jnp.where(free, error, -jnp.inf))
+    worst = jnp.max(jnp.stack(errors), axis=0)
+    return jnp.where(jnp.isfinite(worst), worst, jnp.nan)
 
 
 def _tagged(num, name):

@@ -65,7 +65,7 @@ class Maximise(eqx.Module):
         empty = {n: jnp.broadcast_to(high <= low, shape) for n, (low, high) in low_high.items()}
         fill = lambda n, x: filled(states[self.state], jnp.broadcast_to(x, shape), found.feasible, empty[n])
         controls = {n: fill(n, x) for n, x in found.controls.items()}
-        return self.decision(Policies(states[self.state], controls, found.feasible, found.bounded, table))
+        return self.decision(Policies(states[self.state], controls, found.held, found.feasible, found.bounded, table))
 
     def decision(self, policies: Policies) -> Searched:
         """The functional object of given policies."""
@@ -81,7 +81,8 @@ class Maximise(eqx.Module):
         answer = Answer(blank, dict.fromkeys(smooth, blank), blank, blank < 0, blank)
         table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0)
         own = states[self.state]
-        return Policies(own, dict.fromkeys(self.problem.controls, own), own < own, own < own, table)
+        of_all = lambda x: dict.fromkeys(self.problem.controls, x)
+        return Policies(own, of_all(own), of_all(own < own), own < own, own < own, table)
 
     def __call__(self, continuation: AbstractFunctional) -> Searched:
         """Solve, given any functional object of the post-states."""

@@ -13,9 +13,11 @@ from jaxtyping import Array, Float, Int
 from stagecraft import _show
 from stagecraft._compose import Composer
 from stagecraft._paths import replace
+from stagecraft._push import Pushed, advance, traced
 from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import Closed
 from stagecraft.period import Period, boards
+from stagecraft.population import together
 from stagecraft.solution import Policies, Rows, Table
 from stagecraft.stage import Branches, Stage, build_stage
 from stagecraft.types import Types
@@ -66,8 +68,9 @@ class ModelCircuit(eqx.Module):
     - `settings`: the real-valued ones, arrays too; sizes are static.
     - `rows`: for each kind of period what its stages store, a leading axis over its periods; `None` before a solve.
     - `info`: how the solve ended; `None` before.
-    - `types`: ex-ante types of household, `None` where there are none; then `rows` and `info` lead with an axis over them, and
-      `circuit.of_type(k)` is the circuit of one.
+    - `dists`: the mass on arrival that `push_forward` leaves, from which the `dist` of every perch is composed; `None` before.
+    - `types`: ex-ante types of household, `None` where there are none; then `rows`, `info` and `dists` lead with their axis,
+      and `circuit.of_type(k)` is the circuit of one.
     """
 
     parameters: dict[str, dict[str, Array]]
@@ -77,21 +80,29 @@ class ModelCircuit(eqx.Module):
     rows: tuple[dict[str, Rows | Policies | Table], ...] | None = None
     info: Info | None = None
     types: Types | None = None
+    dists: Pushed | None = None
 
     def __len__(self) -> int:
         """The number of periods."""
         return self.structure.horizon or 1
 
     def __getitem__(self, t: int) -> Period:
-        """Period `t`, from 0; negative indices count from the end; `IndexError` beyond the horizon."""
+        """Period `t`, from 0; negative indices count from the end; `IndexError` beyond the horizon.
+
+        Where there are types it holds the households of all of them after a push, and the solution of none.
+        """
         if not isinstance(t, int) and not hasattr(t, "__index__"):
             raise TypeError(f"a period is an integer, found {t!r}")
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
             raise IndexError(f"period {t} of a circuit with periods 0 to {last}")
+        if self.types is not None and self.dists is not None:
+            return _of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
         if self.types is not None:
             raise ValueError(f"households are of {len(self.types)} types; look at one of them: circuit.of_type(0)[{t}]")
-        period = _view(self, t % len(self), *_kinds(self.structure, t % len(self)))
+        pushed = self.dists is not None
+        first, jumps = pushed and t % len(self) == 0, pushed and traced(self)
+        period = _view(self, t % len(self), *_kinds(self.structure, t % len(self)), first, jumps)
         # Outside the compiled view, which remembers the source that it was first traced with.
         order = self.structure.block(t % len(self)).stages
         stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
@@ -117,9 +128,9 @@ class ModelCircuit(eqx.Module):
         """The circuit of one type, with its solution if there is one; `IndexError` beyond the last."""
         if self.types is None or not -len(self.types) <= k < len(self.types):
             raise IndexError(f"type {k} of a circuit with {0 if self.types is None else len(self.types)} types")
-        rows, info = jax.tree.map(lambda x: x[k], (self.rows, self.info))
+        rows, info, dists = jax.tree.map(lambda x: x[k], (self.rows, self.info, self.dists))
         parameters = self.types.parameters(self.parameters, k)
-        return ModelCircuit(parameters, self.settings, self.structure, self.source, rows, info)
+        return ModelCircuit(parameters, self.settings, self.structure, self.source, rows, info, None, dists)
 
     @property
     def board(self) -> CircuitBoard:
@@ -172,9 +183,9 @@ def _kinds(structure, t: int) -> tuple[int, int]:
     return here, here if structure.horizon is None or t < blocks[here].last else here + 1
 
 
-@functools.partial(jax.jit, static_argnames=("here", "there"))
-def _view(circuit: ModelCircuit, t: Array, here: int, there: int) -> Period:
-    """A period with the solutions of its stages, if there are any."""
+@functools.partial(jax.jit, static_argnames=("here", "there", "first", "jumps"))
+def _view(circuit: ModelCircuit, t: Array, here: int, there: int, first: bool, jumps: bool) -> Period:
+    """A period with the solutions and the populations of its stages, if there are any; `first` for pushed period 0."""
     blocks = circuit.structure.blocks
     of = lambda i, t: jax.tree.map(lambda x: x[t - blocks[i].first], circuit.rows[i])
     rows = of(here, t) if circuit.rows is not None else {}
@@ -189,7 +200,35 @@ def _view(circuit: ModelCircuit, t: Array, here: int, there: int) -> Period:
             )
             arvl, dcsn = put(stage.arvl, period.arrival(name)), put(stage.dcsn, period.decision(name))
             stages[name] = dataclasses.replace(stage, arvl=arvl, dcsn=dcsn, cntn=cntn)
+    if circuit.dists is not None:
+        passed, _ = advance(period, circuit.dists.entering(circuit, here, t, first), circuit.dists.refine, jumps)
+        stages |= {name: _populated(stages[name], people) for name, people in passed.items()}
     return Period(stages, t, circuit.structure.blocks[here].links)
+
+
+def _of_all_types(periods: list[Period]) -> Period:
+    """The households of all types on one period's perches; a solution is each type's own, and not there."""
+
+    def perch(*same):
+        dists = [p.dist for p in same]
+        return dataclasses.replace(same[0], sol=None, dist=None if dists[0] is None else together(*dists))
+
+    def stage(*same):
+        ends = (Branches({n: perch(*[s.cntn[n] for s in same]) for n in same[0].cntn}) if same[0].branching
+                else perch(*[s.cntn for s in same]))  # fmt: skip
+        arvl, dcsn = perch(*[s.arvl for s in same]), perch(*[s.dcsn for s in same])
+        return dataclasses.replace(same[0], arvl=arvl, dcsn=dcsn, cntn=ends)
+
+    stages = {name: stage(*[period.stages[name] for period in periods]) for name in periods[0].stages}
+    return dataclasses.replace(periods[0], stages=stages)
+
+
+def _populated(stage: Stage, people) -> Stage:
+    """A stage with the households on its perches."""
+    put = lambda perch, dist: dataclasses.replace(perch, dist=dist)
+    cntn = people.cntn
+    ends = Branches({n: put(p, cntn[n]) for n, p in stage.cntn.items()}) if stage.branching else put(stage.cntn, cntn[""])
+    return dataclasses.replace(stage, arvl=put(stage.arvl, people.arvl), dcsn=put(stage.dcsn, people.dcsn), cntn=ends)
 
 
 def onward(circuit: ModelCircuit, t, there: int):

@@ -1,36 +1,142 @@
-"""Populations on a perch."""
+"""Populations on a perch: weighted points, and what one asks of a distribution."""
+
+from collections.abc import Mapping
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from stagecraft.operators.interpolate import Segment
 
-class Sample(eqx.Module):
-    """Simulated agents of equal weight on one perch.
 
-    **Attributes:** `states`: one array per state (and shock or control decided there).
+class Population(eqx.Module):
+    """Households on one perch: points with weights, whether simulated agents or what a histogram sends there.
+
+    Means, variances and shares are of the households that are here; `mass` says how many those are.
+
+    **Attributes:** `states`: one array per state (and shock or control decided here); `weights`: of the points.
     """
 
-    states: dict[str, Float[Array, " agents"]]
+    states: dict[str, Float[Array, " points"]]
+    weights: Float[Array, " points"]
 
     @property
     def mass(self) -> Float[Array, ""]:
-        """One."""
-        return jnp.ones(())
+        """The share of households that are on this perch; their number, if `initial` was one."""
+        return jnp.sum(self.weights)
 
     def mean(self, name: str) -> Float[Array, ""]:
-        """The mean of a state."""
-        return jnp.mean(self._of(name))
+        """The mean of a state; NaN where nobody is."""
+        return self._average(self._of(name))
 
     def variance(self, name: str) -> Float[Array, ""]:
         """The variance of a state."""
-        return jnp.var(self._of(name))
+        return self._average((self._of(name) - self.mean(name)) ** 2)
+
+    def expect(self, function) -> Float[Array, ""]:
+        """The mean of a function of the states by name, `dist.expect(lambda a, y: a * y)`; it may name some of them."""
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        return self._average(function(**{name: self._of(name) for name in names}))
 
     def quantile(self, name: str, q) -> Float[Array, "..."]:
-        """The `q`-quantile of a state, `q` in [0, 1]."""
-        return jnp.quantile(self._of(name), jnp.asarray(q))
+        r"""The $q$-quantile of a state, $q \in [0, 1]$.
+
+        Points are joined by straight lines at the middle of their mass; the lowest and the highest value are atoms, so that
+        a quantile of wealth is exactly the borrowing limit as long as so many are there.
+        """
+        x, w = self._sorted(name)
+        end, mass = jnp.cumsum(w), jnp.sum(w)
+        place = jnp.where(x <= x[0], end, jnp.where(x >= x[-1], end - w, end - 0.5 * w)) / jnp.where(mass > 0, mass, 1.0)
+        q = jnp.asarray(q, x.dtype)
+        inside = jnp.clip(q, place[0], place[-1])
+        return jnp.where(mass > 0, Segment(place, inside).linear(x), jnp.nan) if x.shape[0] > 1 else x[0] + 0.0 * q
+
+    def lorenz(self, name: str, p) -> Float[Array, "..."]:
+        """The share of the total that the poorest `p` of households hold, linear between points."""
+        x, w = self._sorted(name)
+        heads, held = _curve(x, w)
+        return Segment(heads, jnp.asarray(p, x.dtype)).linear(held)
+
+    def share(self, name: str, top: float = 0.1) -> Float[Array, "..."]:
+        """The share of the total that the richest `top` of households hold."""
+        return 1.0 - self.lorenz(name, 1.0 - jnp.asarray(top))
+
+    def gini(self, name: str) -> Float[Array, ""]:
+        """The Gini coefficient: twice the area between the Lorenz curve and the diagonal."""
+        heads, held = _curve(*self._sorted(name))
+        return 1.0 - jnp.sum((heads[1:] - heads[:-1]) * (held[1:] + held[:-1]))
+
+    def marginal(self, *names: str) -> "Population":
+        """The distribution of some states alone."""
+        return Population({name: self._of(name) for name in names}, self.weights)
+
+    def where(self, keep) -> "Population":
+        """The households for whom a condition holds, an array over the points; the mass is theirs alone."""
+        return Population(self.states, jnp.where(keep, self.weights, 0.0))
+
+    def by(self, name: str, values=None) -> dict[float, "Population"]:
+        """The distribution at each value of a state; the masses add up to the whole.
+
+        **Arguments:** `values`: those to look at, the nearest one counts; all that occur if left out, which needs numbers,
+        so that `values` must be given inside `jit` or `grad`.
+        """
+        x = self._of(name)
+        if values is None:
+            if isinstance(x, jax.core.Tracer):
+                raise ValueError(f"inside a transformation `by` needs the values of {name}: dist.by({name!r}, values=[...])")
+            values = np.unique(np.asarray(x)[np.asarray(self.weights) > 0])
+        values = np.sort(np.asarray(values, float))
+        at = jnp.argmin(jnp.abs(x[:, None] - values), axis=1)
+        return {float(v): self.where(at == i) for i, v in enumerate(values)}
+
+    def rename(self, names: Mapping[str, str]) -> "Population":
+        """The same households under other names of their states, `dist.rename({"a_nxt": "a"})`."""
+        return Population({names.get(name, name): x for name, x in self.states.items()}, self.weights)
+
+    def to_pandas(self):
+        """One row per point that somebody is at: states, and `weight`."""
+        import pandas as pd
+
+        frame = pd.DataFrame({**{n: np.asarray(x) for n, x in self.states.items()}, "weight": np.asarray(self.weights)})
+        return frame[frame["weight"] > 0].reset_index(drop=True)
 
     def _of(self, name):
         if name not in self.states:
             raise KeyError(f"no `{name}` here; there are {', '.join(self.states)}")
         return self.states[name]
+
+    def _average(self, x):
+        mass = self.mass
+        # Where nobody is a state may be anything; a point of no weight may still have a derivative.
+        total = jnp.sum(jnp.where((self.weights == 0) & ~jnp.isfinite(x), 0.0, x) * self.weights)
+        return jnp.where(mass > 0, total / jnp.where(mass > 0, mass, 1.0), jnp.nan)
+
+    def _sorted(self, name):
+        """Values in increasing order with their weights; empty points beyond the others stand at the end of those."""
+        x, w = self._of(name) * 1.0, self.weights
+        top, bottom = jnp.max(jnp.where(w > 0, x, -jnp.inf)), jnp.min(jnp.where(w > 0, x, jnp.inf))
+        x = jnp.where(w > 0, x, jnp.where(top >= bottom, jnp.clip(jnp.nan_to_num(x), bottom, top), 0.0))
+        order = jnp.argsort(jax.lax.stop_gradient(x))
+        return x[order], w[order]
+
+
+def equal(states: dict[str, Float[Array, " agents"]]) -> Population:
+    """Agents of equal weight, one in all."""
+    count = next(iter(states.values())).shape[0]
+    return Population(states, jnp.full(count, 1.0 / count))
+
+
+def together(*parts: Population) -> Population:
+    """Several populations as one."""
+    states = {name: jnp.concatenate([part.states[name] for part in parts]) for name in parts[0].states}
+    return parts[0] if len(parts) == 1 else Population(states, jnp.concatenate([part.weights for part in parts]))
+
+
+def _curve(x, w):
+    """The Lorenz curve of sorted values, from the origin: shares of households and of the total."""
+    none = jnp.zeros(1, w.dtype)
+    heads, held = (jnp.concatenate([none, jnp.cumsum(y)]) for y in (w, w * x))
+    scale = lambda y: y / jnp.where(y[-1] == 0, 1.0, y[-1])
+    return scale(heads), scale(held)

@@ -30,7 +30,8 @@ _MESSAGES = {
     Outcome.folded: "the endogenous grid folds back: the continuation value is not concave here, and plain EGM would "
     "return a wrong policy; the stage needs an upper envelope",
     Outcome.convex: "the first-order condition is not that of a maximum: the objective is not concave in the control, or the "
-    "continuation is worth nothing below posts where it is worth something; EGM cannot solve such a stage",
+    "continuation is worth nothing below posts where it is worth something, and EGM cannot solve such a stage; or the maximum "
+    "lies at infinity, on a side of a control that has no bound: give it one",
     Outcome.infeasible: "no post-state on the grid is feasible: whatever is chosen, no choice is left afterwards; look at "
     "constraints, `when:` and bounds downstream, and at the reach of the grid",
     Outcome.crowded: "the upper envelope has more kinks than there is room for beside the knots; give the grid of the "

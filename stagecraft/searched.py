@@ -204,7 +204,7 @@ class Searched(AbstractFunctional):
         return jnp.argmax(found.at[0].add(jnp.where(jnp.isfinite(tiny), tiny, 0.0)), axis=0)[None]
 
     def _lines(self, states, index):
-        """Controls by linear interpolation, on a leading axis of the cell's own line and those of its neighbours; feasibility."""
+        """Controls by linear interpolation, the cell's own line and those of its neighbours on a leading axis; feasibility."""
         between = Between([axis for axis in self.axes if not axis.discrete], states)
         own = {axis.name: between.lead(index[axis.name]) for axis in self.options}
         row = _row_of(self.axes, between, states)
@@ -215,8 +215,8 @@ class Searched(AbstractFunctional):
         x, row = jnp.broadcast_to(x, shape), jnp.broadcast_to(jnp.asarray(row, jnp.int32), shape)
         segment = Segment(self.policies.state, x, row)
         sides = (0, -1, 1) if self.problem.jumps else (0,)
-        lines = {n: jnp.stack([_line(self.policies, segment, x, row, c, side) for side in sides]) for n, c in
-                 self.policies.controls.items()}  # fmt: skip
+        stack = lambda n: jnp.stack([_line(self.policies, segment, x, row, n, side) for side in sides])
+        lines = {n: stack(n) for n in self.problem.controls}
         low, high = segment.ends(self.policies.feasible)
         good = low | high
         for i in reversed(range(len(between.names))):
@@ -232,12 +232,20 @@ def _mixed(x, share, axis):
     return low + (high - low) * share
 
 
-def _line(policies, segment, x, row, controls, side):
-    """The straight line through the cell beside the query's own, at the query."""
-    if side == 0:
-        return segment.linear(controls)
-    size = controls.shape[-1]
-    index = jnp.clip(segment.index + side, row * size, row * size + size - 2)
+def _line(policies, segment, x, row, name, side):
+    """The straight line through the cell beside the query's own, at the query.
+
+    A cell in which a bound begins or ceases to bind has a kink inside; there the line of the free side goes on until it meets
+    the bound, which keeps the control within itself.
+    """
+    controls, size = policies.controls[name], policies.state.shape[-1]
+    left_held, right_held = segment.ends(policies.held[name])
+    shift = left_held.astype(jnp.int32) - right_held.astype(jnp.int32)
+    own = segment.index + shift
+    # Beside the free knot there must be another one, or the cell's own line is all there is.
+    inside = (own >= row * size) & (own <= row * size + size - 2)
+    own = jnp.where(inside, own, segment.index)
+    index = own if side == 0 else jnp.clip(segment.index + side, row * size, row * size + size - 2)
     knots, flat = policies.state.ravel(), controls.ravel()
     left, right, c0, c1 = take(knots, index), take(knots, index + 1), take(flat, index), take(flat, index + 1)
     width = jnp.where(right == left, 1.0, right - left)

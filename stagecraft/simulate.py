@@ -14,7 +14,7 @@ from stagecraft._initial import check_sets, initial_states, start_of
 from stagecraft._pass import ends_of, merged, pass_through
 from stagecraft.model_circuit import ModelCircuit, onward
 from stagecraft.panel import Panel
-from stagecraft.population import Sample
+from stagecraft.population import equal
 from stagecraft.stage import Stage
 
 
@@ -40,7 +40,7 @@ def simulate(
     - `periods`: how many periods of an infinite horizon; a finite one is followed to its end.
     - `key`: from `jax.random.key(seed)`.
 
-    **Returns:** a `Panel`; for a stage, the stage with a `Sample` as `dist` of every perch.
+    **Returns:** a `Panel`; for a stage, the stage with a `Population` as `dist` of every perch.
 
     **Raises:** `ValueError` for an unsolved circuit, wrong names or shapes, and for states at which no choice is feasible.
     """
@@ -98,7 +98,7 @@ def _through(stage: Stage, initial, agents, key) -> Stage:
     dtype = next(x.dtype for x in jax.tree.leaves(stage.dcsn.sol) if jnp.issubdtype(x.dtype, jnp.floating))
     states = initial_states(stage.arvl.dimensions, dtype, initial, agents)
     record, taken, posts, _ = pass_through(stage, stage.dcsn.sol, states, key)
-    sample = lambda perch, x: dataclasses.replace(perch, dist=Sample(x))
+    sample = lambda perch, x: dataclasses.replace(perch, dist=equal(x))
     if stage.branching:
         cntn = type(stage.cntn)({n: sample(p, posts[n] | {"taken": taken[n]}) for n, p in stage.cntn.items()})
     else:

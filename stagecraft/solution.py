@@ -102,7 +102,8 @@ class PostTable(eqx.Module):
     r"""A continuation on the grids of all post-states, the active one last, a row for each combination of the others.
 
     **Attributes:** `knots`: of the active post-state, increasing; two are equal below the edge of what is feasible; `answer`:
-    there; `divisor`: $B$ of `level`, positive; `level`, `level_slope`, `straight`: as in `Rows`; `edge`: whether posts below the first knot are infeasible.
+    there; `divisor`: $B$ of `level`, positive; `level`, `level_slope`, `straight`: as in `Rows`; `edge`: whether posts below
+    the first knot are infeasible.
     """
 
     knots: Float[Array, "rows cntn"]
@@ -117,12 +118,14 @@ class PostTable(eqx.Module):
 class Policies(eqx.Module):
     """A decision found by search: controls on the decision's grid, and the continuation that they were found for.
 
-    **Attributes:** `state`: knots of the state that comes last, in every row; `controls`, `feasible`, `bounded` (whether the
-    maximum was found at a finite choice): at the knots; `after`: the continuation on the grid of the post-states.
+    **Attributes:** `state`: knots of the state that comes last, in every row; `controls`, `held` (whether at a bound),
+    `feasible`, `bounded` (whether the maximum was found at a finite choice): at the knots; `after`: the continuation on the
+    grid of the post-states.
     """
 
     state: Float[Array, "rows dcsn"]
     controls: dict[str, Float[Array, "rows dcsn"]]
+    held: dict[str, Bool[Array, "rows dcsn"]]
     feasible: Bool[Array, "rows dcsn"]
     bounded: Bool[Array, "rows dcsn"]
     after: PostTable

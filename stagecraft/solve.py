@@ -35,8 +35,8 @@ def solve(circuit: ModelCircuit | Stage, *, throw: bool = True) -> ModelCircuit 
         return _solve_alone(circuit, throw)
     _check(circuit)
     # An old solution is no input: solving again must not compile again.
-    rows, info = _solve(dataclasses.replace(circuit, rows=None, info=None))
-    solved = dataclasses.replace(circuit, rows=rows, info=info)
+    rows, info = _solve(dataclasses.replace(circuit, rows=None, info=None, dists=None))
+    solved = dataclasses.replace(circuit, rows=rows, info=info, dists=None)
     if throw and not isinstance(info.outcome, jax.core.Tracer) and info.outcome.ndim == (circuit.types is not None):
         _raise_if_failed(solved)
         _warn_of_jumps(info)
@@ -178,9 +178,6 @@ def _check(circuit: ModelCircuit) -> None:
     """What can be said before tracing."""
     if not isinstance(circuit, ModelCircuit):
         raise TypeError(f"solve takes a ModelCircuit, found {type(circuit).__name__}; load one with stagecraft.load(path)")
-    for num in circuit.structure.stages:
-        if num.method not in ("egm", "nested", "vfi", "choice", "identity"):
-            raise ValueError(f"stage {num.name} cannot be solved: {num.reason}; it needs `{num.method}`, which is not here yet")
     leaves = jax.tree.leaves((circuit.parameters, circuit.settings))
     if any(leaf.dtype == jnp.float32 for leaf in leaves):
         if jax.config.jax_enable_x64:

@@ -22,7 +22,7 @@ def standard_nodes(rule: str, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of a standard normal variate.
 
     `hermite`: Gauss-Hermite, exact for polynomials of degree $2n-1$. `legendre`: Gauss-Legendre on the quantiles.
-    `equiprobable`: conditional means of $n$ cells of equal probability.
+    `equiprobable`: conditional means of $n$ cells of equal probability; of independent lognormals those of the level.
     """
     if rule == "hermite":
         nodes, weights = np.polynomial.hermite_e.hermegauss(points)
@@ -68,7 +68,9 @@ class Normal(AbstractShock):
     def nodes(self, scope: Mapping) -> tuple[dict[str, Float[Array, " nodes"]], Float[Array, " nodes"]]:
         """The tensor product of the one-dimensional rules, correlated and scaled."""
         z, weights = product_nodes([standard_nodes(self.rule, n) for n in self.points])
-        values, weights = self._map(scope, jnp.asarray(z, dtype_of(scope))), jnp.asarray(weights, dtype_of(scope))
+        z, weights = jnp.asarray(z, dtype_of(scope)), jnp.asarray(weights, dtype_of(scope))
+        levels = self.log and self.rule == "equiprobable" and not self.corr
+        values = self._cell_means(scope) if levels else self._map(scope, z)
         return (values, weights) if self.point_mass is None else self.point_mass.with_node(scope, values, weights)
 
     def draws(
@@ -90,6 +92,16 @@ class Normal(AbstractShock):
             std = mean * std * root
         law = Moments(mean, std, corr if len(self.dimensions) > 1 else None)
         return law if self.point_mass is None else self.point_mass.moments(scope, law)
+
+    def _cell_means(self, scope):
+        r"""Means of the level, $\mu n[\Phi(z_{i+1} - \sigma) - \Phi(z_i - \sigma)]$, so that their mean is that of the law."""
+        found, out = [], {}
+        for n, m, s in zip(self.points, *self._mean_std(scope), strict=True):
+            edges = jnp.asarray(ndtri(np.linspace(0.0, 1.0, n + 1)), dtype_of(scope))
+            found.append(m * n * jnp.diff(jax.scipy.special.ndtr(edges - s)))
+        for name, x in zip(self.dimensions, jnp.meshgrid(*found, indexing="ij"), strict=True):
+            out[name] = x.ravel()
+        return out
 
     def _map(self, scope, z):
         if self.corr:

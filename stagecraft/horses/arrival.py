@@ -31,7 +31,7 @@ def arrive(
     p, rank = problem.parameters, next(iter(states.values())).ndim
     whole = jnp.broadcast_shapes(*[x.shape for x in states.values()])
     nodes = {name: node.reshape(node.shape + (1,) * rank) for name, node in problem.nodes.items()}
-    weights = _weights(problem, states)
+    weights = weights_of(problem, states)
     lead = lambda s: {name: x[None] for name, x in s.items()}
     to_state = lambda s: {k: x * jnp.ones((1,) * (rank + 1)) for k, x in problem.to_state(p, lead(s), nodes).items()}
     answer = decision(to_state(states))
@@ -69,7 +69,7 @@ def carried_by(answer: Answer, move: Callable, states: dict[str, Float[Array, ".
     return sum((answer.marginal[k] * moved[k] for k in answer.marginal), jnp.zeros_like(answer.value))
 
 
-def _weights(problem, states):
+def weights_of(problem: ExpectationProblem, states: dict[str, Float[Array, "..."]]) -> Float[Array, "..."]:
     """The probability of every node, on a leading axis; of a Markov shock given the state at its value."""
     if not problem.given:
         rank = next(iter(states.values())).ndim

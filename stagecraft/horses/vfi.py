@@ -26,9 +26,14 @@ _RATIO = 0.5 * (np.sqrt(5.0) - 1.0)
 
 
 class Found(NamedTuple):
-    """The best choice at every state, whether there is any, and whether it lies between its bounds, not beyond all looks."""
+    """The best choice at every state.
+
+    **Attributes:** `controls`; `held`: which of them are at a bound; `feasible`: whether there is any choice; `bounded`:
+    whether the best is not beyond all looks at a side that is open.
+    """
 
     controls: States
+    held: dict[str, Bool[Array, "..."]]
     feasible: Bool[Array, "..."]
     bounded: Bool[Array, "..."]
 
@@ -55,9 +60,10 @@ def vfi(problem: MaximumProblem, continuation: After, states: States) -> Found:
     controls, still = _newton(problem, continuation, *frozen, start, value, held)
     controls = _with_gradient(problem, continuation, low, high, states, controls, share, still)
     feasible = value > -jnp.inf
+    at_bound = {n: held[n] & feasible & (high[n] > low[n]) for n in held}
     open_end = {n: (share[n] >= 1) & jnp.isinf(frozen[1][n]) | (share[n] <= 0) & jnp.isinf(frozen[0][n]) for n in share}
     bounded = ~jnp.any(jnp.stack([jnp.broadcast_to(x, shape) for x in open_end.values()]), axis=0)
-    return Found(controls, feasible, bounded | ~feasible)
+    return Found(controls, at_bound, feasible, bounded | ~feasible)
 
 
 def worth(problem: MaximumProblem, continuation: After, states: States, controls: States) -> Float[Array, "..."]:
@@ -189,7 +195,10 @@ def _golden(look, name, best, width, steps):
         return (low, high, jnp.where(up, right, new), jnp.where(up, new, left),
                 jnp.where(up, f_right, f_new), jnp.where(up, f_new, f_left))  # fmt: skip
 
-    state = (low, high, left, right, at(left), at(right))
+    f_left, f_right = look(
+        {n: jnp.stack(jnp.broadcast_arrays(x, x)) for n, x in best[0].items()} | {name: jnp.stack([left, right])}
+    )
+    state = (low, high, left, right, f_left, f_right)
     _, _, left, right, f_left, f_right = jax.lax.fori_loop(0, steps, body, state)
     for share, value in ((left, f_left), (right, f_right)):
         best = _better(best, ({**best[0], name: share}, value))
@@ -198,14 +207,15 @@ def _golden(look, name, best, width, steps):
 
 def _at_bounds(problem, continuation, low, high, states, share, value):
     """The same with every control at one of its bounds where that is worth as much."""
+    lead = {n: x[None] for n, x in states.items()}
     for name in problem.controls:
-        for end in (0.0, 1.0):
-            shares = {**share, name: jnp.full_like(value, end)}
-            controls = {n: _place(s, low[n], high[n]) for n, s in shares.items()}
-            found = worth(problem, continuation, states, controls)
-            takes = (found >= value) & jnp.isfinite(found) & (high[name] >= low[name])
-            share = {**share, name: jnp.where(takes, end, share[name])}
-            value = jnp.where(takes, found, value)
+        ends = jnp.stack([jnp.zeros_like(value), jnp.ones_like(value)])
+        shares = {**{n: jnp.stack([x, x]) for n, x in share.items()}, name: ends}
+        found = worth(problem, continuation, lead, {n: _place(s, low[n], high[n]) for n, s in shares.items()})
+        for end in (0, 1):
+            takes = (found[end] >= value) & jnp.isfinite(found[end]) & (high[name] >= low[name])
+            share = {**share, name: jnp.where(takes, float(end), share[name])}
+            value = jnp.where(takes, found[end], value)
     return share, value
 
 
@@ -251,21 +261,20 @@ def _newton(problem, continuation, low, high, states, start, value, held):
     names, free = problem.controls, [~held[n] for n in problem.controls]
     tiny = 64 * jnp.finfo(value.dtype).eps
 
-    def step_from(controls):
-        slope, curve = jax.lax.stop_gradient(_curvature(problem, continuation, states, controls))
-        return _solved(curve, slope, free)
-
     def body(_, state):
-        controls, value = state
-        step, _ = step_from(controls)
+        controls, value, *_ = state
+        slope, curve = jax.lax.stop_gradient(_curvature(problem, continuation, states, controls))
+        step, maximal = _solved(curve, slope, free)
         moved = {n: jnp.clip(controls[n] + step[i], low[n], high[n]) for i, n in enumerate(names)}
         found = worth(problem, continuation, states, moved)
         keep = found >= value - tiny * jnp.abs(value)
-        return {n: jnp.where(keep, moved[n], controls[n]) for n in names}, jnp.where(keep, found, value)
+        controls = {n: jnp.where(keep, moved[n], controls[n]) for n in names}
+        return controls, jnp.where(keep, found, value), slope, curve, step, maximal
 
-    controls, _ = jax.lax.fori_loop(0, _NEWTON, body, (start, value))
-    slope, curve = jax.lax.stop_gradient(_curvature(problem, continuation, states, controls))
-    step, maximal = _solved(curve, slope, free)
+    blank = jnp.zeros((len(names), *value.shape), value.dtype)
+    curves = jnp.zeros((len(names), *blank.shape), value.dtype)
+    state = (start, value, blank, curves, blank, value < value)
+    controls, _, slope, curve, step, maximal = jax.lax.fori_loop(0, _NEWTON, body, state)
     near = 1e-5 if value.dtype == jnp.float64 else 1e-2
     still = [jnp.abs(step[i]) <= near * (near + jnp.abs(controls[n])) for i, n in enumerate(names)]
     inside = jnp.any(jnp.stack(free), axis=0) & jnp.all(jnp.isfinite(slope) | ~jnp.stack(free), axis=0)
@@ -372,3 +381,34 @@ def filled(
     line = at(control, first) + slope * (knots - at(knots, first))
     below = (jnp.arange(knots.shape[-1]) < first) & ~empty
     return jnp.where(below, line, control)
+
+
+def implied(problem: MaximumProblem, states: States, controls: States, answer: Answer) -> States:
+    r"""Every control that solves its own first-order condition, what comes after and the other controls held fixed.
+
+    $Q_c + \sum_j (Q_{x_j} + Q_V V_{x_j})\,\partial x_j/\partial c = 0$ by Newton's method in $\log c$; NaN where the condition
+    does not fall in the control.
+
+    **Arguments:** `answer`: of the continuation at the post-states of `controls`.
+    """
+    p, found = problem.parameters, {}
+    ends = problem.transition(p, states, controls)
+    for name in problem.controls:
+        at = lambda c, name=name: {**controls, name: c}
+        posts = lambda c, at=at: {n: x * jnp.ones_like(c) for n, x in problem.transition(p, states, at(c)).items()}
+
+        def condition(c, at=at, posts=posts):
+            one = jnp.ones_like(c)
+            _, moved = jax.jvp(posts, (c,), (one,))
+            carried = sum((answer.marginal[k] * moved[k] for k in answer.marginal), jnp.zeros_like(c))
+            total = lambda c, x, v: problem.objective(p, states, at(c), x, v) * one
+            held = {n: x * one for n, x in ends.items()}
+            return jax.jvp(total, (c, held, answer.value * one), (one, moved, carried))[1]
+
+        def body(_, c, condition=condition):
+            value, slope = jax.jvp(condition, (c,), (jnp.ones_like(c),))
+            step = jnp.where(slope < 0, -value / (jnp.where(slope < 0, slope, 1.0) * c), jnp.nan)
+            return c * jnp.exp(jnp.clip(step, -1.0, 1.0))
+
+        found[name] = jax.lax.fori_loop(0, _NEWTON + 8, body, controls[name])
+    return found

@@ -27,9 +27,9 @@ GRID = {"type": "exp", "min": 0.0, "max": 20.0, "points": "n"}
 
 
 def stage_text(functions: dict, controls: dict, *, arvl=("a",), dcsn=("m",), cntn=("a_nxt",), rows=None, low=0.0, mapping=None,
-               parameters=None, discrete_post=None, movers=None, math=None, methods=None) -> str:  # fmt: skip
+               parameters=None, discrete_post=None, movers=None, math=None, methods=None, more_posts=None) -> str:  # fmt: skip
     """A model of one stage out of its equations; `rows`: grids of passive decision states."""
-    grids = {cntn[0]: GRID | {"min": low}}
+    grids = {cntn[0]: GRID | {"min": low}} | (more_posts or {})
     space = {"arvl": {"dimensions": list(arvl)}, "dcsn": {"dimensions": list(dcsn), "grid": rows or {}},
              "cntn": {"dimensions": list(cntn), "grid": grids}}  # fmt: skip
     stage = {"name": "S", "parameters": parameters or PARAMETERS, "settings": {"n": 20}, "methods": methods or {},
@@ -268,12 +268,13 @@ REFUSED = {
     "an absolute value": (simple("log(c) + beta*V[>]", "a_nxt = abs(m - c)", "0 < c <= m + b"), "vfi", "certificate"),
     "a jump": (simple("log(c) + beta*V[>]", "a_nxt = m - c - (m < c)*0.5", "0 < c <= m + b", -2.0), "vfi", "jumps"),
     "two posts moved": (stage_text({"g_av": "m = a + h", "g_ve": "a_nxt = m - c; h = 0.5*c", "Q": "log(c) + beta*V[>]"},
-                                   {"c": "0 < c <= m"}, arvl=("a", "h"), cntn=("a_nxt", "h")), "vfi", "2 post-states move"),
+                                   {"c": "0 < c <= m"}, arvl=("a", "h"), cntn=("a_nxt", "h"), more_posts={"h": GRID}),
+                        "vfi", "2 post-states move"),
     "no post moved": (stage_text({"g_av": "m = a", "g_ve": "a_nxt = m", "Q": "log(c) - c + beta*V[>]"}, {"c": "0 < c <= m"}),
                       "vfi", "no post-state moves"),
     "two states that could be endogenous": (
         stage_text({"g_av": "m = a; h = h", "g_ve": "a_nxt = m + h - c; h = 0.5", "Q": "log(c) + beta*V[>]"},
-                   {"c": "0 < c <= m + h"}, **HOUSE | {"rows": None}), "vfi", "endogenous state is not unique"),
+                   {"c": "0 < c <= m + h"}, **HOUSE | {"rows": {"m": GRID, "h": GRID}}), "vfi", "endogenous state is not unique"),
     "a state that has no closed form in the condition": (
         simple("log(c) + m*c + beta*V[>]", "a_nxt = m + log(1 + m) - c", "0 < c <= m + log(1 + m)"), "vfi", "no closed form"),
     "a derivative that is not known": (simple("log(c) + crra(2, c) + beta*V[>]"), "vfi", "no formula"),

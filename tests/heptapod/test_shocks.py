@@ -529,3 +529,16 @@ def test_every_method_has_its_keys_with_their_meaning():
         (error,) = [e for e in errors if e.code == "unknown-key"]
         assert error.help == f"the keys are {', '.join(keys)}"
         assert all(keys.values())
+
+
+def test_equiprobable_levels_keep_their_mean_and_have_derivatives():
+    """HARK's nodes of a mean-one lognormal with seven cells."""
+    law = "{dimensions: [y], shock_method: lognormal, mean: 1.0, std: sigma, n_points: 7, nodes: equiprobable}"
+    (shock, _), scope = read_law(law), scope_of()
+    nodes, weights = shock.nodes({**scope, "sigma": jnp.asarray(0.1)})
+    known = [0.85043016, 0.91862319, 0.95908471, 0.99506599, 1.03241349, 1.0779763, 1.16640616]
+    np.testing.assert_allclose(nodes["y"], known, atol=1e-8)
+    np.testing.assert_allclose(nodes["y"] @ weights, 1.0, atol=1e-14)
+    slope = jax.jacfwd(lambda s: shock.nodes({**scope, "sigma": s})[0]["y"])(0.1)
+    up, down = (shock.nodes({**scope, "sigma": jnp.asarray(0.1 + h)})[0]["y"] for h in (1e-6, -1e-6))
+    np.testing.assert_allclose(slope, (up - down) / 2e-6, atol=1e-8)

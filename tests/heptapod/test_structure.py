@@ -127,6 +127,7 @@ def test_a_number_in_a_mapping_is_read_as_a_constant_with_a_note():
 
 def test_what_nobody_takes_is_dropped_with_a_note():
     text = models.HEALTH.replace('dimensions: ["b", "D"]', 'dimensions: ["b", "D", "c"]')
+    text = text.replace('"c"], grid: {b:', '"c"], grid: {c: {min: 0, max: 9, points: 5}, b:')
     (note,) = heptapod.load(text).diagnostics
     assert (note.severity, note.code) == ("note", "dropped") and "`c` of CONS.cntn ends here" in note.message
 

@@ -105,10 +105,22 @@ def test_what_is_no_maximum_is_not_returned_as_one(good, bad):
     assert caught.value.outcome in (sc.Outcome.convex, sc.Outcome.folded)
 
 
-def test_a_stage_that_no_method_solves_is_refused_with_the_reason():
-    text = BUFFER.replace("Q: u(c) + beta*V[>]", "Q: (u(c) + beta*V[>])^2")
-    with pytest.raises(ValueError, match="stage CONS cannot be solved: the objective is not linear in V"):
+def test_a_second_control_that_pays_nothing_changes_nothing(circuit):
+    """Its own condition holds at its lower bound."""
+    text = BUFFER.replace("Q: u(c) + beta*V[>]", "Q: u(c) + log(1 + h) - h + beta*V[>]")
+    text = text.replace("controls: {c: 0 < c <= m}", "controls: {c: 0 < c <= m, h: 0 <= h <= 1}")
+    two, one, m = sc.solve(sc.load(text))[3]["CONS"].dcsn.sol, sc.solve(circuit)[3]["CONS"].dcsn.sol, np.array([0.7, 2.0, 6.0])
+    np.testing.assert_allclose(two.policy["h"](m=m), 0, atol=1e-8)
+    np.testing.assert_allclose(two.policy["c"](m=m), one.policy["c"](m=m), rtol=5e-3)
+
+
+def test_a_maximum_at_infinity_is_refused_with_its_place():
+    """Spending is worth something without end, and nothing bounds it."""
+    text = BUFFER.replace("controls: {c: 0 < c <= m}", "controls: {c: c > 0}").replace("a_nxt = m - c", "a_nxt = m")
+    text = text.replace("settings: {n: 40", "methods: {solution: vfi}\n  settings: {n: 40")
+    with pytest.raises(sc.SolveError, match="stage CONS, decision .*infinity") as caught:
         sc.solve(sc.load(text))
+    assert caught.value.outcome == sc.Outcome.convex
 
 
 def test_initial_states_are_checked(circuit):

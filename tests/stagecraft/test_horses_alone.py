@@ -8,7 +8,8 @@ from stagecraft.horses.arrival import arrive
 from stagecraft.horses.choice import join, options
 from stagecraft.horses.egm import egm
 from stagecraft.horses.evaluate import evaluate
-from stagecraft.horses.problems import Alternative, ChoiceProblem, ContinuousProblem, ExpectationProblem
+from stagecraft.horses.problems import Alternative, ChoiceProblem, ContinuousProblem, ExpectationProblem, MaximumProblem
+from stagecraft.horses.vfi import follow, vfi
 from stagecraft.solution import Answer, Continuation
 
 BETA = 0.96
@@ -94,3 +95,41 @@ def test_the_expectation_horse_follows_the_row_of_a_markov_law():
     a = np.array([0.5, 2.0])
     expected = np.stack([np.log(a + 1), np.log(a + 2)], axis=1) @ np.asarray(law).T
     np.testing.assert_allclose(answer.value, expected, rtol=1e-12)
+
+
+def chooser(rate):
+    """log c + b log(1 - l) + V(m + l - c), two controls told in lambdas; V(x) = rate log(x + 1)."""
+    problem = MaximumProblem(
+        parameters={"b": jnp.asarray(0.5)},
+        controls=("c", "l"),
+        transition=lambda p, s, c: {"x": s["m"] + c["l"] - c["c"]},
+        objective=lambda p, s, c, x, v: jnp.log(c["c"]) + p["b"] * jnp.log(1.0 - c["l"]) + v,
+        limits=lambda p, s: {"c": (jnp.zeros_like(s["m"]), s["m"] + 1.0), "l": (jnp.asarray(0.0), jnp.asarray(1.0))},
+    )
+
+    def after(states):
+        x = states["x"]
+        inside = jnp.where(x > -0.9, x, 0.0)
+        value = rate * jnp.log(inside + 1.0)
+        return Answer(value, {"x": rate / (inside + 1.0)}, jnp.ones_like(x), x > -0.9, jnp.zeros_like(x))
+
+    return problem, after
+
+
+def test_a_direct_search_finds_two_controls_at_once_with_their_derivatives():
+    m = jnp.array([0.1, 0.4, 0.9])
+
+    def chosen(rate):
+        problem, after = chooser(rate)
+        return vfi(problem, after, {"m": m}).controls
+
+    # Inside: 1/c = b/(1 - l) = rate/(x + 1), so that c, 1 - l and x + 1 share m + 2 in proportion 1 : b : rate.
+    shares = lambda rate: {"c": (m + 2) / (1.5 + rate), "l": 1.0 - 0.5 * (m + 2) / (1.5 + rate)}
+    found, slope = jax.jvp(chosen, (0.9,), (1.0,))
+    expected, change = jax.jvp(shares, (0.9,), (1.0,))
+    for name in ("c", "l"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9)
+        np.testing.assert_allclose(slope[name], change[name], rtol=1e-7)
+    problem, after = chooser(0.9)
+    answer = follow(problem, after, {"m": m}, lambda s: jax.tree.map(lambda x: x + 1e-5, expected), ("m",))
+    np.testing.assert_allclose(answer.marginal["m"], 1.0 / expected["c"], rtol=1e-4)

@@ -1,0 +1,160 @@
+"""Households through one period: shocks by their nodes, choices by their probabilities, mass at weighted points."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stagecraft._cells import cells, settle, spread
+from stagecraft._jumps import jump_points
+from stagecraft.horses.arrival import weights_of
+from stagecraft.population import Population, together
+
+
+class Pushed(eqx.Module):
+    """What a push leaves on a circuit: the mass on arrival of every period; other perches are composed from it when asked.
+
+    **Attributes:**
+
+    - `start`: the households of period 0, weighted points by stage.
+    - `masses`: for each kind of period, by entry, mass on the cells with a leading axis over its periods (period 0 is empty).
+    - `outside`: by entry, the mass that lay above and below its grid in each period, `(periods, axes, 2)`.
+    - `infeasible`: by stage and period, the mass that has no feasible choice.
+    - `refine`: into how many parts the cells of the grids are cut.
+    - `error_bound`: of an invariant distribution, in the sum of absolute values; `None` otherwise.
+    """
+
+    start: dict[str, Population]
+    masses: tuple[dict[str, Float[Array, "periods ..."]], ...]
+    outside: dict[str, Float[Array, "periods axes 2"]]
+    infeasible: dict[str, Float[Array, " periods"]]
+    refine: int = eqx.field(static=True, default=1)
+    error_bound: Float[Array, ""] | None = None
+
+    def entering(self, circuit, here: int, t, first: bool) -> dict[str, Population]:
+        """Who is on arrival of the entries of period `t`; `first` for period 0."""
+        if first:
+            return self.start
+        block = circuit.structure.blocks[here]
+        masses = {name: x[t - block.first] for name, x in self.masses[here].items() if name in block.stages}
+        return {name: spread(cells(circuit, name, t, self.refine), x) for name, x in masses.items()}
+
+
+class Passed(eqx.Module):
+    """Households on the perches of one stage; `cntn` by branch, `infeasible` the mass without a choice."""
+
+    arvl: Population
+    dcsn: Population
+    cntn: dict[str, Population]
+    infeasible: Float[Array, ""]
+
+
+def traced(*trees) -> bool:
+    """Whether anything in these is inside a transformation, and may be asked for a derivative."""
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
+
+
+def advance(
+    period, entering: dict[str, Population], refine: int = 1, jumps: bool = False
+) -> tuple[dict[str, Passed], dict[str, Population]]:
+    """One period forward.
+
+    Within the period mass stays at its points, nodes times cells, and nothing is rounded; an arrival inside that declares a
+    grid for all its states collects them there.
+
+    **Arguments:** `period`: a `Composer`; `entering`: by entry; `jumps`: whether derivatives see policies jump.
+
+    **Returns:** the households on all perches, by stage; those who come to the entries of the next period.
+    """
+    inside = {name: [people] for name, people in entering.items()}
+    passed, leaving = {}, {}
+    for name in period.block.stages:
+        if name not in inside:
+            continue
+        people = together(*inside[name])
+        space = dict(period.circuit.structure.stage(name).spaces)["arvl"]
+        if name not in entering and len(space.grids) == len(space.dimensions):
+            axes = cells(period.circuit, name, period.t, refine)
+            people = spread(axes, settle(axes, people).mass)
+        passed[name] = through(period.stage(name), period.decision(name), people, jumps)
+        for branch, ends in passed[name].cntn.items():
+            link = period.block.following(name, branch)
+            box = leaving if link.crosses else inside
+            box.setdefault(link.target, []).append(_onward(period, link, ends))
+    return passed, {name: together(*parts) for name, parts in leaving.items()}
+
+
+def _onward(period, link, ends: Population) -> Population:
+    """Households along a connection: states renamed, constants set, and those who die left behind."""
+    states = {there: ends.states[here] for here, there in link.mapping}
+    if not link.constants and link.survival is None:
+        return Population(states, ends.weights)
+    scope = period.circuit.scope(link.source, period.t)
+    states |= {name: jnp.full(ends.weights.shape, 1.0, ends.weights.dtype) * f(scope) for name, f in link.constants}
+    return Population(states, ends.weights if link.survival is None else ends.weights * link.survival(scope))
+
+
+def through(stage, decision, arriving: Population, jumps: bool = False) -> Passed:
+    """Shocks, choice and transition of one stage.
+
+    **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps.
+    """
+    problem = stage.dcsn_to_arvl.operator.problem
+    law = weights_of(problem, arriving.states)
+    shape = (law.shape[0], arriving.weights.shape[0])
+    full = lambda x: jnp.broadcast_to(x, shape).ravel()
+    states, weights = {name: full(x) for name, x in arriving.states.items()}, full(law * arriving.weights)
+    shocks = {name: full(node[:, None]) for name, node in problem.nodes.items()}
+    at = stage.arvl_to_dcsn.operator(states, shocks)
+    dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
+    more = jump_points(decision, at, shocks, weights) if jumps else None
+    if more is not None:
+        beside, ends, _ = _decide(stage, decision, *more)
+        dcsn, cntn = together(dcsn, beside), {name: together(x, ends[name]) for name, x in cntn.items()}
+    return Passed(arriving, dcsn, cntn, infeasible)
+
+
+def _decide(stage, decision, at, shocks, weights):
+    """Choice and transition of points at the decision, and the mass of those that have none."""
+    answer = decision.at(at)
+    infeasible = jax.lax.stop_gradient(jnp.sum(jnp.where(answer.feasible, 0.0, weights)))
+    ends = _branches if stage.branching else _options if len(answer.probability) > 1 else _only
+    return *ends(stage, decision, answer, {**shocks, **at}, at, weights), infeasible
+
+
+def _only(stage, decision, answer, seen, at, weights):
+    """One continuation, and one value of the controls at every point."""
+    del decision
+    posts = stage.dcsn_to_cntn.operator(at, answer.policy)
+    return Population({**answer.policy, **seen}, weights), {"": Population(posts, weights)}
+
+
+def _branches(stage, decision, answer, seen, at, weights):
+    """Several continuations; each gets its probability's part of every point."""
+    several = len(answer.probability) > 1
+    feasible = decision.stack(at).feasible if several else answer.feasible[None]
+    cntn = {}
+    for i, branch in enumerate(stage.num.branches):
+        part = weights * answer.probability[branch.name] if several else weights
+        posts = stage.dcsn_to_cntn[branch.name].operator(at, answer.policy)
+        cntn[branch.name] = Population(_possible(posts, feasible[i], part), part)
+    return Population({**answer.policy, **seen}, weights), cntn
+
+
+def _options(stage, decision, answer, seen, at, weights):
+    """One continuation, and a point for every value of the discrete controls."""
+    stack = decision.stack(at)
+    probability = jnp.stack([answer.probability[label] for label in decision.labels])
+    whole = probability.shape
+    full = lambda x: jnp.broadcast_to(x, whole).ravel()
+    at, seen, controls = ({name: full(x) for name, x in group.items()} for group in (at, seen, stack.policy))
+    weights, feasible = full(weights * probability), full(stack.feasible)
+    controls = _possible(controls, feasible, weights)
+    posts = _possible(stage.dcsn_to_cntn.operator(at, controls), feasible, weights)
+    return Population({**controls, **seen}, weights), {"": Population(posts, weights)}
+
+
+def _possible(states, feasible, weights):
+    """States of alternatives that nobody can take replaced by those of one that somebody takes, so that none is strange."""
+    likely = jnp.argmax(jax.lax.stop_gradient(jnp.where(feasible, weights, -1.0)))
+    return {name: jnp.where(feasible, x, jax.lax.stop_gradient(x[likely])) for name, x in states.items()}

@@ -1,0 +1,213 @@
+"""Pushing a distribution forward through a solved circuit: histograms on grids, moved by lotteries."""
+
+import dataclasses
+import functools
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stagecraft._cells import cells, empty, homes, settle, spread
+from stagecraft._compose import Composer
+from stagecraft._population_of import population_of
+from stagecraft._push import Pushed, advance, traced
+from stagecraft.functional import Either
+from stagecraft.model_circuit import ModelCircuit, onward
+
+# From these shares on, mass without a choice is an error, and mass beyond a grid a warning.
+_INFEASIBLE, _OUTSIDE = 1e-6, 1e-4
+
+
+def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> ModelCircuit:
+    r"""Move a distribution through every mover of every stage, from period 0 to the last.
+
+    $\mu_v = \mu_a \circ g_{av}^{-1}$ over the quadrature nodes, $\mu_e = \mu_v \circ g_{ve}(\cdot, \pi)^{-1}$ with the
+    probabilities of choices, and from period to period a lottery between neighbouring knots, the transpose of linear
+    interpolation (Young 2010). Between two periods mass lives on the grid of the arrival, or where it has none on that of
+    the continuation before; within a period it stays at its points. No random number is drawn.
+
+    Safe under `jax.jit`, `grad`, `jvp` and `vmap` with respect to `circuit.parameters`. Derivatives pass through policies,
+    shock nodes and their probabilities, choice probabilities and grids. Where a hard choice makes a policy jump, households
+    near the jump change sides as it moves; that is seen, too, by the density between neighbouring cells, in stages whose
+    passive states are discrete, for masses, means, variances and `expect`. It is not seen where a passive state is continuous,
+    nor where an atom stands at the jump, nor where taste shocks are small beside a cell; `refine` until derivatives settle.
+
+    **Arguments:**
+
+    - `initial`: for every state on arrival of the stage where households begin a number (an atom, exact until the first
+      lottery) or an array (a sample, put on the grid: read as a density on the cells); a pandas frame with a column for each
+      state, and perhaps `weight`; the `dist` of another perch; or `{STAGE: ...}`.
+    - `refine`: into how many parts every cell of a continuous grid is cut, for the distribution alone.
+
+    **Returns:** the circuit with `dists`: `pushed[t]["CONS"].cntn.dist.mean("a_nxt")`, `.dcsn.dist.quantile("c", 0.5)`.
+
+    **Raises:** `ValueError` for an unsolved circuit, for wrong, missing or NaN states, states off the grid, and where mass has
+    no feasible choice, naming stage and period.
+    """
+    if getattr(solved, "rows", None) is None:
+        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+    if solved.structure.horizon is None:
+        raise ValueError("the horizon is infinite, and a push has no last period")
+    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 1:
+        raise ValueError(f"`refine` must be a positive integer, found {refine!r}")
+    start = population_of(solved, initial, refine)
+    bare = dataclasses.replace(solved, info=None, dists=None)
+    # Cells in which nobody can live are looked for where there may be some; that costs one more look at every decision.
+    push = _push if solved.types is None else _by_type
+    jumps = traced(bare, start)
+    dists = push(bare, start, refine, edge=jumps, jumps=jumps)
+    if not traced(dists) and any(np.any(x > 0) for x in dists.infeasible.values()):
+        dists = push(bare, start, refine, edge=True, jumps=False)
+    check(solved, dists)
+    return dataclasses.replace(solved, dists=dists)
+
+
+def _by_type(solved, start, refine, edge, jumps):
+    """Every type begins with its weight's part of the households."""
+    found = []
+    for k in range(len(solved.types)):
+        own = {name: dataclasses.replace(x, weights=x.weights * solved.types.weights[k]) for name, x in start.items()}
+        found.append(_push(solved.of_type(k), own, refine, edge, jumps))
+    return jax.tree.map(lambda *xs: jnp.stack(xs), *found)
+
+
+@functools.partial(jax.jit, static_argnames=("refine", "edge", "jumps"))
+def _push(solved: ModelCircuit, start, refine: int, edge: bool, jumps: bool) -> Pushed:
+    """One scan for each kind of period; period 0 comes before, since its households need not be on a grid."""
+    structure, carry, parts = solved.structure, {}, []
+    for position, block in enumerate(structure.blocks):
+        body = functools.partial(_step, solved, position, (refine, edge, jumps))
+        names = landings(structure, block)
+        at = lambda name, block=block: cells(solved, name, jnp.asarray(block.first), refine)
+        carry = {name: carry[name] if name in carry else empty(at(name)) for name in names}
+        if position:
+            carry, found = jax.lax.scan(jax.checkpoint(body), carry, jnp.arange(block.first, block.last + 1))
+        else:
+            nobody = carry
+            carry, report = next_period(solved, 0, (refine, edge, jumps), jnp.asarray(0), start, names)
+            found = jax.tree.map(lambda x: x[None], (nobody, *report))
+            if block.last > 0:
+                carry, rest = jax.lax.scan(jax.checkpoint(body), carry, jnp.arange(1, block.last + 1))
+                found = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), found, rest)
+        parts.append(found)
+    return _assembled(solved, start, parts, refine)
+
+
+def landings(structure, block) -> tuple[str, ...]:
+    """Entries that somebody may come to from the period before, of this kind of period and of the next."""
+    targets = {link.target for link in structure.links if link.crosses}
+    onward = {link.target for link in block.links if link.crosses}
+    return tuple(num.name for num in structure.stages if num.name in targets & {*block.entries, *onward})
+
+
+def _step(solved, position, how, carry, t):
+    """One period of a scan: from mass on the cells to mass on the cells of the next."""
+    block = solved.structure.blocks[position]
+    entering = {n: spread(cells(solved, n, t, how[0]), mass) for n, mass in carry.items() if n in block.stages}
+    after, report = next_period(solved, position, how, t, entering, tuple(carry))
+    return after, (carry, *report)
+
+
+def next_period(solved, position, how, t, entering, names):
+    """One period forward from weighted points: the mass on the cells of the next period, and what is to be reported.
+
+    A function of mass alone once `t` is fixed, of which a stationary distribution is the fixed point.
+    """
+    block, (refine, edge, jumps) = solved.structure.blocks[position], how
+    rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
+    following = _following(solved, position, t)
+    passed, leaving = advance(Composer(solved, block, t, rows, following), entering, refine, jumps)
+    after, outside = {}, {}
+    for name in names:
+        axes = cells(solved, name, t + 1, refine)
+        if name not in leaving:
+            after[name], outside[name] = empty(axes), jnp.zeros((len(axes), 2), axes[0].values.dtype)
+            continue
+        landed = settle(axes, leaving[name], _open(axes, following(name)) if edge else None)
+        after[name] = landed.mass
+        outside[name] = jax.lax.stop_gradient(jnp.stack([landed.above, landed.below], axis=1))
+    none = jnp.zeros((), next(iter(after.values())).dtype if after else jnp.result_type(float))
+    stranded = {name: passed[name].infeasible if name in passed else none for name in block.stages}
+    return after, (outside, stranded)
+
+
+def _open(axes, arrival):
+    """The cells in which one can live."""
+    shape = tuple(axis.values.shape[0] for axis in axes)
+    places = jax.tree.map(jax.lax.stop_gradient, spread(axes, jnp.zeros(shape)).states)
+    frozen = jax.tree.map(jax.lax.stop_gradient, arrival)
+    first = next((i for i, axis in enumerate(axes) if not axis.discrete), len(axes) - 1)
+    found = frozen.at(places).feasible
+    return jnp.moveaxis(found.reshape(*shape[:first], *shape[first + 1 :], shape[first]), -1, first)
+
+
+def _following(solved, position, t):
+    """The arrivals of the period after `t`, whether that is of the same kind or not."""
+    blocks = solved.structure.blocks
+    block, there = blocks[position], position + 1 if position + 1 < len(blocks) else -1
+    if block.first == block.last:
+        return onward(solved, t, there)
+    last, same = onward(solved, t, there), onward(solved, t, position)
+    return lambda name: Either(t == block.last, last(name), same(name))
+
+
+def _assembled(solved, start, parts, refine) -> Pushed:
+    """Reports of all kinds of period in one array for each stage."""
+    structure = solved.structure
+    spans = [block.last - block.first + 1 for block in structure.blocks]
+
+    def whole(place, name):
+        some = next(part[place][name] for part in parts if name in part[place])
+        blank = lambda span: jnp.zeros((span, *some.shape[1:]), some.dtype)
+        return jnp.concatenate([part[place].get(name, blank(s)) for part, s in zip(parts, spans, strict=True)])
+
+    names = lambda place: [num.name for num in structure.stages if any(num.name in part[place] for part in parts)]
+    outside = {name: whole(1, name) for name in names(1)}
+    # What leaves period t lands in t + 1.
+    outside = {name: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]) for name, x in outside.items()}
+    stranded = {name: whole(2, name) for name in names(2)}
+    return Pushed(start, tuple(part[0] for part in parts), outside, stranded, refine)
+
+
+def check(solved, dists):
+    """Speak of mass without a choice, and of mass beyond a grid, where numbers are concrete."""
+    if traced(dists):
+        return
+    _check_feasible(solved, dists)
+    over_types = lambda x: np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)
+    for name, x in dists.outside.items():
+        x = over_types(x)
+        for i, state in enumerate(solved.structure.stage(name).dimensions("arvl")):
+            for side, where, fix in (
+                (0, "above the last knot", "raise its `max`"),
+                (1, "below the first knot", "lower its `min`"),
+            ):
+                share = x[:, i, side]
+                if share.max(initial=0.0) > _OUTSIDE:
+                    t = int(share.argmax())
+                    owner, perch, grid = homes(solved.structure)[name][state]
+                    if grid.discrete:
+                        where, fix = "on no value of the set", "let the transition land on the set"
+                    warnings.warn(
+                        f"stage {name}, arrival: {share[t]:.2%} of the households of period {t} lie {where} of the grid of "
+                        f"`{state}` (declared at {owner}.{perch}), and were put on the nearest; {fix}",
+                        stacklevel=3,
+                    )
+
+
+def _check_feasible(solved, dists):
+    found = []
+    for name, x in dists.infeasible.items():
+        x = np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)
+        bad = np.flatnonzero(~(x <= _INFEASIBLE))
+        if bad.size:
+            block = solved.structure.block(int(bad[0]))
+            found.append((bad[0], block.stages.index(name), name, x[bad[0]]))
+    if found:
+        t, _, name, share = min(found)
+        raise ValueError(
+            f"stage {name}: no feasible choice for {share:.2g} of the households in period {t}; give initial states from which "
+            "bounds, constraints and `when:` leave room; where the edge of what is feasible lies inside a cell, `refine` it"
+        )

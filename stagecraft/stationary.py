@@ -1,0 +1,170 @@
+r"""Invariant distributions: the fixed point $\mu = P\mu$ of one period's push, and its derivative.
+
+$P$ keeps mass, so that with any distribution $\nu$ the system $(I - P + \nu 1')\mu = \nu$ has the invariant distribution of mass
+one as its only solution, and that same matrix, without the unit eigenvalue, gives derivatives.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stagecraft._cells import cells, spread
+from stagecraft._fixed_point import TOLERANCE
+from stagecraft._linear_solve import solve_near_identity
+from stagecraft._push import Pushed, traced
+from stagecraft.model_circuit import ModelCircuit
+from stagecraft.push_forward import check, landings, next_period, push_forward
+
+_PLAIN = 100  # Powers of P before the system is solved: what is transient on a small scale is gone.
+_ROUNDS = 12
+
+
+def stationary(solved: ModelCircuit, initial: Any = None, *, refine: int = 1, tolerance: float | None = None) -> ModelCircuit:
+    r"""The invariant distribution of a circuit, on the grids of its arrivals.
+
+    For an infinite horizon, where the chain of states has one recurrent class; for overlapping generations (a finite horizon)
+    the cross-section of all ages, of mass one, when every generation begins as `initial` and is as large as the one before.
+
+    Stops by a bound: the size (in the sum of absolute values) of a correction $(I - P + \nu 1')^{-1}(P\mu - \mu)$. Safe under
+    `jax.grad` and `jvp`: derivatives are those of the fixed point, through policies, shocks and grids.
+
+    **Arguments:** `solved`; `initial`: of a generation, as `push_forward` takes it; `refine`: into how many parts the cells of
+    the grids are cut; `tolerance`: of the bound, 1e-8 if left out.
+
+    **Returns:** the circuit with `dists`: `steady[0]["CONS"].cntn.dist.mean("a_nxt")`; `steady.dists.error_bound` is the bound.
+
+    **Raises:** `ValueError` for an unsolved circuit, where mass is lost on the way (`survival:` without births), where some has
+    no feasible choice, and where no fixed point was found.
+    """
+    if getattr(solved, "rows", None) is None:
+        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+    if solved.structure.horizon is not None:
+        return _generations(solved, initial, refine)
+    if initial is not None:
+        raise ValueError("the invariant distribution of an infinite horizon does not depend on `initial`; leave it out")
+    bare = dataclasses.replace(solved, info=None, dists=None)
+    how = (refine, False, traced(bare), float(TOLERANCE if tolerance is None else tolerance))
+    find = _invariant if solved.types is None else _by_type
+    dists = find(bare, how)
+    _check(solved, dists, how[-1])
+    return dataclasses.replace(solved, dists=dists)
+
+
+def _generations(solved, initial, refine):
+    """All ages side by side."""
+    if initial is None:
+        raise ValueError("give `initial`, the households of a generation in its first period; the horizon is finite")
+    pushed = push_forward(solved, initial, refine=refine)
+    dists = pushed.dists
+    total = sum(jnp.sum(x.weights, axis=-1) for x in dists.start.values())
+    for masses in dists.masses:
+        total = total + sum(jnp.sum(x, axis=tuple(range(total.ndim, x.ndim))) for x in masses.values())
+    share = lambda x: x / total.reshape(total.shape + (1,) * (x.ndim - total.ndim))
+    start = {n: dataclasses.replace(x, weights=share(x.weights)) for n, x in dists.start.items()}
+    return dataclasses.replace(pushed, dists=dataclasses.replace(dists, start=start, masses=jax.tree.map(share, dists.masses)))
+
+
+def _by_type(solved, how):
+    """Every type has its own, of its weight."""
+    found = []
+    for k in range(len(solved.types)):
+        own, weight = _invariant(solved.of_type(k), how), solved.types.weights[k]
+        start = {n: dataclasses.replace(x, weights=x.weights * weight) for n, x in own.start.items()}
+        found.append(dataclasses.replace(own, start=start, masses=jax.tree.map(lambda x, w=weight: x * w, own.masses)))
+    return jax.tree.map(lambda *xs: jnp.stack(xs), *found)
+
+
+@functools.partial(jax.jit, static_argnames="how")
+def _invariant(solved: ModelCircuit, how) -> Pushed:
+    """The invariant distribution with all that is said of it."""
+    masses, bound = _fixed(how, solved)
+    t, names = jnp.asarray(0), tuple(masses)
+    start = {n: spread(cells(solved, n, t, how[0]), x) for n, x in masses.items()}
+    _, (outside, stranded) = next_period(solved, 0, how[:3], t, start, names)
+    lead = lambda tree: jax.tree.map(lambda x: x[None], tree)
+    return Pushed(start, (lead(masses),), lead(outside), lead(stranded), how[0], bound)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _fixed(how, solved):
+    """Mass on the cells, by entry, and the bound on its error."""
+    refine, *_, tolerance = how
+    names = landings(solved.structure, solved.structure.blocks[0])
+    shapes = {n: tuple(axis.values.shape[0] for axis in cells(solved, n, jnp.asarray(0), refine)) for n in names}
+    count = sum(int(np.prod(shape)) for shape in shapes.values())
+    dtype = next(x.dtype for x in jax.tree.leaves(solved.parameters) if jnp.issubdtype(x.dtype, jnp.floating))
+    uniform = tuple(jnp.full(shapes[n], 1.0 / count, dtype) for n in names)
+    # Linear in mass: policies and lotteries are computed once.
+    _, push = jax.linearize(lambda x: _advance(how, solved, names, x), uniform)
+    mu = jax.lax.fori_loop(0, _PLAIN, lambda _, x: push(x), uniform)
+    lost = jnp.abs(_total(mu) - 1)
+    ones = tuple(jnp.ones_like(x) for x in mu)
+    inside = lambda x: tuple(p - v * _total(x) for p, v in zip(push(x), uniform, strict=True))
+
+    def body(state):
+        mu, _, k = state
+        gap = tuple(v * (1 - _total(mu)) + p - m for v, p, m in zip(uniform, push(mu), mu, strict=True))
+        move = solve_near_identity(inside, gap, ones, 1e-6)
+        good = jnp.isfinite(_total(move))
+        # Where the solver breaks down the chain itself goes on.
+        further = jax.lax.cond(good, lambda: mu, lambda: jax.lax.fori_loop(0, _PLAIN, lambda _, x: push(x), mu))
+        mu = tuple(a + jnp.where(good, b, 0.0) for a, b in zip(further, move, strict=True))
+        return mu, jnp.where(good, _size(move), jnp.inf), k + 1
+
+    go = lambda s: ~(s[1] <= tolerance) & (s[2] < _ROUNDS)
+    mu, bound, _ = jax.lax.while_loop(go, body, (mu, jnp.asarray(jnp.inf, dtype), 0))
+    bound = jnp.where(lost > 1e-9, jnp.nan, jnp.maximum(bound, 1e3 * jnp.finfo(dtype).eps))
+    # Where nobody is, rounding leaves either sign.
+    mu = tuple(jnp.maximum(x, 0.0) for x in mu)
+    return {n: x / _total(mu) for n, x in zip(names, mu, strict=True)}, bound
+
+
+@_fixed.defjvp
+def _fixed_jvp(how, primals, tangents):
+    r"""$\dot\mu = (I - P + \nu 1')^{-1}\,\dot P\mu$, whose mass is zero."""
+    (solved,), (moved,) = primals, tangents
+    masses, bound = _fixed(how, solved)
+    names, mu = tuple(masses), tuple(masses.values())
+    _, change = jax.jvp(lambda c: _advance(how, c, names, mu), (solved,), (moved,))
+    _, push = jax.linearize(lambda x: _advance((how[0], how[1], False, how[3]), solved, names, x), mu)
+    inside = lambda x: tuple(p - m * _total(x) for p, m in zip(push(x), mu, strict=True))
+    found = solve_near_identity(inside, change, tuple(jnp.ones_like(x) for x in mu), 1e-11)
+    return (masses, bound), (dict(zip(names, found, strict=True)), jnp.zeros_like(bound))
+
+
+def _advance(how, solved, names, masses):
+    """One period of mass on the cells."""
+    t = jnp.asarray(0)
+    entering = {n: spread(cells(solved, n, t, how[0]), x) for n, x in zip(names, masses, strict=True)}
+    after, _ = next_period(solved, 0, how[:3], t, entering, names)
+    return tuple(after[n] for n in names)
+
+
+def _total(masses):
+    return sum(jnp.sum(x) for x in masses)
+
+
+def _size(masses):
+    return sum(jnp.sum(jnp.abs(x)) for x in masses)
+
+
+def _check(solved, dists, tolerance):
+    """Speak of mass that is lost, of a chain without one limit, and of what `push_forward` speaks of."""
+    if traced(dists):
+        return
+    bound = float(np.max(np.asarray(dists.error_bound)))
+    if np.isnan(bound):
+        raise ValueError(
+            "mass is lost from period to period, so that the only invariant distribution is zero: a `survival:` without births, "
+            "or a state that leaves its set; look at connections and transitions"
+        )
+    if bound > max(tolerance, 1e-11):
+        raise ValueError(
+            f"no invariant distribution was found: the last correction was {bound:.2g} of the mass, more than {tolerance:g}; "
+            "perhaps states fall into several classes that never meet, or assets grow without end (beta*(1+r) of one or more)"
+        )
+    check(solved, dists)
