@@ -1,6 +1,5 @@
 """Consumption and a risky share without income: Merton and Samuelson's rules, for power utility and for recursive preferences."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
