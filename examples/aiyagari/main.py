@@ -1,7 +1,7 @@
 """Saving against a run of bad luck: the stationary household of Aiyagari (1994), and what it supplies at each interest rate.
 
-Solves `aiyagari.yml`, an infinite horizon, at several interest rates (compiled once), checks policies, simulates households until
-their assets have settled, prints the capital that they supply beside what a firm demands, and saves a figure.
+Solves `aiyagari.yml`, an infinite horizon, at several interest rates (compiled once), checks policies, simulates households
+until their assets have settled, prints the capital that they supply beside what a firm demands, and saves a figure.
 """
 
 from pathlib import Path
@@ -67,7 +67,7 @@ def checks(solved: dict, panels: dict) -> dict:
         found[f"cash, r {r}"] = worst(panel["m"] - ((1 + r) * panel["a"] + wage * panel["z"]))
         found[f"savings, r {r}"] = worst(panel["a_nxt"] - (panel["m"] - panel["c"]))
         found[f"debt, r {r}"] = float(max(-np.min(panel["a_nxt"]), 0.0))
-        # Without risk one more unit would raise consumption by 1 - (beta R)^(1/gamma)/R; risk adds to it, less and less in wealth.
+        # Without risk one more unit raises consumption by 1 - (beta R)^(1/gamma)/R; risk adds to it, less and less in wealth.
         rich = sol.policy["c"](m=np.array([[150.0], [180.0]]), z=values)
         limit = 1 - (beta * (1 + r)) ** (1 / gamma) / (1 + r)
         found[f"appetite below that without risk, r {r}"] = float(np.maximum(limit - np.diff(rich, axis=0) / 30, 0).max())

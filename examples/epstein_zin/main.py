@@ -1,4 +1,4 @@
-"""Recursive preferences: risk aversion moves saving at a given willingness to substitute over time, which power utility cannot say.
+"""Recursive preferences: risk aversion moves saving at a given willingness to substitute over time, unlike power utility.
 
 Solves `epstein_zin.yml` for several gamma at two psi (compiled once), checks it against power utility where gamma = 1/psi and
 against the closed form of whoever has no wage, simulates a life for each gamma, prints them, and saves a figure.
@@ -34,7 +34,7 @@ def power_utility() -> sc.ModelCircuit:
 
 
 def eaten_alone(parameters: dict, periods: int) -> np.ndarray:
-    """Consumption per unit of cash without a wage: 1/k = 1 + beta^psi Q^(psi-1)/k', Q the certainty equivalent of the return."""
+    """Consumption per unit of cash without a wage: 1/k = 1 + beta^psi Q^(psi-1)/k', Q the return's certainty equivalent."""
     beta, gamma, psi, mean, std = (float(parameters[name]) for name in ("beta", "gamma", "psi", "mean", "sigma_r"))
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     returns = mean * np.exp(std * nodes - std**2 / 2)
