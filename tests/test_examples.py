@@ -80,3 +80,41 @@ def test_borrowers_keep_their_contracts_and_refinance_when_it_pays():
     assert (np.diff(table["rate paid"]) < 1e-4).all() and table["where i > r"].iloc[:10].min() > 0.9
     # Whoever is about to be free of debt does not pay for a better contract.
     assert table["refinance"].iloc[-4:].max() < 1e-3
+
+
+@pytest.mark.slow
+def test_shares_of_stocks_are_samuelsons_without_a_wage_and_fall_in_wealth_with_one():
+    found = run("portfolio")
+    hold(found["checks"], {
+        "share without a wage": 1e-10, "eaten without": 1e-10, "share that rises": 1e-12, "share of the rich": 0.01, "cash": 1e-10,
+        "savings": 1e-10, "share carried": 0, "share out of bounds": 0,
+    })  # fmt: skip
+    table = found["table"]
+    # All of a little savings is at risk while the wage is to come, and less in old age; most is saved before retirement.
+    assert table["share"].iloc[0] > 0.99 and (np.diff(table["share"].iloc[40:58]) < 0).all()
+    assert 60 <= table["age"].iloc[table["a_nxt"].argmax()] <= 67
+
+
+@pytest.mark.slow
+def test_the_household_of_aiyagari_supplies_more_capital_the_more_it_pays():
+    found = run("aiyagari")
+    hold(found["checks"], {
+        "mean labour": 1e-12, "cash": 1e-10, "savings": 1e-10, "debt": 0, "appetite of the rich": 0.01, "appetite": 1e-10,
+        "Euler errors": 1e-4, "bound": 1e-8,
+    })  # fmt: skip
+    table = found["table"]
+    assert (np.diff(table["supply"]) > 0).all() and (np.diff(table["without assets"]) < 0).all()
+    assert (np.abs(table["drift"]) < 0.05).all()
+    # The market clears between the last two rates: there supply overtakes demand.
+    gap = (table["supply"] - table["demand"]).to_numpy()
+    assert gap[-2] < 0 < gap[-1]
+
+
+@pytest.mark.slow
+def test_recursive_preferences_are_power_utility_of_one_number_and_have_the_closed_form_without_a_wage():
+    found = run("epstein_zin")
+    hold(found["checks"], {"power utility 0.5": 1e-3, "power utility 3.0": 1e-2, "eaten": 1e-10, "values that rise": 0})
+    # At the end of life, where only risk of income is left, those who dislike it more save more, whatever psi is.
+    last = found["table"].iloc[-1]
+    for psi in ("1.5", "0.5"):
+        assert last[f"gamma 2, psi {psi}"] < last[f"gamma 5, psi {psi}"] < last[f"gamma 10, psi {psi}"]

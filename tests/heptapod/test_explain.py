@@ -40,7 +40,8 @@ SAID = {
     ("aiyagari", "CONS"): ("egm", False, "closed inverse",
                            [("c", "(1/(beta*lambda) if gamma == 1 else (beta*lambda)^(-1/gamma))"), ("rows", "z (7 values)")]),
     ("portfolio", "PORT"): ("nested", False, "does not involve c: share first", [("c", "(beta*lambda)^(-1/gamma)"), ("dV/dm", "c^(-gamma)")]),
-    ("health", "CONS"): ("egm", False, "closed inverse", [("rows", "h (2 values)")]),
+    ("health", "LUCK"): ("choice", False, "nature draws", [("P(well)", "h*(-p_heal - p_sick + 1) + p_heal")]),
+    ("health", "SICK"): ("egm", False, "closed inverse", []),
     ("durable", "ADJ"): ("choice", False, "branches", []),
     ("durable", "BUY"): ("choice", False, "finite set", [("d_new", "one of 8 values")]),
     ("durable", "CONS"): ("egm", True, "a choice among branches lies downstream (ADJ)", [("rows", "d (25 knots)")]),
@@ -115,7 +116,7 @@ def test_the_examples_have_nothing_to_say_against_them(model):
 
 def test_a_worker_in_bad_health_earns_less_and_lives_shorter():
     spec = heptapod.load(EXAMPLES["health"])
-    p = spec.stages["CONS"].parameters
+    p = spec.parameters["main"]
     assert (p["mort"] * (1 + p["excess"]) < 1).all() and ((p["p_sick"] > 0) & (p["p_heal"] < 1)).all()
     assert (p["earn"] * (1 - p["loss"] * p["work"]) > 2 * p["med"]).all()
 

@@ -20,7 +20,7 @@ import structures as models
 
 SCHEMA = heptapod.schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-FILES = [*sorted(models.SHARED.glob("*.yml")), *sorted(models.EXAMPLES.glob("*/*.yml"))]
+FILES = [*sorted(models.EXAMPLES.glob("*/*.yml")), *sorted(models.SHARED.glob("*.yml"))]
 OWN = {"ages": models.AGES, "health": models.HEALTH, "movers": models.MOVERS, "master": models.MASTER}
 TEXTS = {path.stem: path.read_text() for path in FILES} | OWN
 
