@@ -79,8 +79,8 @@ def accuracy(
     r"""Solve again with every cell of every continuous grid cut in two, and tell what changes.
 
     Where the error falls with the square of the cells, as linear policies let it, the solution at hand is off by $4/3$ of the
-    change, and the refined one by $1/3$. Near the jump of a hard choice the largest change is the height of the jump, and does
-    not fall; the mean does. Shocks keep their nodes, and discrete sets their values.
+    mean change, and the refined one by $1/3$. Near the jump of a hard choice the largest change is the height of the jump, and
+    does not fall; the mean does. Shocks keep their nodes, and discrete sets their values.
 
     On arrival `value` is compared; at the decisions that the shocks lead to, every continuous control, and the probability of
     every alternative. Values and controls change relative to themselves, or to a thousandth of the largest of their period

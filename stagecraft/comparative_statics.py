@@ -64,9 +64,7 @@ class Statics(eqx.Module):
         from matplotlib import pyplot as plt
 
         ax = plt.subplots()[1] if ax is None else ax
-        frame = (
-            self.to_pandas()[column].unstack("parameter").loc[list(labelled(self.value, self.label)), list(self.derivative)]
-        )
+        frame = self.to_pandas()[column].unstack("parameter").loc[list(labelled(self.value, self.label)), list(self.derivative)]
         frame.plot.barh(ax=ax)
         ax.axvline(0.0, color="black", linewidth=0.8)
         ax.set(xlabel=column, ylabel="")
