@@ -1,5 +1,6 @@
 """Grids: where the knots of a state lie, from bounds that may be parameters and so carry gradients."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -68,12 +69,23 @@ class Grid:
         """The knots at the values in `scope`, increasing if `min < max`."""
         # Bounds that name no parameter are weakly typed; the grid is of the model's own type.
         dtype = jnp.asarray(scope["t"]).dtype
-        if self.vector is not None:
-            return jnp.asarray(scope[self.vector], dtype)
-        if self.values:
-            return jnp.stack([value(scope).astype(dtype) for value in self.values])
+        if self.vector is not None or self.values:
+            listed = [value(scope).astype(dtype) for value in self.values]
+            return self._between(jnp.asarray(scope[self.vector], dtype) if self.vector is not None else jnp.stack(listed))
         low, high = self.minimum(scope).astype(dtype), self.maximum(scope).astype(dtype)
         return place(self.type, low, high, self.points, self.curvature)
+
+    @property
+    def refined(self) -> "Grid":
+        """The grid with every cell cut in two: its knots are knots again; a discrete set is as it was."""
+        return self if self.discrete or self.points < 2 else dataclasses.replace(self, points=2 * self.points - 1)
+
+    def _between(self, listed):
+        """Listed knots, with those halfway between them where there are to be more of them."""
+        while 1 < listed.shape[0] < self.points:
+            middle = 0.5 * (listed[:-1] + listed[1:])
+            listed = jnp.append(jnp.stack([listed[:-1], middle], axis=1).ravel(), listed[-1])
+        return listed
 
 
 def nodes_key(stage: str, shock: str, dimension: str) -> str:

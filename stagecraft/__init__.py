@@ -1,5 +1,7 @@
 """What a circuit does: perches, movers, stages, periods and model circuits, and the verbs that act on them."""
 
+from stagecraft.accuracy import Accuracy as Accuracy
+from stagecraft.accuracy import accuracy as accuracy
 from stagecraft.circuit_board import CircuitBoard as CircuitBoard
 from stagecraft.circuit_board import pull as pull
 from stagecraft.circuit_board import push as push

@@ -43,11 +43,11 @@ class Statics(eqx.Module):
         `change`, and `predicted` by the derivative alone."""
         import pandas as pd
 
-        rows, values = [], _labelled(self.value, self.label)
+        rows, values = [], labelled(self.value, self.label)
         for path, slopes in self.derivative.items():
             x = np.asarray(self.at[path], float)
-            after = _labelled(self.changed[path], self.label) if path in self.changed else {}
-            for name, slope in _labelled(slopes, self.label).items():
+            after = labelled(self.changed[path], self.label) if path in self.changed else {}
+            for name, slope in labelled(slopes, self.label).items():
                 value = values[name]
                 elastic = slope * float(x) / value if x.ndim == 0 and value != 0 else np.nan
                 row = {"parameter": path, "output": name, "value": value, "derivative": slope, "elasticity": elastic}
@@ -64,9 +64,7 @@ class Statics(eqx.Module):
         from matplotlib import pyplot as plt
 
         ax = plt.subplots()[1] if ax is None else ax
-        frame = (
-            self.to_pandas()[column].unstack("parameter").loc[list(_labelled(self.value, self.label)), list(self.derivative)]
-        )
+        frame = self.to_pandas()[column].unstack("parameter").loc[list(labelled(self.value, self.label)), list(self.derivative)]
         frame.plot.barh(ax=ax)
         ax.axvline(0.0, color="black", linewidth=0.8)
         ax.set(xlabel=column, ylabel="")
@@ -187,7 +185,7 @@ def _speak(circuit, outcome):
         solve(circuit)
 
 
-def _labelled(tree, label) -> dict[str, float]:
+def labelled(tree, label) -> dict[str, float]:
     """Numbers by their place: keys joined by dots, positions in brackets."""
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):

@@ -22,11 +22,13 @@ _METHODS = ("egm", "nested", "vfi")
 class EulerErrors(eqx.Module):
     r"""$\log_{10}|1 - \hat c/c|$ at the unconstrained points of a panel; NaN where the constraint binds.
 
-    **Attributes:** `log10`: `{stage: array (periods, agents)}`; `inside`: who passes the stage; `age`: of the model's clock.
+    **Attributes:** `log10`: `{stage: array (periods, agents)}`; `inside`: who passes the stage; `beyond`: whose post-state
+    lies beyond the last knot of its grid, so that the policy was extrapolated; `age`: of the model's clock.
     """
 
     log10: dict[str, Float[Array, "periods agents"]]
     inside: dict[str, Bool[Array, "periods agents"]]
+    beyond: dict[str, Bool[Array, "periods agents"]]
     age: tuple[float, float] | None = eqx.field(static=True, default=None)
 
     def __getitem__(self, stage: str) -> Float[Array, "periods agents"]:
@@ -54,20 +56,21 @@ class EulerErrors(eqx.Module):
         return float(np.nanmax(values)) if np.any(np.isfinite(values)) else float("nan")
 
     def to_pandas(self) -> Any:
-        """Mean and maximum by stage and period, with the share of constrained points."""
+        """Mean and maximum by stage and period, with the shares of constrained and of extrapolated points."""
         import pandas as pd
 
         rows = []
         for stage, errors in self.log10.items():
             for t, row in enumerate(np.asarray(errors)):
-                row = row[np.asarray(self.inside[stage])[t]]
+                here = np.asarray(self.inside[stage])[t]
+                row, beyond = row[here], np.asarray(self.beyond[stage])[t][here]
                 if not row.size:
                     continue
                 free = row[np.isfinite(row)]
                 age = {} if self.age is None else {"age": self.age[0] + self.age[1] * t}
                 mean, top = (free.mean(), free.max()) if free.size else (np.nan, np.nan)
-                share = 1 - free.size / row.size
-                rows.append({"stage": stage, "period": t, **age, "mean": mean, "max": top, "constrained": share})
+                shares = {"constrained": 1 - free.size / row.size, "extrapolated": beyond.mean()}
+                rows.append({"stage": stage, "period": t, **age, "mean": mean, "max": top, **shares})
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
@@ -101,8 +104,8 @@ def euler_errors(
         given = _spread(solved, agents or 1_000) if initial is None else initial
         periods = 1 if solved.structure.horizon is None else None
         panel = simulate(solved, given, agents=agents, periods=periods, key=key)
-    errors = _errors(solved, panel.data)
-    return EulerErrors(errors, {name: panel.inside(name) for name in errors}, panel.age)
+    errors, beyond = _errors(solved, panel.data)
+    return EulerErrors(errors, {name: panel.inside(name) for name in errors}, beyond, panel.age)
 
 
 def _spread(solved, agents):
@@ -126,6 +129,7 @@ def _spread(solved, agents):
 
 @jax.jit
 def _errors(solved: ModelCircuit, data):
+    """The errors by stage, and who is beyond the last knot."""
     structure, found = solved.structure, {}
     for num in structure.stages:
         if num.method not in _METHODS or num.discrete:
@@ -134,7 +138,8 @@ def _errors(solved: ModelCircuit, data):
         for position, block in enumerate(structure.blocks):
             ts, variables = jnp.arange(block.first, block.last + 1), data[num.name]
             if num.name not in block.stages:
-                parts.append(jnp.full((len(ts), *next(iter(variables.values())).shape[1:]), jnp.nan))
+                shape = (len(ts), *next(iter(variables.values())).shape[1:])
+                parts.append((jnp.full(shape, jnp.nan), jnp.zeros(shape, bool)))
                 continue
 
             def at(t, last, num=num, block=block, position=position, variables=variables, clock=None):
@@ -154,14 +159,20 @@ def _errors(solved: ModelCircuit, data):
                 continue
             if len(ts) > 1:
                 parts.append(jax.lax.map(lambda t, at=at: at(t, False), ts[:-1]))
-            parts.append(at(ts[-1], True)[None])
-        found[num.name] = jnp.concatenate(parts)
-    return found
+            parts.append(jax.tree.map(lambda x: x[None], at(ts[-1], True)))
+        found[num.name] = jax.tree.map(lambda *xs: jnp.concatenate(xs), *parts)
+    return {name: x for name, (x, _) in found.items()}, {name: x for name, (_, x) in found.items()}
 
 
 def _period_errors(optimise, continuation, num, variables):
-    if isinstance(optimise, Maximise):
-        return _searched_errors(optimise, continuation, num, variables)
+    searched = isinstance(optimise, Maximise)
+    knots = optimise.knots if searched else optimise.problem.knots
+    post = variables[num.post if num.post not in num.dimensions("dcsn") else f"{num.post}_cntn"]
+    errors = (_searched_errors if searched else _euler_errors)(optimise, continuation, num, variables)
+    return errors, post > knots[-1] + 1e-9 * (1.0 + jnp.abs(knots[-1]))
+
+
+def _euler_errors(optimise, continuation, num, variables):
     ends = {n: variables[n if n not in num.dimensions("dcsn") else f"{n}_cntn"] for n in num.dimensions("cntn")}
     passive = {axis.key: variables[_tagged(num, axis.name)] for axis in optimise.axes}
     problem = optimise.problem.given(**passive)

@@ -3,20 +3,28 @@
 import importlib.util
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+import stagecraft as sc
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name: str) -> dict:
-    """What `main` of an example returns; its figure is there afterwards."""
-    figure = EXAMPLES / name / "output" / f"{name}.png"
-    figure.unlink(missing_ok=True)
+def module_of(name: str):
+    """The `main.py` of an example as a module."""
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / name / "main.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found = module.main()
+    return module
+
+
+def run(name: str, **settings) -> dict:
+    """What `main` of an example returns; its figure is there afterwards."""
+    figure = EXAMPLES / name / "output" / f"{name}.png"
+    figure.unlink(missing_ok=True)
+    found = module_of(name).main(**settings)
     assert figure.stat().st_size > 10_000
     return found
 
@@ -118,3 +126,29 @@ def test_recursive_preferences_are_power_utility_of_one_number_and_have_the_clos
     last = found["table"].iloc[-1]
     for psi in ("1.5", "0.5"):
         assert last[f"gamma 2, psi {psi}"] < last[f"gamma 5, psi {psi}"] < last[f"gamma 10, psi {psi}"]
+
+
+def test_three_parameters_are_found_again_from_twelve_moments():
+    example = module_of("estimation_first")
+    text = example.MODEL.read_text().replace("n_a: 200", "n_a: 40").replace("n_y: 7", "n_y: 3")
+    circuit = sc.load(text)
+    residual = example.distance(circuit, 1e-5 * np.eye(12))
+    data, truth = example.profiles(sc.solve(circuit)), [0.96, 2.0, 0.1]
+    found = example.levenberg_marquardt(residual)(data, example.STARTS[:2])
+    np.testing.assert_allclose(found["theta"], [truth, truth], rtol=1e-6)
+    assert float(jnp.max(found["loss"])) < 1e-12
+
+
+@pytest.mark.slow
+def test_an_estimation_finds_the_truth_exactly_or_within_its_standard_errors():
+    result = run("estimation_first", steps=100)
+    exact, panel = result["found"].values()
+    np.testing.assert_allclose(exact["theta"], np.tile(result["truth"], (4, 1)), rtol=1e-6)
+    # All starts end at the one minimum, the truth is within three standard errors, and the model is not rejected.
+    np.testing.assert_allclose(panel["theta"], np.tile(panel["best"], (4, 1)), rtol=1e-6)
+    table = panel["table"]
+    assert ((table["estimate"] - table["truth"]).abs() < 3 * table["standard error"]).all() and panel["p"] > 0.01
+    assert exact["singular"][-1] > 1 and exact["singular"][0] / exact["singular"][-1] < 1_000
+    # Adam descends, and is nowhere below the minimum.
+    path = result["adam"]["path"]
+    assert (path[:, -1] < 0.02 * path[:, 0]).all() and path.min() > panel["loss"].min() - 1e-6
