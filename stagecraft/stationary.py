@@ -1,7 +1,7 @@
 r"""Invariant distributions: the fixed point $\mu = P\mu$ of one period's push, and its derivative.
 
-$P$ keeps mass, so that with any distribution $\nu$ the system $(I - P + \nu 1')\mu = \nu$ has the invariant distribution of mass
-one as its only solution, and that same matrix, without the unit eigenvalue, gives derivatives.
+$P$ keeps mass, so that with any distribution $\nu$ the system $(I - P + \nu 1')\mu = \nu$ has the invariant distribution of
+mass one as its only solution, and that same matrix, without the unit eigenvalue, gives derivatives.
 """
 
 import dataclasses
@@ -159,7 +159,7 @@ def _check(solved, dists, tolerance):
     bound = float(np.max(np.asarray(dists.error_bound)))
     if np.isnan(bound):
         raise ValueError(
-            "mass is lost from period to period, so that the only invariant distribution is zero: a `survival:` without births, "
+            "mass is lost from period to period, and the only invariant distribution is zero: a `survival:` without births, "
             "or a state that leaves its set; look at connections and transitions"
         )
     if bound > max(tolerance, 1e-11):

@@ -173,6 +173,7 @@ def test_health_that_costs_money_is_worth_something_and_otherwise_nothing(health
     np.testing.assert_allclose(sick.value(m=a), well.value(m=a), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_durable_that_costs_nothing_to_sell_is_money():
     """tau = 0: stocks on sale may as well be sold and bought again, so that only m + d counts."""
     circuit = read("durable", ("horizon: 40", "horizon: 4"), ("n_a: 150, n_d: 25, n_y: 5", "n_a: 60, n_d: 17, n_y: 3"))
@@ -188,6 +189,7 @@ def test_a_durable_that_costs_nothing_to_sell_is_money():
     np.testing.assert_allclose(adjust.value(m=4.0 - on_sale, d=on_sale), sells(4.0, on_sale), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_the_richer_the_jobless_the_better_the_offers_that_they_wait_for():
     circuit = read("job_search", ("horizon: 45", "horizon: 6"), ("n_a: 150", "n_a: 50"))
     solved = sc.solve(circuit.with_parameters({"main.sigma_v": 0.0}))

@@ -80,6 +80,7 @@ def test_a_wrong_parameter_or_change_is_named():
         sc.comparative_statics(lambda s: s[0]["CONS"].arvl.sol.value(a=1.0), circuit, "main.beta")["main.R"]
 
 
+@pytest.mark.slow
 def test_a_cake_that_grows_has_the_closed_form_of_its_consumption_equivalent():
     """Every bite is as many times the growth factor larger as there were periods, and so is what is left."""
     still, grown = (sc.solve(sc.load(CAKE, parameters={"EAT.growth": g})) for g in (1.0, 1.05))

@@ -141,7 +141,7 @@ def both_sides(solved, t):
     return pushed, pulled, sum(jnp.sum(x.above) + jnp.sum(x.below) for x in after.values())
 
 
-@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("name", ["cons", "retire", pytest.param("housing", marks=pytest.mark.slow)])
 def test_pushing_a_distribution_is_the_transpose_of_pulling_a_function(name):
     pushed, pulled, outside = both_sides(sc.solve(sc.load(STARTS[name][0])), 1)
     # Beyond an end the lottery stops where the interpolation goes on.
@@ -223,6 +223,7 @@ def test_gradients_of_aggregates_are_central_differences():
         np.testing.assert_allclose(slopes[scope][name], difference, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_design_is_eager_too(buffer):
     circuit = sc.load(BUFFER)
 
@@ -343,6 +344,7 @@ def test_wealth_at_the_limit_is_an_atom_of_quantiles(buffer):
     assert poor > 0.01 and float(dist.quantile("a_nxt", 0.9 * poor)) == 0.0
 
 
+@pytest.mark.slow
 def test_derivatives_see_the_jumps_of_a_hard_choice_move():
     """Households change sides where a switch moves; the central difference is taken over a wide step on fine cells."""
     model = RETIRE.replace("sigma_eps: 0.05", "sigma_eps: 0.0").replace("a_max: 500", "a_max: 250").replace("n: 100", "n: 250")

@@ -63,6 +63,7 @@ def test_a_long_panel_has_its_moments(solved, steady):
         assert abs(x.mean() - mean) < 4 * x.std() / np.sqrt(x.size), name
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_fixed_point():
     """In both modes, of assets and consumption with respect to interest, patience and risk."""
     circuit = sc.load(SMALL)

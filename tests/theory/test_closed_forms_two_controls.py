@@ -71,7 +71,7 @@ def shares_eaten(gamma, psi, last=1.0):
     return found[::-1]
 
 
-@pytest.mark.parametrize("method", ["nested", "vfi"])
+@pytest.mark.parametrize("method", ["nested", pytest.param("vfi", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("gamma", [3.0, 6.0])
 def test_power_utility_has_merton_and_samuelsons_rules(method, gamma):
     """Interior shares, the same at every wealth and age; a share of cash is eaten."""
@@ -87,6 +87,7 @@ def test_power_utility_has_merton_and_samuelsons_rules(method, gamma):
             np.testing.assert_allclose(sol.policy["share"](m=CASH), share, atol=NEAR[method], err_msg=f"{t}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gamma", "psi"), [(3.0, 1.5), (6.0, 1.5), (3.0, 0.5), (6.0, 0.5)])
 def test_recursive_preferences_separate_risk_from_time(gamma, psi):
     """The share depends on gamma alone, and is that of power utility; what is eaten depends on psi, and on gamma by the return's worth.

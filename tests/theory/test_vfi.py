@@ -73,6 +73,7 @@ def probe(buffer_stock):
     return jax.jit(probe), jnp.stack([base.parameters["CONS"][name] for name in NAMES])
 
 
+@pytest.mark.slow
 def test_gradients_are_central_differences(probe):
     at, start = probe
     forward, reverse = jax.jit(jax.jacfwd(at))(start), jax.jit(jax.jacrev(at))(start)
@@ -84,6 +85,7 @@ def test_gradients_are_central_differences(probe):
         np.testing.assert_allclose(forward[1, i], policy, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.0, 0.05])
 def test_a_worker_who_may_retire_is_that_of_egm(sigma):
     text = (EXAMPLES / "ret_choice/ret_choice.yml").read_text()
@@ -112,6 +114,7 @@ POOR = stage(
 )
 
 
+@pytest.mark.slow
 def test_a_markov_state_has_its_row():
     parameters = "beta: 0.95, R: 1.03, floor: 0.7, z_vals: [0.4, 1.3], Pi: [[0.8, 0.2], [0.1, 0.9]]"
     inter = "{source: S, target: S, mapping: {a_nxt: a, z: z_pre}}"
@@ -123,6 +126,7 @@ def test_a_markov_state_has_its_row():
     np.testing.assert_allclose(two.policy["c"](m=m, z=z), one.policy["c"](m=m, z=z), atol=1.5e-2)  # Jumps at the floor.
 
 
+@pytest.mark.slow
 def test_hours_from_a_set_stand_beside_consumption():
     worker = stage(
         "S",
@@ -212,6 +216,7 @@ PORTFOLIO = searched(stage(
 ))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_consumption_and_a_share_against_brute_force():
     inter = "{source: S, target: S, mapping: {a_nxt: a, s: s_pre}}"
     text = circuit(PORTFOLIO, T=2, terminal="(a + 0.5)^(1-gamma)/(1-gamma)", parameters="beta: 0.95, gamma: 3.0", inter=inter)
@@ -235,6 +240,7 @@ def test_consumption_and_a_share_against_brute_force():
     agree(np.asarray(sol.policy["s"](m=m))[saver], share[saver], atol=3e-2)
 
 
+@pytest.mark.slow
 def test_consumption_and_hours_against_their_conditions():
     # log c + phi log(1 - l): c = w (1 - l)/phi inside; and the Euler equation from the closed terminal value.
     worker = searched(stage("S", 'g_av: m = 1.02*a, g_ve: a_nxt = m + w*l - c, Q: "log(c) + phi*log(1 - l) + beta*V[>]"',
@@ -251,6 +257,7 @@ def test_consumption_and_hours_against_their_conditions():
     np.testing.assert_allclose(sol.policy["c"](m=m), (m + 1.2 * l) / 1.95, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_three_states_against_brute_force():
     habit = stage(
         "S", 'g_av: "m = R*a + z; h = h; z = z", g_ve: "a_nxt = m - c; h = 0.8*h[~] + 0.2*c; z = z", '
