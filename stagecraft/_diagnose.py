@@ -23,7 +23,7 @@ def describe(solved: ModelCircuit) -> str:
         kappa = float(future_weight(solved.rows[0]))
         where = f"stage {name}, the fixed point, after {int(info.iterations)} steps"
         return (
-            f"{where}: {outcome.message}. Next period's value counts {kappa:.6g} times in this period's (less than 1 is asked), "
+            f"{where}: {outcome.message}. Next period's value counts {kappa:.6g} times in this period's, less than 1 is asked; "
             f"the error bound is {float(info.error_bound):.3g}. {_suspects(solved, name, 0, outcome)}"
         )
     suspects = _suspects(solved, name, t, outcome)

@@ -30,7 +30,8 @@ def simulate(
 
     Shocks are continuous draws through the same map as the quadrature nodes, so the panel is differentiable in every
     parameter of a normal or lognormal shock; the probabilities of a discrete one get no gradient from draws, nor do choices,
-    which are drawn by inverting their distribution function. What agent `i` meets depends on `(key, i)` alone.
+    which are drawn by inverting their distribution function. What agent `i` meets depends on `(key, i)` alone. Where a
+    connection has `survival:`, who does not live on is nowhere from then on, with NaN in the panel.
 
     **Arguments:**
 
@@ -171,12 +172,20 @@ def _period(solved, block, position, key, entering, t, last, clock=None):
             link = block.following(name, branch)
             box = leaving if link.crosses else inside
             arriving = {there: posts[branch][mine] for mine, there in link.mapping}
-            scope = solved.scope(name, t) if link.constants else {}
+            scope = solved.scope(name, t) if link.constants or link.survival is not None else {}
+            if link.survival is not None:
+                goes = goes & _lives(jax.random.fold_in(own, 2_000_003), here.shape[0], link.survival(scope))
             arriving |= {n: jnp.full(here.shape, 1.0, here_dtype(states)) * f(scope) for n, f in link.constants}
             box[link.target] = _meet(box.get(link.target), arriving, here & goes)
     keep = entering if not last else leaving
     nobody = lambda n: _nobody(solved, n, here.shape[0], states)
     return {n: leaving.get(n) or nobody(n) for n in keep}, (record, good)
+
+
+def _lives(key, count, survival):
+    """Who lives on; the dead are nowhere from then on."""
+    survival = jnp.asarray(survival)
+    return jax.random.uniform(key, (count,), survival.dtype) < survival
 
 
 def here_dtype(states):

@@ -303,9 +303,15 @@ def test_a_pushed_circuit_forgets_when_it_is_solved_again(buffer):
 
 def test_who_dies_leaves():
     model = BUFFER.replace("mapping: {a_nxt: a}}", "mapping: {a_nxt: a}, survival: 0.9}")
-    pushed = sc.push_forward(sc.solve(sc.load(model)), {"a": 1.0})
+    solved = sc.solve(sc.load(model))
+    pushed = sc.push_forward(solved, {"a": 1.0})
     for t in (0, 1, 5):
         np.testing.assert_allclose(pushed[t]["CONS"].arvl.dist.mass, 0.9**t, rtol=1e-13)
+    # In a panel, too, and the dead stay dead.
+    alive = np.asarray(sc.simulate(solved, {"a": np.ones(4_000)}, key=jax.random.key(0)).inside("CONS"))
+    assert alive[0].all() and not (alive[1:] & ~alive[:-1]).any()
+    share = 0.9 ** np.arange(len(alive))
+    assert (np.abs(alive.mean(axis=1) - share) <= 4 * np.sqrt(share * (1 - share) / 4_000)).all()
 
 
 def test_types_enter_by_their_weights():
