@@ -104,7 +104,7 @@ model:
   name: Paid
   horizon: 3
   terminal: log(a + 1)
-  types: {weights: [0.5, 0.5], parameters: {CONS.beta: [0.9, 0.97]}}
+  types: {weights: [0.5, 0.5], CONS.beta: [0.9, 0.97]}
   connections:
     intra_period: [{source: PAY, target: CONS, mapping: {m: m}}]
     inter_period: [{source: CONS, target: PAY, mapping: {a_nxt: a}}]
