@@ -47,7 +47,8 @@ def _suspects(solved, name, t, outcome) -> str:
         elif entry.domain is not None and not np.all(entry.domain.holds(value)):
             found.append(f"`{path}` = {np.ravel(value)[0]:g} lies outside its domain {entry.domain}")
     scope = {k: np.asarray(v) for k, v in solved.scope(name, t).items()}
-    if outcome == Outcome.nonfinite:
+    # A terminal value that is finite nowhere is feasible nowhere.
+    if outcome in (Outcome.nonfinite, Outcome.infeasible):
         found += solved.structure.stage(name).suspects(scope)
     if found:
         return "Look at " + "; ".join(dict.fromkeys(found))

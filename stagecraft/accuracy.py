@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stagecraft._cells import cells, spread
+from stagecraft._cells import cells, homes, spread
+from stagecraft._push import through
 from stagecraft.comparative_statics import labelled
 from stagecraft.horses.arrival import weights_of
 from stagecraft.model_circuit import ModelCircuit
+from stagecraft.population import Population
 from stagecraft.solve import solve
 
 # No more points than these are compared in a stage and period, nodes of shocks included.
@@ -90,10 +92,11 @@ def accuracy(
 
     - `moments`: from a solved circuit to numbers, arrays or a pytree of them; it may push or simulate.
     - `points`: how many values of each continuous arrival state are looked at, knots of the grid and points halfway between
-      them; or `{STAGE: {state: values}}`, arrays of one shape, for some stages.
+      them; or `{STAGE: {state: values}}`, arrays of one shape, for some stages. A stage without a grid on arrival is looked
+      at where the stages before it lead.
 
-    **Raises:** `ValueError` for an unsolved circuit, for unknown stages or states, and where an arrival state has no grid and
-    no `points`; `SolveError` where the refined circuit cannot be solved.
+    **Raises:** `ValueError` for an unsolved circuit, for unknown stages or states, and where a period begins with a state
+    that has neither a grid nor `points`; `SolveError` where the refined circuit cannot be solved.
     """
     if getattr(solved, "rows", None) is None:
         raise ValueError("the circuit is not solved; call stagecraft.solve first")
@@ -130,8 +133,8 @@ def _changes(solved, finer, points):
     rows, age = [], solved.structure.calibration.age
     for t in range(len(solved)):
         before, after = solved[t], finer[t]
-        for name in before.stages:
-            states = _points(solved, name, t, points)
+        places = _places(solved, before, t, points)
+        for name, states in places.items():
             clock = {} if age is None else {"age": age[0] + age[1] * t}
             for quantity, found in jax.device_get(_compare(before[name], after[name], states)).items():
                 numbers = {"mean": float(found[0]), "max": float(found[1]), "points": int(found[2])}
@@ -140,20 +143,52 @@ def _changes(solved, finer, points):
     return sorted(rows, key=lambda row: order.index((row["stage"], row["quantity"])))
 
 
-def _points(solved, name, t, points):
-    """Arrival states at which a stage is looked at, flat."""
-    dtype = jnp.result_type(float)
-    if isinstance(points, Mapping) and name in points:
-        values = jnp.broadcast_arrays(*[jnp.asarray(x, dtype) for x in points[name].values()])
-        return {state: x.ravel() for state, x in zip(points[name], values, strict=True)}
-    axes = cells(solved, name, jnp.asarray(t), 2)
-    free = [axis for axis in axes if not axis.discrete]
-    nodes = solved[t][name].dcsn_to_arvl.operator.problem.weights.shape[-1]
+def _places(solved, period, t, points):
+    """Arrival states at which each stage of a period is looked at, flat: on its grid, or where stages before it lead."""
+    found, reached = {}, {}
+    bare = {name for name in period.stages if None in homes(solved.structure)[name].values()}
+    for name, stage in period.stages.items():
+        nodes = stage.dcsn_to_arvl.operator.problem.weights.shape[-1]
+        if isinstance(points, Mapping) and name in points:
+            values = jnp.broadcast_arrays(*[jnp.asarray(x, jnp.result_type(float)) for x in points[name].values()])
+            found[name] = {state: x.ravel() for state, x in zip(points[name], values, strict=True)}
+        elif name in bare and name in reached:
+            parts = {state: jnp.concatenate([part[state] for part in reached[name]]) for state in reached[name][0]}
+            keep = _evenly(next(iter(parts.values())).shape[0], _MOST // nodes)
+            found[name] = {state: x[keep] for state, x in parts.items()}
+        else:
+            count = 100 if isinstance(points, Mapping) else points
+            found[name] = _on_grid(cells(solved, name, jnp.asarray(t), 2), count, nodes)
+        links = [x for x in period.links if x.source == name and not x.crosses and x.target in bare]
+        ends = _ends(stage, found[name]) if links else {}
+        for link in links:
+            states = {there: ends[link.branch][here] for here, there in link.mapping}
+            scope, like = solved.scope(name, t), next(iter(states.values()))
+            states |= {there: jnp.full_like(like, formula(scope)) for there, formula in link.constants}
+            reached.setdefault(link.target, []).append(states)
+    return found
+
+
+def _on_grid(axes, points, nodes):
+    """The product of some values of each continuous state and all of each discrete one."""
+    free = sum(not axis.discrete for axis in axes)
     others = nodes * int(np.prod([axis.values.shape[0] for axis in axes if axis.discrete]))
-    most = max(2, min(100 if isinstance(points, Mapping) else points, int((_MOST / others) ** (1 / max(len(free), 1)))))
-    thin = lambda x: x[np.unique(np.linspace(0, x.shape[0] - 1, min(most, x.shape[0])).round().astype(int))]
+    most = max(2, min(points, int((_MOST / others) ** (1 / max(free, 1)))))
+    thin = lambda x: x[_evenly(x.shape[0], most)]
     axes = tuple(axis if axis.discrete else dataclasses.replace(axis, values=thin(axis.values)) for axis in axes)
     return spread(axes, jnp.zeros([axis.values.shape[0] for axis in axes])).states
+
+
+def _evenly(count, most):
+    """At most so many of a number of positions, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(max(most, 2), count)).round().astype(int))
+
+
+@jax.jit
+def _ends(stage, states):
+    """Post-states by branch of those who arrive at `states`."""
+    people = Population(states, jnp.ones_like(next(iter(states.values()))))
+    return {branch: ends.states for branch, ends in through(stage, stage.dcsn.sol, people).cntn.items()}
 
 
 @jax.jit

@@ -98,6 +98,43 @@ def test_every_period_and_moment_has_its_row():
     assert report.summary().loc[("CONS", "c"), "max"] == table.loc[("CONS", "c"), "max"].max()
 
 
+# Income comes in a stage of its own, so that cash on hand is a state of the second stage, which has no grid for it.
+PAID = """
+model:
+  name: Paid
+  horizon: 3
+  terminal: log(a + 1)
+  types: {weights: [0.5, 0.5], CONS.beta: [0.9, 0.97]}
+  connections:
+    intra_period: [{source: PAY, target: CONS, mapping: {m: m}}]
+    inter_period: [{source: CONS, target: PAY, mapping: {a_nxt: a}}]
+stages:
+  PAY:
+    math:
+      functions: {g_av: m = a + y, g_ve: m = m, Q: "V[>]"}
+      shocks: {income: {dimensions: ["y"], shock_method: lognormal, mean: 1.0, std: 0.2, n_points: 3}}
+      state_space: {arvl: {dimensions: ["a"]}, dcsn: {dimensions: ["m"]}, cntn: {dimensions: ["m"]}}
+  CONS:
+    parameters: {beta: 0.9}
+    settings: {n: 30}
+    math:
+      functions: {g_av: m = m, g_ve: a_nxt = m - c, Q: "log(c) + beta*V[>]"}
+      controls: {c: 0 < c <= m}
+      state_space:
+        arvl: {dimensions: ["m"]}
+        dcsn: {dimensions: ["m"]}
+        cntn: {grid: {a_nxt: {type: exp, min: 0.0, max: 20.0, points: n}}}
+"""
+
+
+def test_a_stage_without_a_grid_is_looked_at_where_the_stages_before_lead_and_every_type_has_its_rows():
+    table = sc.accuracy(sc.solve(sc.load(PAID)), points=10).to_pandas()
+    assert set(table.index.get_level_values("type")) == {0, 1}
+    # Ten levels of assets and three of income; the highest may lie beyond the grid.
+    assert table.loc[(0, "CONS", "c", 0), "points"] > 20 and table.loc[(0, "PAY", "value", 0), "points"] <= 10
+    assert (table["max"] < 0.05).all()
+
+
 def test_what_cannot_be_refined_or_looked_at_is_named(reports):
     solved, _ = reports[30]
     with pytest.raises(ValueError, match="not solved"):

@@ -161,3 +161,9 @@ def test_an_infinite_horizon_needs_a_number_of_periods_to_be_simulated():
     panel = sc.simulate(solved, {"a": np.zeros(3)}, periods=7, key=jax.random.key(0))
     assert panel["m"].shape == (7, 3) and np.isfinite(np.asarray(panel["m"])).all()
     assert sc.euler_errors(solved, panel)["CONS"].shape == (7, 3)
+
+
+def test_a_terminal_value_that_is_nowhere_finite_is_laid_to_its_denominator():
+    text = BUFFER.replace("terminal: log(a + 1)", "terminal: (a + 1)^(1-gamma)/(1-gamma)")
+    with pytest.raises(sc.SolveError, match="`gamma` = 1 makes a denominator zero"):
+        sc.solve(sc.load(text, parameters={"CONS.gamma": 1.0}))
