@@ -54,21 +54,30 @@ def future_weight(rows) -> Float[Array, ""]:
     return jax.lax.stop_gradient(jnp.max(most))
 
 
-def _backward(circuit, rows, first=None):
+def _backward(circuit, rows, first=None, asked=None):
     """One period backward, from what the next one stores to what this one does, and its flags.
 
-    **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given.
+    **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given; `asked`: is
+    filled with the values of continuations.
     """
     block, t = circuit.structure.blocks[0], jnp.asarray(0)
     own = Composer(circuit, block, t, rows, nothing)
     onward = own.arrival if first is None else lambda name: Either(first, circuit.terminal(name, t), own.arrival(name))
-    return step(circuit, block, t, onward)
+    return step(circuit, block, t, onward, asked)
+
+
+def _may_jump(circuit) -> bool:
+    """Whether a policy may jump, so that knots change places from step to step while values converge."""
+    stages = [circuit.structure.stage(name) for name in circuit.structure.blocks[0].stages]
+    return any(num.envelope and num.stored for num in stages)
 
 
 @jax.custom_jvp
 def _stationary(circuit):
     """The fixed point and how it ended."""
     tolerance = _tolerance(circuit)
+    if _may_jump(circuit):
+        return _by_values(circuit, tolerance)
     rows, count = _plain(circuit, tolerance)
     return _newton(circuit, rows, tolerance, count)
 
@@ -82,7 +91,12 @@ def _stationary_jvp(primals, tangents):
     apply = lambda c, x: _split(_backward(c, merge(x))[0])[0]
     _, push = jax.jvp(lambda c: apply(c, floats), (circuit,), (moved,))
     _, linear = jax.linearize(lambda x: apply(circuit, x), floats)
-    solution = iter(solve_near_identity(linear, push, _scales(floats)))
+    solution = solve_near_identity(linear, push, _scales(floats))
+    if _may_jump(circuit):
+        # Where knots still change places there is nothing to differentiate; that is said by NaN.
+        still_there = _gap(_backward(circuit, rows)[0], rows) < jnp.finfo(ending.bound.dtype).eps ** 0.25
+        solution = tuple(jnp.where(still_there, x, jnp.nan) for x in solution)
+    solution = iter(solution)
     still = lambda x: np.zeros(x.shape, jax.dtypes.float0)
     tangent = jax.tree.map(lambda x: next(solution) if _floating(x) else still(x), rows)
     return (rows, ending), (tangent, Ending(still(ending.iterations), jnp.zeros_like(ending.bound), still(ending.converged)))
@@ -143,6 +157,33 @@ def _plain(circuit, tolerance):
     return fill(kept), count
 
 
+def _by_values(circuit, tolerance):
+    """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure."""
+    start = placeholders(circuit, circuit.structure.blocks[0])
+    shapes = jax.eval_shape(lambda rows: _asked(circuit, rows)[1], start)
+    nothing_asked = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    def body(state):
+        rows, before, watch, k = state
+        new, asked = _asked(circuit, rows, k == 0)
+        pairs = zip(jax.tree.leaves(asked), jax.tree.leaves(before), strict=True)
+        change = jnp.max(jnp.stack([_relative(a, b) for a, b in pairs]))
+        return new, asked, watch.seen(change, future_weight(new)), k + 1
+
+    go = lambda s: (s[2].bound > tolerance) & (s[3] < _MOST) & jnp.isfinite(s[2].change)
+    state = (start, nothing_asked, _Watch.begin(tolerance.dtype), 0)
+    rows, _, watch, count = jax.lax.while_loop(go, body, state)
+    bound = jnp.maximum(watch.bound, 1e4 * jnp.finfo(tolerance.dtype).eps)
+    return rows, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)
+
+
+def _asked(circuit, rows, first=None):
+    """One step, and what continuations were worth in it."""
+    asked = {}
+    new, _ = _backward(circuit, rows, first, asked)
+    return new, asked
+
+
 class _Watch(NamedTuple):
     """Differences of consecutive iterates, and what they say of the distance that is left."""
 
@@ -157,12 +198,15 @@ class _Watch(NamedTuple):
         one = jnp.ones((), dtype)
         return cls(jnp.ones(_WINDOW, dtype), one, jnp.inf * one, jnp.int32(0))
 
-    def seen(self, change):
-        """With one more difference: the geometric tail at the largest of the last ratios, twice for safety."""
+    def seen(self, change, modulus=1.0):
+        """With one more difference: the geometric tail at the largest of the last ratios, twice for safety.
+
+        **Arguments:** `modulus`: that of a contraction, where one is known; no ratio counts for more.
+        """
         ratios = jnp.roll(self.ratios, 1).at[0].set(change / jnp.where(self.change == 0, 1.0, self.change))
-        rate = jnp.clip(jnp.max(ratios), 0.05, 1.0)
+        rate = jnp.clip(jnp.minimum(jnp.max(ratios), modulus), 0.05, 1.0)
         tail = 2 * change * rate / jnp.maximum(1 - rate, 1e-9)
-        bound = jnp.where(change == 0, 0.0, jnp.where(self.count < _WINDOW, jnp.inf, tail))
+        bound = jnp.where(self.count < _WINDOW, jnp.inf, jnp.where(change == 0, 0.0, tail))
         return _Watch(ratios, change, bound, self.count + 1)
 
 

@@ -66,8 +66,10 @@ def _solve_block(circuit, block, after):
     return found
 
 
-def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table], dict]:
+def step(circuit, block, t, onward, asked: dict | None = None) -> tuple[dict[str, Rows | Policies | Table], dict]:
     """One period backward: every stored stage, the last one first.
+
+    **Arguments:** `asked`: is filled with what the continuation of every stage is worth on its grid.
 
     **Returns:** what is stored, and for each stage what is well: `grid`, `continuation`, `decision`, `unfolded`, `maximal`,
     `found`, `room`; and `outside`, the share of questions beyond the last knot of what follows.
@@ -80,10 +82,12 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table],
         operator = period.stage(name).cntn_to_dcsn.operator
         if isinstance(operator, Maximise):
             points, answer = operator.ask(period.continuation(name, ""))
+            _note(asked, name, answer)
             found = period.rows[name] = _strong(operator.from_points(points, answer).policies)
             flags[name] = _policy_flags(operator, found, points, answer, num.may_jump)
         if isinstance(operator, Optimise):
             points, answer = operator.ask(period.continuation(name, ""))
+            _note(asked, name, answer)
             decision = operator.from_points(points, answer)
             rows = period.rows[name] = _strong(decision.rows)
             flags[name] = _rows_flags(operator, rows, points, answer, num.may_jump)
@@ -91,6 +95,12 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table],
             table = period.rows[name] = _strong(_tabulate(period, num, name))
             flags[name] = flags.get(name) or _table_flags(table)
     return period.rows, flags
+
+
+def _note(asked, name, answer):
+    """Write down what a continuation is worth, where it can be had."""
+    if asked is not None:
+        asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
 
 
 def _tabulate(period, num, name) -> Table:
