@@ -72,7 +72,7 @@ def household() -> tuple[dict, dict]:
     block = hetblocks.hh_sim.hh
     begin = {**given, "Va": hetblocks.hh_sim.hh_init(given["a_grid"], given["y"], given["r"], 1.0)}
     policy = block.backward_steady_state(begin, tol=1e-8)
-    mass = block.forward_steady_state({**policy}, tol=1e-10)[0]
+    exact = block.steady_state(given, backward_tol=1e-12, forward_tol=1e-14)
     steady_of = lambda r: block.steady_state({**given, "r": r}, backward_tol=1e-11, forward_tol=1e-13)["A"]
     slope = (steady_of(0.01 + 1e-5) - steady_of(0.01 - 1e-5)) / 2e-5
     circuit = sc.load(MODELS / "krusell_smith.yml", parameters={"CONS.knots": given["a_grid"]})
@@ -94,12 +94,12 @@ def household() -> tuple[dict, dict]:
         "household, cold [s]": (cold, np.nan),
         "household [s]": (seconds(lambda: sc.solve(circuit).rows), seconds(backward)),
         "distribution [s]": (seconds(push), seconds(forward)),
-        "assets": (total, float(np.sum(mass * policy["a"]))),
+        "assets": (total, float(exact["A"])),
         "d assets/dr": (float(rise(0.01)), slope),
         "gradient of assets [s]": (seconds(lambda: rise(0.01)), np.nan),
     }
     return table, {
-        "a": policy["a"][:, ::25].tolist(),
+        "a": exact.internals["hh"]["a"][:, ::25].tolist(),
         "knots": given["a_grid"].tolist(),
         "assets": table["assets"][1],
         "slope": slope,
