@@ -80,4 +80,5 @@ def linked(circuit, link, target: AbstractFunctional, t) -> Linked:
 def arrival_axes(num, scope: Mapping) -> tuple[Axis, ...]:
     """The axes of a stage whose values are stored on arrival."""
     space = dict(num.spaces)["arvl"]
-    return tuple(Axis(n, f"{n}[<]", space.grid(n).build(scope), space.grid(n).discrete) for n in space.dimensions)
+    grids = [(n, space.grid(n)) for n in space.dimensions]
+    return tuple(Axis(n, f"{n}[<]", grid.build(scope), grid.discrete, grid.type == "linspace") for n, grid in grids)

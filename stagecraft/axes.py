@@ -18,13 +18,15 @@ States = dict[str, Float[Array, "..."]]
 class Axis(eqx.Module):
     """One axis of the rows of a decision: a passive state, or a discrete control.
 
-    **Attributes:** `name`; `key`: its name in formulas; `values`: increasing for a state; `discrete`: matched exactly.
+    **Attributes:** `name`; `key`: its name in formulas; `values`: increasing for a state; `discrete`: matched exactly; `even`:
+    equidistant.
     """
 
     name: str = eqx.field(static=True)
     key: str = eqx.field(static=True)
     values: Float[Array, " values"]
     discrete: bool = eqx.field(static=True)
+    even: bool = eqx.field(static=True, default=False)
 
 
 def labels_of(axes: tuple[Axis, ...]) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ class Between:
 
     def __init__(self, axes: list[Axis], states: States):
         self.names = [axis.name for axis in axes]
-        self.segments = [Segment(axis.values, states[axis.name]) for axis in axes]
+        self.segments = [Segment(axis.values, states[axis.name], even=axis.even) for axis in axes]
         self.index = {name: self._corners(i) for i, name in enumerate(self.names)}
 
     def _corners(self, i):

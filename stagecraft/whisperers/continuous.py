@@ -162,7 +162,7 @@ def _knots(num, scope):
 
 def axes_of(num, scope: Mapping) -> tuple[Axis, ...]:
     """The axes of the rows of a stage: its passive states."""
-    return tuple(Axis(name, f"{name}[~]", grid.build(scope), grid.discrete) for name, grid in num.rows)
+    return tuple(Axis(name, f"{name}[~]", grid.build(scope), grid.discrete, grid.type == "linspace") for name, grid in num.rows)
 
 
 def discrete_axes(num, scope: Mapping) -> tuple[Axis, ...]:

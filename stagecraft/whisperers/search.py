@@ -79,7 +79,7 @@ def post_axes(num, scope: Mapping) -> tuple[Axis, ...]:
     """The axes of the post-states beside the active one, discrete ones first."""
     others = [(n, grid) for n, grid in num.post_grids if n != num.post]
     ordered = sorted(others, key=lambda pair: not pair[1].discrete)
-    return tuple(Axis(name, f"{name}[>]", grid.build(scope), grid.discrete) for name, grid in ordered)
+    return tuple(Axis(name, f"{name}[>]", grid.build(scope), grid.discrete, grid.type == "linspace") for name, grid in ordered)
 
 
 def most_of(num, scope: Mapping):

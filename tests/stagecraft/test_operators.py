@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stagecraft.operators.expectation import expect
-from stagecraft.operators.interpolate import Segment, lookup
+from stagecraft.operators.interpolate import Segment, lookup, place
 from stagecraft.operators.rootfind import bracketed_newton
 
 # XLA flushes subnormal numbers to zero.
@@ -90,3 +90,15 @@ def test_the_expectation_of_a_constant_is_that_constant_and_null_nodes_do_no_har
     weights = jnp.array([0.5, 0.5, 0.0])
     np.testing.assert_allclose(expect(weights, jnp.full((3, 4), 7.0)), jnp.full(4, 7.0))
     assert float(expect(weights, jnp.array([1.0, 3.0, -jnp.inf]))) == 2.0
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (-3.0, 7.0), (0.1, 0.7), (1e6, 1e6 + 3)])
+def test_equidistant_knots_are_found_by_arithmetic(ends):
+    """As by bisection: at the knots themselves, beside them, beyond both ends, and for a NaN."""
+    knots = jnp.linspace(*ends, 53)
+    queries = jnp.concatenate([
+        knots, jnp.nextafter(knots, -jnp.inf), jnp.nextafter(knots, jnp.inf), 0.5 * (knots[1:] + knots[:-1]),
+        jnp.array([ends[0] - 5, ends[1] + 5, jnp.nan, jnp.inf, -jnp.inf]),
+    ])  # fmt: skip
+    np.testing.assert_array_equal(place(knots, queries[:-2]), lookup(knots, queries[:-2]))
+    assert set(np.asarray(place(knots, queries[-2:])).tolist()) <= set(range(52))
