@@ -1,10 +1,12 @@
 """Saying where a solve failed and which parameter may be to blame."""
 
+import jax
 import numpy as np
 
 from stagecraft._fixed_point import future_weight
 from stagecraft.model_circuit import ModelCircuit
 from stagecraft.results import Outcome
+from stagecraft.solution import Rows
 
 _PERCHES = {0: "continuation (cntn)", 1: "decision (dcsn)"}
 
@@ -27,7 +29,37 @@ def describe(solved: ModelCircuit) -> str:
             f"the error bound is {float(info.error_bound):.3g}. {_suspects(solved, name, 0, outcome)}"
         )
     suspects = _suspects(solved, name, t, outcome)
-    return f"{where}: {outcome.message}. {suspects}"
+    return f"{where}: {outcome.message}.{_shares(solved, name, t, outcome)} {suspects}"
+
+
+def _shares(solved, name, t, outcome) -> str:
+    """Which share of the stored knots is bad, over all and by the values of every passive state."""
+    position = solved.structure.blocks.index(solved.structure.block(t))
+    rows = solved.rows[position].get(name)
+    if not isinstance(rows, Rows) or outcome not in (Outcome.nonfinite, Outcome.infeasible, Outcome.folded, Outcome.convex):
+        return ""
+    rows = jax.tree.map(lambda x: np.asarray(x)[t - solved.structure.blocks[position].first], rows)
+    bad = _bad(rows, outcome)
+    num, scope = solved.structure.stage(name), solved.scope(name, t)
+    axes = [(n, np.asarray(grid.build(scope))) for n, grid in (*num.rows, *num.discrete)]
+    bad = bad.reshape(*[len(values) for _, values in axes], -1)
+    found = [f" {bad.mean():.0%} of its knots are bad"]
+    for i, (n, values) in enumerate(axes):
+        share = bad.mean(axis=tuple(j for j in range(bad.ndim) if j != i))
+        worst = sorted(range(len(values)), key=lambda k, share=share: -share[k])[:4]
+        found.append(f"by {n}: " + ", ".join(f"{share[k]:.0%} at {values[k]:g}" for k in worst if share[k] > 0))
+    return "; ".join(part for part in found if not part.endswith(": ")) + "."
+
+
+def _bad(rows, outcome):
+    """Where what is spoken of happens; of a whole row where only that is known."""
+    if outcome == Outcome.nonfinite:
+        return ~(np.isfinite(rows.value) & np.isfinite(rows.control) & np.isfinite(rows.marginal))
+    if outcome == Outcome.folded:
+        falls = np.diff(rows.state, axis=-1) < 0
+        return np.concatenate([falls, falls[..., -1:]], axis=-1)
+    whole = ~rows.reachable if outcome == Outcome.infeasible else ~rows.maximal & rows.reachable
+    return np.broadcast_to(np.asarray(whole)[..., None], rows.state.shape)
 
 
 def _age(structure, t) -> str:

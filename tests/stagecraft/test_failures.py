@@ -167,3 +167,17 @@ def test_a_terminal_value_that_is_nowhere_finite_is_laid_to_its_denominator():
     text = BUFFER.replace("terminal: log(a + 1)", "terminal: (a + 1)^(1-gamma)/(1-gamma)")
     with pytest.raises(sc.SolveError, match="`gamma` = 1 makes a denominator zero"):
         sc.solve(sc.load(text, parameters={"CONS.gamma": 1.0}))
+
+
+def test_the_share_of_bad_knots_is_told_by_every_axis():
+    """Only the sick of one stage of health have a utility that does not exist."""
+    text = BUFFER.replace("sigma_y: 0.15", "sigma_y: 0.15\n    h_vals: [0.0, 1.0]\n    poison: 1.0")
+    text = text.replace("Q: u(c) + beta*V[>]", "Q: u(c) + log(h + poison) + beta*V[>]")
+    text = text.replace('arvl: {dimensions: ["a"]}', 'arvl: {dimensions: ["a", "h"], grid: {h: {values: h_vals}}}')
+    text = text.replace('dcsn: {dimensions: ["m"]}', 'dcsn: {dimensions: ["m", "h"], grid: {h: {values: h_vals}}}')
+    text = text.replace("cntn: {grid: {a_nxt", 'cntn: {dimensions: ["a_nxt", "h"], grid: {a_nxt')
+    text = text.replace("mapping: {a_nxt: a}", "mapping: {a_nxt: a, h: h}")
+    circuit = sc.load(text)
+    sc.solve(circuit)
+    with pytest.raises(sc.SolveError, match=r"period 11 .*50% of its knots are bad; by h: 100% at 0\. "):
+        sc.solve(circuit.with_parameters({"CONS.poison": 0.0}))
