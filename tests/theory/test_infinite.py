@@ -88,6 +88,7 @@ def test_the_first_guess_changes_nothing(buffer):
         np.testing.assert_allclose(one, two, rtol=2e-8)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_fixed_point(buffer):
     """Reverse equals forward, and differences; and an unrolled finite horizon of many periods."""
 
