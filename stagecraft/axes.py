@@ -86,10 +86,7 @@ def blend(low: Answer, high: Answer, segment: Segment, name: str, interp: str) -
     if interp == "linear" or name not in low.marginal:
         return dataclasses.replace(answer, feasible=feasible, marginal=marginal)
     tame = lambda d: jnp.where(d * secant > 0, jnp.sign(secant) * jnp.minimum(jnp.abs(d), 3 * jnp.abs(secant)), 0.0)
-    d0, d1 = low.marginal[name], high.marginal[name]
-    # A peak inside the cell stays there; held monotone it would move to a knot.
-    peak = (d0 * d1 < 0) & ((d0 - secant) * (d1 - secant) < 0)
-    d0, d1 = jnp.where(peak, d0, tame(d0)), jnp.where(peak, d1, tame(d1))
+    d0, d1 = tame(low.marginal[name]), tame(high.marginal[name])
     s = jnp.clip(share, 0.0, 1.0)
     bend = s * (1 - s) * width * ((d0 - secant) * (1 - s) - (d1 - secant) * s)
     slope = secant + (1 - 2 * s) * ((d0 - secant) * (1 - s) - (d1 - secant) * s) - s * (1 - s) * (d0 + d1 - 2 * secant)
