@@ -7,12 +7,12 @@ python benchmarks/dcegm_toy.py [tests/theory/fixtures/dcegm_toy.json]
 import importlib.util
 import json
 import sys
-import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
+from timing import best
 
 import stagecraft as sc
 
@@ -57,22 +57,12 @@ def write(path: str) -> None:
     Path(path).write_text(json.dumps(found) + "\n")
 
 
-def seconds(work, repeat: int) -> float:
-    """The best of several runs."""
-    best = np.inf
-    for _ in range(repeat):
-        start = time.perf_counter()
-        jax.block_until_ready(work())
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 def times(solve, value, params) -> dict:
     """Cold and warm solves, and the reverse gradient of one value."""
-    cold, warm = seconds(lambda: solve(params), 1), seconds(lambda: solve(params), 20)
+    cold, warm = best(lambda: solve(params), 1), best(lambda: solve(params), 20)
     gradient = jax.jit(jax.grad(value))
-    cold_gradient = seconds(lambda: gradient(params), 1)
-    warm_gradient = seconds(lambda: gradient(params), 10)
+    cold_gradient = best(lambda: gradient(params), 1)
+    warm_gradient = best(lambda: gradient(params), 10)
     spoilt = sum(int(not np.isfinite(np.asarray(x)).all()) for x in jax.tree.leaves(gradient(params)))
     return {
         "solve cold [s]": cold,

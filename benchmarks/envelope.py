@@ -4,24 +4,14 @@ python benchmarks/envelope.py        (the last column needs numba, in an environ
 """
 
 import importlib.util
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from timing import best
 
 from stagecraft.operators.envelope import refine
-
-
-def seconds(work, repeat: int) -> float:
-    """The best of several runs."""
-    best = np.inf
-    for _ in range(repeat):
-        start = time.perf_counter()
-        jax.block_until_ready(work())
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def correspondence(n: int, folds: int, fall: float, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -81,16 +71,16 @@ def row(n: int, folds: int, fall: float, rows: int = 1) -> dict:
         jax.clear_caches()
         args = [None if x is None else jnp.asarray(x if rows > 1 else x[0]) for x in (m, v, d)]
         lowered = jax.jit(one if rows == 1 else jax.vmap(one)).lower(*args)
-        found[f"{name} compile [s]"] = seconds(lambda lowered=lowered: lowered.compile() and 0, 1)
+        found[f"{name} compile [s]"] = best(lambda lowered=lowered: lowered.compile() and 0, 1)
         compiled = lowered.compile()
-        found[f"{name} [ms]"] = 1e3 * seconds(lambda compiled=compiled, args=args: compiled(*args), 30)
+        found[f"{name} [ms]"] = 1e3 * best(lambda compiled=compiled, args=args: compiled(*args), 30)
         found["crossings"] = int(compiled(*args).crossings.max())
     if importlib.util.find_spec("numba"):
         import numba
 
         fast = numba.njit(sweep)
         fast(m[0], v[0])
-        found["numba sweep [ms]"] = 1e3 * seconds(lambda: [fast(m[i], v[i]) for i in range(rows)] and 0, 10)
+        found["numba sweep [ms]"] = 1e3 * best(lambda: [fast(m[i], v[i]) for i in range(rows)] and 0, 10)
     return found
 
 

@@ -6,28 +6,18 @@ python benchmarks/infinite.py [tests/theory/fixtures/infinite.json]     (with a 
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
+from timing import best
 
 import stagecraft as sc
 
 MODELS = Path(__file__).parents[1] / "tests" / "theory" / "fixtures"
 CASH = np.concatenate([np.geomspace(0.05, 1.0, 40), np.linspace(1.05, 20.0, 80)])
 AGENTS, PERIODS = 10_000, 500
-
-
-def seconds(work, repeat: int = 3) -> float:
-    """The best of several runs."""
-    best = np.inf
-    for _ in range(repeat):
-        start = time.perf_counter()
-        jax.block_until_ready(work())
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def buffer_stock() -> tuple[dict, dict]:
@@ -39,25 +29,25 @@ def buffer_stock() -> tuple[dict, dict]:
         PermShkCount=7, TranShkCount=7, UnempPrb=0.0, IncUnemp=0.0, BoroCnstArt=0.0, aXtraMin=1e-5, aXtraMax=40.0,
         aXtraCount=1000, aXtraNestFac=2, CubicBool=False, vFuncBool=False, tolerance=1e-10, AgentCount=AGENTS, T_sim=PERIODS,
     )  # fmt: skip
-    theirs = seconds(agent.solve, 1)
+    theirs = best(agent.solve, 1)
     agent.track_vars = ["cNrm", "aNrm"]
 
     def simulate():
         agent.initialize_sim()
         return agent.simulate() and 0
 
-    simulation = seconds(simulate, 1)
+    simulation = best(simulate, 1)
     circuit = sc.load(MODELS / "buffer_stock.yml")
-    cold = seconds(lambda: sc.solve(circuit).rows, 1)
-    ours = seconds(lambda: sc.solve(circuit).rows)
+    cold = best(lambda: sc.solve(circuit).rows, 1)
+    ours = best(lambda: sc.solve(circuit).rows)
     solved = sc.solve(circuit)
     follow = lambda: sc.simulate(solved, {"a": np.zeros(AGENTS)}, periods=PERIODS, key=jax.random.key(0)).data
-    seconds(follow, 1)
+    best(follow, 1)
     c = agent.solution[0].cFunc(CASH)
     gap = np.max(np.abs(np.asarray(solved[0]["CONS"].dcsn.sol.policy["c"](m=CASH)) / c - 1))
     table = {
         "solve, cold [s]": (cold, theirs), "solve [s]": (ours, theirs),
-        f"simulate {AGENTS:,} x {PERIODS} [s]": (seconds(follow), simulation),
+        f"simulate {AGENTS:,} x {PERIODS} [s]": (best(follow), simulation),
         "policy apart": (gap, np.nan), "error bound": (float(solved.info.error_bound), np.nan),
     }  # fmt: skip
     return table, {"m": CASH.tolist(), "c": np.asarray(c).tolist()}
@@ -76,10 +66,10 @@ def household() -> tuple[dict, dict]:
     steady_of = lambda r: block.steady_state({**given, "r": r}, backward_tol=1e-11, forward_tol=1e-13)["A"]
     slope = (steady_of(0.01 + 1e-5) - steady_of(0.01 - 1e-5)) / 2e-5
     circuit = sc.load(MODELS / "krusell_smith.yml", parameters={"CONS.knots": given["a_grid"]})
-    cold = seconds(lambda: sc.solve(circuit).rows, 1)
+    cold = best(lambda: sc.solve(circuit).rows, 1)
     solved = sc.solve(circuit)
     push = lambda: sc.stationary(solved, tolerance=1e-10).dists
-    seconds(push, 1)
+    best(push, 1)
     assets = jax.jit(
         lambda r: sc.stationary(sc.solve(circuit.with_parameters({"main.r": r})))[0]["CONS"].cntn.dist.mean("a_nxt")
     )
@@ -92,11 +82,11 @@ def household() -> tuple[dict, dict]:
     total = float(assets(0.01))
     table = {
         "household, cold [s]": (cold, np.nan),
-        "household [s]": (seconds(lambda: sc.solve(circuit).rows), seconds(backward)),
-        "distribution [s]": (seconds(push), seconds(forward)),
+        "household [s]": (best(lambda: sc.solve(circuit).rows), best(backward)),
+        "distribution [s]": (best(push), best(forward)),
         "assets": (total, float(exact["A"])),
         "d assets/dr": (float(rise(0.01)), slope),
-        "gradient of assets [s]": (seconds(lambda: rise(0.01)), np.nan),
+        "gradient of assets [s]": (best(lambda: rise(0.01)), np.nan),
     }
     return table, {
         "a": exact.internals["hh"]["a"][:, ::25].tolist(),

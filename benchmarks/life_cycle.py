@@ -4,13 +4,12 @@ python benchmarks/life_cycle.py
 """
 
 import re
-import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pandas as pd
+from timing import best
 
 import stagecraft as sc
 
@@ -18,33 +17,23 @@ TEXT = (Path(__file__).parents[1] / "examples" / "cons_indshock" / "cons_indshoc
 AGENTS = 10_000
 
 
-def seconds(work, repeat: int) -> float:
-    """The best of several runs."""
-    best = np.inf
-    for _ in range(repeat):
-        start = time.perf_counter()
-        jax.block_until_ready(work())
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 def row(points: int) -> dict:
     """Load, solve and differentiate at one grid size."""
     jax.clear_caches()
     circuit = sc.load(re.sub(r"n_a: \d+", f"n_a: {points}", TEXT))
     solve = lambda: sc.solve(circuit).rows
-    cold, warm = seconds(solve, 1), seconds(solve, 20)
+    cold, warm = best(solve, 1), best(solve, 20)
 
     @jax.jit
     def gradient(parameters):
         value = lambda p: sc.solve(circuit.with_parameters(p))[0]["CONS"].dcsn.sol.value(m=1.0)
         return jax.grad(value)(parameters)
 
-    cold_gradient = seconds(lambda: gradient(circuit.parameters), 1)
-    warm_gradient = seconds(lambda: gradient(circuit.parameters), 10)
+    cold_gradient = best(lambda: gradient(circuit.parameters), 1)
+    warm_gradient = best(lambda: gradient(circuit.parameters), 10)
     solved = sc.solve(circuit)
     panel = sc.simulate(solved, {"a": jnp.zeros(AGENTS)}, key=jax.random.key(0))
-    simulated = seconds(lambda: sc.simulate(solved, {"a": jnp.zeros(AGENTS)}, key=jax.random.key(0)).data, 5)
+    simulated = best(lambda: sc.simulate(solved, {"a": jnp.zeros(AGENTS)}, key=jax.random.key(0)).data, 5)
     errors = sc.euler_errors(solved, panel)
     return {
         "points": points,

@@ -5,29 +5,18 @@ python benchmarks/retirement.py        (the Numba rows need numba, in an environ
 
 import importlib.util
 import re
-import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from timing import seconds
 
 import stagecraft as sc
 
 TEXT = (Path(__file__).parents[1] / "examples" / "ret_choice" / "ret_choice.yml").read_text()
 CASH = np.linspace(5.0, 500.0, 800)
-
-
-def seconds(*works, repeat: int = 1) -> list[float]:
-    """The best of several runs of each, in turn, so that whatever else the machine does meets all alike."""
-    best = [np.inf] * len(works)
-    for _ in range(repeat):
-        for i, work in enumerate(works):
-            start = time.perf_counter()
-            jax.block_until_ready(work())
-            best[i] = min(best[i], time.perf_counter() - start)
-    return best
 
 
 def text(points: int, periods: int, interp: str) -> str:

@@ -52,7 +52,7 @@ class Composer:
         """The solution of a stage at its decision: its rows, or the choice among what follows."""
         if name not in self._decisions:
             operator, stored = self.stage(name).cntn_to_dcsn.operator, self.rows.get(name)
-            if isinstance(stored, (Rows, Policies)):
+            if stored is not None and not isinstance(stored, Table):
                 self._decisions[name] = operator.decision(stored)
             else:
                 self._decisions[name] = operator(*self.continuations(name))

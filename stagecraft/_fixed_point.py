@@ -41,7 +41,7 @@ def fixed_point(circuit) -> tuple[dict, Flags, Ending]:
     """What the stages of a stationary circuit store, what went wrong, and how far it may be from the fixed point."""
     rows, ending = _stationary(circuit)
     frozen = jax.lax.stop_gradient(circuit)
-    _, flags = _backward(frozen, jax.lax.stop_gradient(rows))
+    _, flags, _ = _backward(frozen, jax.lax.stop_gradient(rows))
     return rows, flags, ending._replace(converged=ending.converged & (future_weight(rows) < 1))
 
 
@@ -54,16 +54,15 @@ def future_weight(rows) -> Float[Array, ""]:
     return jax.lax.stop_gradient(jnp.max(most))
 
 
-def _backward(circuit, rows, first=None, asked=None):
-    """One period backward, from what the next one stores to what this one does, and its flags.
+def _backward(circuit, rows, first=None):
+    """One period backward, from what the next one stores to what this one does, its flags, and what continuations were worth.
 
-    **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given; `asked`: is
-    filled with the values of continuations.
+    **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given.
     """
     block, t = circuit.structure.blocks[0], jnp.asarray(0)
     own = Composer(circuit, block, t, rows, nothing)
     onward = own.arrival if first is None else lambda name: Either(first, circuit.terminal(name, t), own.arrival(name))
-    return step(circuit, block, t, onward, asked)
+    return step(circuit, block, t, onward)
 
 
 def _may_jump(circuit) -> bool:
@@ -145,7 +144,7 @@ def _plain(circuit, tolerance):
     def body(state):
         kept, watch, k = state
         old = fill(kept)
-        new, _ = _backward(circuit, old, k == 0)
+        new, *_ = _backward(circuit, old, k == 0)
         return [x for x, n in zip(jax.tree.leaves(new), needed, strict=True) if n], watch.seen(_gap(new, old, kinds)), k + 1
 
     kept = [x for x, n in zip(leaves, needed, strict=True) if n]
@@ -160,12 +159,12 @@ def _plain(circuit, tolerance):
 def _by_values(circuit, tolerance):
     """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure."""
     start = placeholders(circuit, circuit.structure.blocks[0])
-    shapes = jax.eval_shape(lambda rows: _asked(circuit, rows)[1], start)
+    shapes = jax.eval_shape(lambda rows: _backward(circuit, rows)[2], start)
     nothing_asked = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     def body(state):
         rows, before, watch, k = state
-        new, asked = _asked(circuit, rows, k == 0)
+        new, _, asked = _backward(circuit, rows, k == 0)
         pairs = zip(jax.tree.leaves(asked), jax.tree.leaves(before), strict=True)
         change = jnp.max(jnp.stack([_relative(a, b) for a, b in pairs]))
         return new, asked, watch.seen(change, future_weight(new)), k + 1
@@ -175,13 +174,6 @@ def _by_values(circuit, tolerance):
     rows, _, watch, count = jax.lax.while_loop(go, body, state)
     bound = jnp.maximum(watch.bound, 1e4 * jnp.finfo(tolerance.dtype).eps)
     return rows, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)
-
-
-def _asked(circuit, rows, first=None):
-    """One step, and what continuations were worth in it."""
-    asked = {}
-    new, _ = _backward(circuit, rows, first, asked)
-    return new, asked
 
 
 class _Watch(NamedTuple):

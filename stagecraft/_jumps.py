@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from stagecraft.decision import Chosen, Decision
-from stagecraft.operators.interpolate import nearest, take
+from stagecraft.operators.interpolate import lookup, nearest, take
 
 _ASIDE = 1e-6  # How far from a jump its two sides are looked at, in widths of a cell.
 _STEPS = 8
@@ -77,30 +77,15 @@ def _in_rows(decision, at, pairs, room):
     knots = jnp.where(jumps, jnp.arange(size - 1), size)
     ahead = jax.lax.cummin(jnp.concatenate([knots, jnp.full((state.shape[0], 1), size)], axis=1), axis=1, reverse=True)
     # The first jump above a point begins at or after the first knot above it.
-    above = _above(state, x, row)
-    which = ahead[row, jnp.minimum(above, size - 1)] if decision.axes else ahead[0, jnp.minimum(above, size - 1)]
-    flat, base = state.ravel(), row * size if decision.axes else 0
-    place = take(flat, base + jnp.minimum(which, size - 1))
+    row = jnp.broadcast_to(jnp.asarray(row, jnp.int32), x.shape)
+    above = lookup(state, x, row) + (_still(x) >= _still(state[row, 0]))
+    which = ahead[row, above]
+    place = take(state.ravel(), row * size + jnp.minimum(which, size - 1))
     lower, there = _chosen(pairs & (which < size)[:-1] & _still(place[:-1] < x[1:]), room)
     low, high = take(x, lower), take(x, lower + 1)
     width = _still(jnp.where(high > low, high - low, 1.0))
     share = _still((take(place, lower) - low) / width)
     return lower, there, share, (take(place, lower) - (low + (high - low) * share)) / width
-
-
-def _above(state, x, row):
-    """The number of knots of a point's row that are not above it."""
-    from_row = jnp.broadcast_to(jnp.asarray(row), x.shape)
-    low, high = jnp.zeros(x.shape, jnp.int32), jnp.full(x.shape, state.shape[1], jnp.int32)
-    frozen, x = _still(state), _still(x)
-
-    def halve(_, bounds):
-        low, high = bounds
-        middle = (low + high) // 2
-        below = (frozen[from_row, jnp.minimum(middle, state.shape[1] - 1)] <= x) & (middle < high)
-        return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
-
-    return jax.lax.fori_loop(0, state.shape[1].bit_length() + 1, halve, (low, high))[0]
 
 
 def _in_choice(decision, at, pairs, room):

@@ -94,18 +94,26 @@ def _onward(period, link, ends: Population) -> Population:
     return Population(states, ends.weights if link.survival is None else ends.weights * link.survival(scope))
 
 
+def drawn(stage, states):
+    """Those who arrive at `states`, once for every node of the shocks, flat.
+
+    **Returns:** what is drawn; the decision states that this leads to; the probability of every point.
+    """
+    problem = stage.dcsn_to_arvl.operator.problem
+    law = weights_of(problem, states)
+    shape = (law.shape[0], next(iter(states.values())).shape[0])
+    full = lambda x: jnp.broadcast_to(x, shape).ravel()
+    shocks = {name: full(node[:, None]) for name, node in problem.nodes.items()}
+    return shocks, stage.arvl_to_dcsn.operator({name: full(x) for name, x in states.items()}, shocks), full(law)
+
+
 def through(stage, decision, arriving: Population, jumps: bool = False) -> Passed:
     """Shocks, choice and transition of one stage.
 
     **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps.
     """
-    problem = stage.dcsn_to_arvl.operator.problem
-    law = weights_of(problem, arriving.states)
-    shape = (law.shape[0], arriving.weights.shape[0])
-    full = lambda x: jnp.broadcast_to(x, shape).ravel()
-    states, weights = {name: full(x) for name, x in arriving.states.items()}, full(law * arriving.weights)
-    shocks = {name: full(node[:, None]) for name, node in problem.nodes.items()}
-    at = stage.arvl_to_dcsn.operator(states, shocks)
+    shocks, at, odds = drawn(stage, arriving.states)
+    weights = odds * jnp.tile(arriving.weights, odds.size // arriving.weights.size)
     dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
     more = jump_points(decision, at, shocks, weights) if jumps else None
     if more is not None:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from stagecraft._compose import Composer, arrival_axes
+from stagecraft.axes import along
 from stagecraft.functional import AbstractFunctional, Either
 from stagecraft.maximise import Maximise
 from stagecraft.mover import Optimise
@@ -12,6 +13,7 @@ from stagecraft.solution import Answer, Policies, Rows, Table
 
 # So many cells above the lowest feasible post-state no jump is looked for.
 _EDGE = 4
+_OPTIMISING = (Optimise, Maximise)  # What leads to a decision that is stored.
 Flags = dict[str, dict[str, Bool[Array, " periods"]]]
 
 
@@ -52,13 +54,13 @@ def nothing(name: str):
 def _solve_block(circuit, block, after):
     """The stored solutions of consecutive periods of one kind."""
     if block.first == block.last:
-        rows, flags = step(circuit, block, jnp.asarray(block.first), after.arrival)
+        rows, flags, _ = step(circuit, block, jnp.asarray(block.first), after.arrival)
         return jax.tree.map(lambda x: x[None], (rows, flags))
 
     def body(following, t):
         own = Composer(circuit, block, t + 1, following, nothing)
         onward = lambda name: Either(t == block.last, after.arrival(name), own.arrival(name))
-        rows, flags = step(circuit, block, t, onward)
+        rows, flags, _ = step(circuit, block, t, onward)
         return rows, (rows, flags)
 
     init = placeholders(circuit, block)
@@ -66,86 +68,74 @@ def _solve_block(circuit, block, after):
     return found
 
 
-def step(circuit, block, t, onward, asked: dict | None = None) -> tuple[dict[str, Rows | Policies | Table], dict]:
+def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table], dict, dict]:
     """One period backward: every stored stage, the last one first.
 
-    **Arguments:** `asked`: is filled with what the continuation of every stage is worth on its grid.
-
     **Returns:** what is stored, and for each stage what is well: `grid`, `continuation`, `decision`, `unfolded`, `maximal`,
-    `found`, `room`; and `outside`, the share of questions beyond the last knot of what follows.
+    `found`, `room`; and `outside`, the share of questions beyond the last knot of what follows; what the
+    continuation of every stage is worth on its grid, where it can be had.
     """
-    period, flags = Composer(circuit, block, t, {}, onward), {}
+    period, flags, asked = Composer(circuit, block, t, {}, onward), {}, {}
     for name in reversed(block.stages):
         num = circuit.structure.stage(name)
         if not num.stored:
             continue
         operator = period.stage(name).cntn_to_dcsn.operator
-        if isinstance(operator, Maximise):
+        if isinstance(operator, _OPTIMISING):
             points, answer = operator.ask(period.continuation(name, ""))
-            _note(asked, name, answer)
-            found = period.rows[name] = _strong(operator.from_points(points, answer).policies)
-            flags[name] = _policy_flags(operator, found, points, answer, num.may_jump)
-        if isinstance(operator, Optimise):
-            points, answer = operator.ask(period.continuation(name, ""))
-            _note(asked, name, answer)
-            decision = operator.from_points(points, answer)
-            rows = period.rows[name] = _strong(decision.rows)
-            flags[name] = _rows_flags(operator, rows, points, answer, num.may_jump)
+            stored = period.rows[name] = _strong(operator.from_points(points, answer).stored)
+            own = _rows_flags if isinstance(stored, Rows) else _policy_flags
+            flags[name] = _asked_flags(operator, points, answer, num.may_jump) | own(operator, stored)
+            asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
         if dict(num.spaces)["arvl"].tabulate:
             table = period.rows[name] = _strong(_tabulate(period, num, name))
             flags[name] = flags.get(name) or _table_flags(table)
-    return period.rows, flags
-
-
-def _note(asked, name, answer):
-    """Write down what a continuation is worth, where it can be had."""
-    if asked is not None:
-        asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
+    return period.rows, flags, asked
 
 
 def _tabulate(period, num, name) -> Table:
     """The answers on the grid of the arrival."""
     axes = arrival_axes(num, period.circuit.scope(name, period.t))
     sizes = tuple(axis.values.shape[0] for axis in axes)
-    places = [(1,) * i + (-1,) + (1,) * (len(axes) - i - 1) for i in range(len(axes))]
-    states = {axis.name: axis.values.reshape(place) for axis, place in zip(axes, places, strict=True)}
+    states = {axis.name: x for axis, x in zip(axes, along(axes), strict=True)}
     answer = period.composed(name).at(states).plain()
     kept = {axis.name: answer.marginal[axis.name] for axis in axes if not axis.discrete}
     answer = Answer(answer.value, kept, answer.weight, answer.feasible, answer.outside)
     return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), answer))
 
 
-def _rows_flags(operator, rows: Rows, points: dict, answer: Answer, may_jump: bool):
-    """What can be said of rows without knowing their place in the circuit."""
-    knots = operator.problem.knots
+def _asked_flags(operator, points: dict, answer: Answer, may_jump: bool):
+    """What can be said of the continuation's answers."""
     asked = jnp.where(answer.feasible, answer.outside, 0.0)
     return {
-        "grid": jnp.all(jnp.diff(knots) > 0),
         "continuation": _finite((answer.value, answer.marginal)),
-        "decision": _finite((rows.state, rows.control, rows.value, rows.marginal, rows.level)),
-        "unfolded": _unfolded(rows) if not operator.problem.envelope else jnp.asarray(True),
-        "maximal": jnp.all(rows.maximal | ~rows.reachable),
-        "found": jnp.any(rows.reachable),
-        "room": ~jnp.any(rows.overflow & rows.reachable),
         "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
         "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]) if may_jump else jnp.int32(0),
     }
 
 
-def _policy_flags(operator, policies: Policies, points: dict, answer: Answer, may_jump: bool):
-    """What can be said of policies that were sought."""
-    asked = jnp.where(answer.feasible, answer.outside, 0.0)
+def _rows_flags(operator, rows: Rows):
+    """What can be said of rows without knowing their place in the circuit."""
+    return {
+        "grid": jnp.all(jnp.diff(operator.knots) > 0),
+        "decision": _finite((rows.state, rows.control, rows.value, rows.marginal, rows.level)),
+        "unfolded": _unfolded(rows) if not operator.problem.envelope else jnp.asarray(True),
+        "maximal": jnp.all(rows.maximal | ~rows.reachable),
+        "found": jnp.any(rows.reachable),
+        "room": ~jnp.any(rows.overflow & rows.reachable),
+    }
+
+
+def _policy_flags(operator, policies: Policies):
+    """The same of policies that were sought; they neither fold nor need room."""
     good = jnp.asarray(True)
     return {
         "grid": jnp.all(jnp.diff(operator.knots) > 0) & jnp.all(jnp.diff(policies.state) > 0),
-        "continuation": _finite((answer.value, answer.marginal)),
         "decision": _finite((policies.state, policies.controls, policies.after.level)),
         "unfolded": good,
         "maximal": jnp.all(policies.bounded),
         "found": jnp.any(policies.feasible),
         "room": good,
-        "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
-        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]) if may_jump else jnp.int32(0),
     }
 
 
@@ -194,7 +184,7 @@ def placeholders(circuit, block) -> dict[str, Rows | Policies | Table]:
         if not num.stored:
             continue
         operator = period.stage(name).cntn_to_dcsn.operator
-        if isinstance(operator, (Optimise, Maximise)):
+        if isinstance(operator, _OPTIMISING):
             found[name] = _strong(operator.placeholder())
         if dict(num.spaces)["arvl"].tabulate:
             found[name] = _blank_table(arrival_axes(num, circuit.scope(name, jnp.asarray(block.last))))

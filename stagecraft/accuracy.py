@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from stagecraft._cells import cells, homes, spread
-from stagecraft._push import through
+from stagecraft._push import drawn, through
 from stagecraft.comparative_statics import labelled
-from stagecraft.horses.arrival import weights_of
-from stagecraft.model_circuit import ModelCircuit
+from stagecraft.model_circuit import ModelCircuit, check_solved
 from stagecraft.population import Population
 from stagecraft.solve import solve
 
@@ -98,8 +97,7 @@ def accuracy(
     **Raises:** `ValueError` for an unsolved circuit, for unknown stages or states, and where a period begins with a state
     that has neither a grid nor `points`; `SolveError` where the refined circuit cannot be solved.
     """
-    if getattr(solved, "rows", None) is None:
-        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+    check_solved(solved)
     _check(solved, points)
     structure = _refined(solved.structure)
     if structure == solved.structure:
@@ -194,17 +192,12 @@ def _ends(stage, states):
 @jax.jit
 def _compare(before, after, states):
     """Mean and maximum of the change, and the number of points, by quantity."""
-    problem = before.dcsn_to_arvl.operator.problem
-    law = weights_of(problem, states)
-    shape = jnp.broadcast_shapes(law.shape, (1, *next(iter(states.values())).shape))
-    full = lambda x: jnp.broadcast_to(x, shape).ravel()
-    shocks = {name: full(node[:, None]) for name, node in problem.nodes.items()}
-    at = before.arvl_to_dcsn.operator({name: full(x) for name, x in states.items()}, shocks)
+    _, at, odds = drawn(before, states)
     good = lambda answers: jnp.all(jnp.stack([a.feasible & (a.outside == 0) for a in answers]), axis=0)
     arriving = [stage.arvl.sol.at(states) for stage in (before, after)]
     found = {"value": _change(*[a.value for a in arriving], good(arriving))}
     deciding = [stage.dcsn.sol.at(at) for stage in (before, after)]
-    keep = good(deciding) & full(law > 0)
+    keep = good(deciding) & (odds > 0)
     sets = {name for name, _ in before.num.discrete}
     for name in deciding[0].policy:
         if name not in sets:

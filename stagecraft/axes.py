@@ -29,6 +29,12 @@ class Axis(eqx.Module):
     even: bool = eqx.field(static=True, default=False)
 
 
+def along(axes: tuple[Axis, ...], rank: int = 0) -> list[Float[Array, "..."]]:
+    """The values of every axis, each along its own dimension, before `rank` others."""
+    shape = lambda i: (1,) * i + (-1,) + (1,) * (len(axes) - i - 1 + rank)
+    return [axis.values.reshape(shape(i)) for i, axis in enumerate(axes)]
+
+
 def labels_of(axes: tuple[Axis, ...]) -> tuple[str, ...]:
     """`h[0]`, `h[1]`: combinations of discrete controls by the positions of their values."""
     places = itertools.product(*[range(axis.values.shape[0]) for axis in axes])

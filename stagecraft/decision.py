@@ -1,5 +1,6 @@
 """Solutions at the decision and on arrival that are stored, or chosen among alternatives."""
 
+import abc
 import dataclasses
 
 import equinox as eqx
@@ -12,23 +13,34 @@ from stagecraft.horses.choice import join, options
 from stagecraft.horses.evaluate import evaluate
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
 from stagecraft.operators.interpolate import nearest, take
-from stagecraft.solution import Answer, Rows, Table
+from stagecraft.solution import Answer, Policies, Rows, Table
 
 
-class Decision(AbstractFunctional):
-    """The solution at the decision: stored on its own endogenous knots, in one row for each combination of the axes.
+class Optimum(AbstractFunctional):
+    """The stored solution at the decision of a stage with continuous controls; discrete ones beside them are joined.
 
-    **Attributes:** `problem`, `rows`; `state`, `control`: their names; `axes`: of passive states; `options`: of discrete
-    controls, which `choice` joins; `policy`: functions by name.
+    **Attributes:** `state`: the decision state that comes last; `axes`: of the others; `options`: of discrete controls, which
+    `choice` joins.
     """
 
-    problem: ContinuousProblem
-    rows: Rows
-    state: str = eqx.field(static=True)
-    control: str = eqx.field(static=True)
-    axes: tuple[Axis, ...] = ()
-    options: tuple[Axis, ...] = ()
-    choice: ChoiceProblem | None = None
+    state: eqx.AbstractVar[str]
+    axes: eqx.AbstractVar[tuple[Axis, ...]]
+    options: eqx.AbstractVar[tuple[Axis, ...]]
+    choice: eqx.AbstractVar[ChoiceProblem | None]
+
+    @property
+    @abc.abstractmethod
+    def stored(self) -> Rows | Policies:
+        """What a solve keeps."""
+
+    @property
+    @abc.abstractmethod
+    def controls(self) -> tuple[str, ...]:
+        """The names of the continuous controls."""
+
+    @abc.abstractmethod
+    def given(self, states: States, chosen: dict) -> Answer:
+        """The answer at given discrete controls, (position, value) by name."""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -41,9 +53,9 @@ class Decision(AbstractFunctional):
         return labels_of(self.options)
 
     def at(self, states: States) -> Answer:
-        """Value, marginal value and policy at decision states."""
+        """Value, marginal values and policy at decision states."""
         if not self.options:
-            return _row(self, states, {})
+            return self.given(states, {})
         return join(self.choice, states, self.stack(states), self.labels)
 
     def stack(self, states: States) -> Answer:
@@ -51,7 +63,7 @@ class Decision(AbstractFunctional):
         rank = next(iter(states.values())).ndim
         lead = {name: x[None] for name, x in states.items()}
         chosen = combinations(self.options, rank)
-        answer = _row(self, lead, chosen)
+        answer = self.given(lead, chosen)
         like = lambda x: jnp.broadcast_to(x, answer.value.shape)
         policy = answer.policy | {axis.name: like(chosen[axis.name][1]) for axis in self.options}
         return jax.tree.map(like, dataclasses.replace(answer, policy=policy))
@@ -59,12 +71,42 @@ class Decision(AbstractFunctional):
     @property
     def policy(self) -> Choices:
         """`policy["c"](m=...)`."""
-        return Choices(self, "policy", (self.control, *self.rows.inner, *[axis.name for axis in self.options]))
+        return Choices(self, "policy", (*self.controls, *[axis.name for axis in self.options]))
 
     @property
     def probability(self) -> Choices:
         """The probability of each combination of discrete controls, as functions by position."""
         return Choices(self, "probability", self.labels if self.options else ())
+
+
+class Decision(Optimum):
+    """A decision on its own endogenous knots, in one row for each combination of the axes.
+
+    **Attributes:** `problem`, `rows`; `state`, `control`: their names; `axes`: of passive states; `options`: of discrete
+    controls, which `choice` joins.
+    """
+
+    problem: ContinuousProblem
+    rows: Rows
+    state: str = eqx.field(static=True)
+    control: str = eqx.field(static=True)
+    axes: tuple[Axis, ...] = ()
+    options: tuple[Axis, ...] = ()
+    choice: ChoiceProblem | None = None
+
+    @property
+    def stored(self) -> Rows:
+        """The rows."""
+        return self.rows
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The control, and those that were chosen before it."""
+        return (self.control, *self.rows.inner)
+
+    def given(self, states: States, chosen: dict) -> Answer:
+        """From the row of discrete states, and a mean over rows of continuous ones."""
+        return _row(self, states, chosen)
 
 
 def _row(decision: Decision, states: States, chosen: dict) -> Answer:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from stagecraft._compose import Composer
 from stagecraft.horses.vfi import implied
 from stagecraft.maximise import Maximise
-from stagecraft.model_circuit import ModelCircuit, onward
+from stagecraft.model_circuit import ModelCircuit, check_solved, onward
 from stagecraft.panel import Panel
 from stagecraft.simulate import simulate
 
@@ -97,8 +97,7 @@ def euler_errors(
 
     **Raises:** `ValueError` for an unsolved circuit.
     """
-    if getattr(solved, "rows", None) is None:
-        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+    check_solved(solved)
     if panel is None:
         key = jax.random.key(0) if key is None else key
         given = _spread(solved, agents or 1_000) if initial is None else initial
@@ -113,8 +112,7 @@ def _spread(solved, agents):
     name = solved.structure.starts[0]
     num, block = solved.structure.stage(name), solved.structure.blocks[0]
     first = next(solved.structure.stage(n) for n in block.stages if solved.structure.stage(n).method in _METHODS)
-    operator = solved.build(first.name, 0).cntn_to_dcsn.operator
-    knots = operator.knots if isinstance(operator, Maximise) else operator.problem.knots
+    knots = solved.build(first.name, 0).cntn_to_dcsn.operator.knots
     index, given, repeat = np.linspace(1, knots.shape[0] - 1, agents).astype(int), {}, 1
     for state in num.dimensions("arvl"):
         grid = dict(num.spaces)["arvl"].grid(state)
@@ -165,10 +163,9 @@ def _errors(solved: ModelCircuit, data):
 
 
 def _period_errors(optimise, continuation, num, variables):
-    searched = isinstance(optimise, Maximise)
-    knots = optimise.knots if searched else optimise.problem.knots
+    knots = optimise.knots
     post = variables[num.post if num.post not in num.dimensions("dcsn") else f"{num.post}_cntn"]
-    errors = (_searched_errors if searched else _euler_errors)(optimise, continuation, num, variables)
+    errors = (_searched_errors if isinstance(optimise, Maximise) else _euler_errors)(optimise, continuation, num, variables)
     return errors, post > knots[-1] + 1e-9 * (1.0 + jnp.abs(knots[-1]))
 
 

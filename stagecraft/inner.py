@@ -24,12 +24,12 @@ class Inner(eqx.Module):
     low: Callable = eqx.field(static=True)
     high: Callable = eqx.field(static=True)
 
-    def over(self, continuation: AbstractFunctional, active: str) -> "Chosen":
+    def over(self, continuation: AbstractFunctional, active: str) -> "Settled":
         """The continuation with the control chosen, as a function of the other post-states; `active` is the last of them."""
-        return Chosen(self, continuation, active)
+        return Settled(self, continuation, active)
 
 
-class Chosen(AbstractFunctional):
+class Settled(AbstractFunctional):
     """A continuation whose inner control is the best at every state; the answer's policy holds it."""
 
     inner: Inner

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stagecraft.axes import Axis
+from stagecraft.axes import Axis, along
 from stagecraft.functional import AbstractFunctional
-from stagecraft.horses.edge import from_edge
 from stagecraft.horses.problems import ChoiceProblem, MaximumProblem, Scale
 from stagecraft.horses.vfi import decision_knots, filled, vfi
+from stagecraft.mover import asked_from_edge
 from stagecraft.searched import Afterwards, Searched, post_table
 from stagecraft.solution import Answer, Policies, PostTable
 
@@ -42,16 +42,18 @@ class Maximise(eqx.Module):
     @property
     def points(self) -> dict[str, Float[Array, "..."]]:
         """Where the continuation is asked: the product of the grids of all post-states, the active one last."""
-        rank = len(self.post_axes) + 1
-        place = lambda x, i: x.reshape((1,) * i + (-1,) + (1,) * (rank - i - 1))
-        other = {axis.name: place(axis.values, i) for i, axis in enumerate(self.post_axes)}
-        return {**other, self.post: place(self.knots, rank - 1)}
+        others = zip(self.post_axes, along(self.post_axes, 1), strict=True)
+        rank = len(self.post_axes)
+        return {axis.name: x for axis, x in others} | {self.post: self.knots.reshape((1,) * rank + (-1,))}
+
+    @property
+    def smooth(self) -> tuple[str, ...]:
+        """The continuous post-states."""
+        return (self.post, *[axis.name for axis in self.post_axes if not axis.discrete])
 
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation is kept, moved to the edge of what is feasible, and its answer there."""
-        frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
-        points = from_edge(self.post, self.points, lambda states: frozen.at(states).feasible)
-        return points, continuation.at(points)
+        return asked_from_edge(continuation, self.post, self.points)
 
     def from_points(self, points: dict, answer: Answer) -> Searched:
         """Search, given the continuation's answer at `points`."""
@@ -77,8 +79,7 @@ class Maximise(eqx.Module):
         states, _ = self._states()
         rows, count = math.prod(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
         blank = jnp.broadcast_to(jnp.arange(count, dtype=self.knots.dtype), (rows, count))
-        smooth = (self.post, *[axis.name for axis in self.post_axes if not axis.discrete])
-        answer = Answer(blank, dict.fromkeys(smooth, blank), blank, blank < 0, blank)
+        answer = Answer(blank, dict.fromkeys(self.smooth, blank), blank, blank < 0, blank)
         table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0)
         own = states[self.state]
         of_all = lambda x: dict.fromkeys(self.problem.controls, x)
@@ -92,8 +93,7 @@ class Maximise(eqx.Module):
         """The answer in rows, one for each combination of the other post-states."""
         sizes, n = tuple(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
         flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
-        smooth = (self.post, *[axis.name for axis in self.post_axes if not axis.discrete])
-        marginal = {name: answer.marginal.get(name, jnp.zeros_like(answer.value)) for name in smooth}
+        marginal = {name: answer.marginal.get(name, jnp.zeros_like(answer.value)) for name in self.smooth}
         answer = jax.tree.map(flat, Answer(answer.value, marginal, answer.weight, answer.feasible, answer.outside))
         knots = flat(points[self.post])
         return post_table(self.scale, self.post, knots, knots[:, 0] > self.knots[0], answer)

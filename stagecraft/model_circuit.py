@@ -168,6 +168,12 @@ class ModelCircuit(eqx.Module):
         return jax.tree.map(lambda x: x[t - self.structure.blocks[i].first], self.rows[i])
 
 
+def check_solved(circuit) -> None:
+    """Speak of a circuit that no solve has filled; `ValueError`."""
+    if getattr(circuit, "rows", None) is None:
+        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+
+
 def worthless(parameters: dict, *states: Array) -> Array:
     """The value of what nothing is known of: zero."""
     del parameters

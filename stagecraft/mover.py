@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stagecraft.axes import Axis
+from stagecraft.axes import Axis, along
 from stagecraft.decision import Chosen, Decision
 from stagecraft.functional import AbstractFunctional, Arrival
 from stagecraft.horses.edge import from_edge
@@ -45,6 +45,16 @@ def _apply(operator, *arguments):
     return operator(*arguments)
 
 
+def asked_from_edge(continuation: AbstractFunctional, post: str, points: dict) -> tuple[dict, Answer]:
+    """The points, moved up to the edge of what is feasible, and the continuation's answer there.
+
+    A debt or a payment may be more than the next income covers; what leaves nothing to eat is no choice.
+    """
+    frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
+    points = from_edge(post, points, lambda states: frozen.at(states).feasible)
+    return points, continuation.at(points)
+
+
 class Optimise(eqx.Module):
     """Backward from continuation to decision: the best continuous choice in every row, given what comes after it.
 
@@ -60,6 +70,11 @@ class Optimise(eqx.Module):
     options: tuple[Axis, ...] = ()
     choice: ChoiceProblem | None = None
     inner: Inner | None = None
+
+    @property
+    def knots(self) -> Float[Array, " cntn"]:
+        """The grid of the post-state."""
+        return self.problem.knots
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -82,8 +97,7 @@ class Optimise(eqx.Module):
     def passive(self, rank: int = 0) -> dict[str, Float[Array, "..."]]:
         """The passive states and discrete controls under their keys, each along its own axis, before `rank` others."""
         axes = (*self.axes, *self.options)
-        places = [(1,) * i + (-1,) + (1,) * (len(axes) - i - 1 + rank) for i in range(len(axes))]
-        return {axis.key: axis.values.reshape(place) for axis, place in zip(axes, places, strict=True)}
+        return {axis.key: x for axis, x in zip(axes, along(axes, rank), strict=True)}
 
     @property
     def points(self) -> dict[str, Float[Array, "..."]]:
@@ -134,10 +148,7 @@ class Optimise(eqx.Module):
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
         continuation = continuation if self.inner is None else self.inner.over(continuation, self.post)
-        frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
-        # A debt or a payment may be more than the next income covers; what leaves nothing to eat is no choice.
-        points = from_edge(self.post, self.points, lambda states: frozen.at(states).feasible)
-        return points, continuation.at(points)
+        return asked_from_edge(continuation, self.post, self.points)
 
     def __call__(self, continuation: AbstractFunctional) -> Decision:
         """Solve, given any functional object of the post-states."""

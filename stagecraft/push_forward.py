@@ -14,7 +14,7 @@ from stagecraft._compose import Composer
 from stagecraft._population_of import population_of
 from stagecraft._push import Pushed, advance, traced
 from stagecraft.functional import Either
-from stagecraft.model_circuit import ModelCircuit, onward
+from stagecraft.model_circuit import ModelCircuit, check_solved, onward
 
 # From these shares on, mass without a choice is an error, and mass beyond a grid a warning.
 _INFEASIBLE, _OUTSIDE = 1e-6, 1e-4
@@ -46,8 +46,7 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
     **Raises:** `ValueError` for an unsolved circuit, for wrong, missing or NaN states, states off the grid, and where mass has
     no feasible choice, naming stage and period.
     """
-    if getattr(solved, "rows", None) is None:
-        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+    check_solved(solved)
     if solved.structure.horizon is None:
         raise ValueError("the horizon is infinite, and a push has no last period")
     if isinstance(refine, bool) or not isinstance(refine, int) or refine < 1:

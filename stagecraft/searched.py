@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from stagecraft.axes import Axis, Between, States, combinations, labels_of
-from stagecraft.functional import AbstractFunctional, Choices
-from stagecraft.horses.choice import join
+from stagecraft.axes import Axis, Between, States
+from stagecraft.decision import Optimum
+from stagecraft.functional import AbstractFunctional
 from stagecraft.horses.egm import bend, levels, secant_where
 from stagecraft.horses.evaluate import room_above
 from stagecraft.horses.problems import ChoiceProblem, MaximumProblem, Scale
@@ -126,8 +126,8 @@ def _row_of(axes, between: Between, states) -> Int[Array, "..."] | int:
     return row
 
 
-class Searched(AbstractFunctional):
-    """The solution at the decision of a stage whose maximum was sought: a policy on its grid, followed at any state.
+class Searched(Optimum):
+    """A decision whose maximum was sought: a policy on its grid, followed at any state.
 
     **Attributes:** `problem`, `policies`, `after`: what the post-states are worth; `state`: the decision state that comes
     last; `axes`: of the others; `options`: of discrete controls, which `choice` joins.
@@ -142,43 +142,17 @@ class Searched(AbstractFunctional):
     choice: ChoiceProblem | None = None
 
     @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The names of the states."""
-        return (self.state, *[axis.name for axis in self.axes])
+    def stored(self) -> Policies:
+        """The policies."""
+        return self.policies
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The combinations of the discrete controls, by position."""
-        return labels_of(self.options)
+    def controls(self) -> tuple[str, ...]:
+        """Those that were sought."""
+        return self.problem.controls
 
-    def at(self, states: States) -> Answer:
-        """Value, marginal values and policy at decision states."""
-        if not self.options:
-            return self._followed(states, {})
-        return join(self.choice, states, self.stack(states), self.labels)
-
-    def stack(self, states: States) -> Answer:
-        """The answers of all combinations of discrete controls, on a leading axis."""
-        rank = next(iter(states.values())).ndim
-        lead = {name: x[None] for name, x in states.items()}
-        chosen = combinations(self.options, rank)
-        answer = self._followed(lead, chosen)
-        like = lambda x: jnp.broadcast_to(x, answer.value.shape)
-        policy = answer.policy | {axis.name: like(chosen[axis.name][1]) for axis in self.options}
-        return jax.tree.map(like, dataclasses.replace(answer, policy=policy))
-
-    @property
-    def policy(self) -> Choices:
-        """`policy["c"](m=...)`."""
-        return Choices(self, "policy", (*self.problem.controls, *[axis.name for axis in self.options]))
-
-    @property
-    def probability(self) -> Choices:
-        """The probability of each combination of discrete controls, as functions by position."""
-        return Choices(self, "probability", self.labels if self.options else ())
-
-    def _followed(self, states, chosen) -> Answer:
-        """The answer at given discrete controls."""
+    def given(self, states: States, chosen: dict) -> Answer:
+        """What the stored policy is worth where it is followed."""
         shape = jnp.broadcast_shapes(*[x.shape for x in (*states.values(), *[x for _, x in chosen.values()])])
         states = {n: jnp.broadcast_to(x, shape) for n, x in states.items()}
         problem = self.problem.given(**{axis.key: jnp.broadcast_to(chosen[axis.name][1], shape) for axis in self.options})

@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 from stagecraft._compose import Composer
 from stagecraft._initial import check_sets, initial_states, start_of
 from stagecraft._pass import ends_of, merged, pass_through
-from stagecraft.model_circuit import ModelCircuit, onward
+from stagecraft.model_circuit import ModelCircuit, check_solved, onward
 from stagecraft.panel import Panel
 from stagecraft.population import equal
 from stagecraft.stage import Stage
@@ -49,8 +49,7 @@ def simulate(
         raise ValueError(f"`key` must be a random key such as jax.random.key(0), found {key!r}")
     if isinstance(solved, Stage):
         return _through(solved, initial, agents, key)
-    if getattr(solved, "rows", None) is None:
-        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+    check_solved(solved)
     start, initial = start_of(solved, initial)
     wanted = solved.structure.stage(start).dimensions("arvl")
     dtype = next(x.dtype for x in jax.tree.leaves(solved.rows) if jnp.issubdtype(x.dtype, jnp.floating))

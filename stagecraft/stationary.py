@@ -16,7 +16,7 @@ from stagecraft._cells import cells, spread
 from stagecraft._fixed_point import TOLERANCE
 from stagecraft._linear_solve import solve_near_identity
 from stagecraft._push import Pushed, traced
-from stagecraft.model_circuit import ModelCircuit
+from stagecraft.model_circuit import ModelCircuit, check_solved
 from stagecraft.push_forward import check, landings, next_period, push_forward
 
 _PLAIN = 100  # Powers of P before the system is solved: what is transient on a small scale is gone.
@@ -40,8 +40,7 @@ def stationary(solved: ModelCircuit, initial: Any = None, *, refine: int = 1, to
     **Raises:** `ValueError` for an unsolved circuit, where mass is lost on the way (`survival:` without births), where some has
     no feasible choice, and where no fixed point was found.
     """
-    if getattr(solved, "rows", None) is None:
-        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+    check_solved(solved)
     if solved.structure.horizon is not None:
         return _generations(solved, initial, refine)
     if initial is not None:
