@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stagecraft._compose import Composer
-from stagecraft.horses.vfi import implied
+from stagecraft.horses.policy import implied
 from stagecraft.maximise import Maximise
 from stagecraft.model_circuit import ModelCircuit, check_solved, onward
 from stagecraft.panel import Panel

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 from stagecraft.axes import Axis, along
 from stagecraft.functional import AbstractFunctional
+from stagecraft.horses.knots import decision_knots, filled
 from stagecraft.horses.problems import ChoiceProblem, MaximumProblem, Scale
-from stagecraft.horses.vfi import decision_knots, filled, vfi
+from stagecraft.horses.vfi import vfi
 from stagecraft.mover import asked_from_edge
 from stagecraft.searched import Afterwards, Searched, post_table
 from stagecraft.solution import Answer, Policies, PostTable

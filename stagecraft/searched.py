@@ -12,8 +12,8 @@ from stagecraft.decision import Optimum
 from stagecraft.functional import AbstractFunctional
 from stagecraft.horses.egm import bend, levels, secant_where
 from stagecraft.horses.evaluate import room_above
+from stagecraft.horses.policy import bounded, follow, worth
 from stagecraft.horses.problems import ChoiceProblem, MaximumProblem, Scale
-from stagecraft.horses.vfi import follow, worth
 from stagecraft.operators.interpolate import Segment, nearest, take
 from stagecraft.solution import Answer, Policies, PostTable
 
@@ -169,9 +169,7 @@ class Searched(Optimum):
 
     def _best_line(self, problem, states, lines):
         """The position of the continuation of the policy that is worth most: where it jumps, the one from its own side."""
-        low_high = problem.limits(problem.parameters, states)
-        keep = lambda n, x: jnp.maximum(jnp.minimum(x, low_high[n][1]), low_high[n][0] + room_above(low_high[n][0]))
-        kept = jax.lax.stop_gradient({n: keep(n, x) for n, x in lines.items()})
+        kept = jax.lax.stop_gradient(bounded(problem, states, lines))
         found = worth(problem, self.after.at, {n: x[None] for n, x in states.items()}, kept)
         # On a tie, up to rounding, the line between the two knots.
         tiny = 1e3 * jnp.finfo(found.dtype).eps * jnp.abs(found[0])

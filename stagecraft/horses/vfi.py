@@ -1,7 +1,6 @@
 """The direct search horse: a few continuous controls, any objective, the maximum sought where it is."""
 
 import itertools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -9,19 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.evaluate import room_above
+from stagecraft.horses.policy import After, States, objective_at, sides, worth
 from stagecraft.horses.problems import MaximumProblem
-from stagecraft.solution import Answer
-
-States = dict[str, Float[Array, "..."]]
-After = Callable[[States], Answer]
 
 # Looks over the whole range of a control, by the number of controls: for objectives of one peak, and of several.
 _LOOKS = {1: (24, 80), 2: (13, 25), 3: (9, 13)}
 # Each zoom halves the distance between looks; golden section narrows a bracket by .618 a step.
 _ZOOMS, _GOLDEN, _LONG_GOLDEN, _NEWTON = 7, 20, 44, 4
-# Knots beyond those of the post-state, up to the highest state that arrivals reach.
-MORE = 4
 _RATIO = 0.5 * (np.sqrt(5.0) - 1.0)
 
 
@@ -49,9 +42,11 @@ def vfi(problem: MaximumProblem, continuation: After, states: States) -> Found:
 
     **Arguments:** `continuation`: answers at post-states; `states`: decision states of one shape, or of shapes that broadcast.
     """
-    shape = jnp.broadcast_shapes(*[x.shape for x in (*states.values(), *jax.tree.leaves(_limits(problem, states)))])
+    shape = jnp.broadcast_shapes(
+        *[x.shape for x in (*states.values(), *jax.tree.leaves(problem.limits(problem.parameters, states)))]
+    )
     states = {name: jnp.broadcast_to(x, shape) for name, x in states.items()}
-    low, high = _sides(problem, states)
+    low, high = sides(problem, states)
     frozen = jax.lax.stop_gradient((low, high, states))
     share, value = _search(problem, continuation, *frozen)
     share, value = _at_bounds(problem, continuation, *frozen, share, value)
@@ -64,37 +59,6 @@ def vfi(problem: MaximumProblem, continuation: After, states: States) -> Found:
     open_end = {n: (share[n] >= 1) & jnp.isinf(frozen[1][n]) | (share[n] <= 0) & jnp.isinf(frozen[0][n]) for n in share}
     bounded = ~jnp.any(jnp.stack([jnp.broadcast_to(x, shape) for x in open_end.values()]), axis=0)
     return Found(controls, at_bound, feasible, bounded | ~feasible)
-
-
-def worth(problem: MaximumProblem, continuation: After, states: States, controls: States) -> Float[Array, "..."]:
-    """The objective where a choice is admissible, minus infinity where it is not; without a gradient."""
-    value, good = _worth(problem, continuation, states, controls)
-    return jax.lax.stop_gradient(jnp.where(good & jnp.isfinite(value), value, -jnp.inf))
-
-
-def _worth(problem, continuation, states, controls):
-    p = problem.parameters
-    ones = jnp.ones(jnp.broadcast_shapes(*[x.shape for x in (*states.values(), *controls.values())]))
-    posts = {name: x * ones for name, x in problem.transition(p, states, controls).items()}
-    answer = continuation(posts)
-    value = problem.objective(p, states, controls, posts, answer.value) * ones
-    good = answer.feasible
-    if problem.allowed is not None:
-        good &= problem.allowed(p, states, controls, posts)
-    if problem.admitted is not None:
-        good &= problem.admitted(p, states)
-    return value, good
-
-
-def _limits(problem, states):
-    return problem.limits(problem.parameters, states)
-
-
-def _sides(problem, states):
-    """The lower and the upper bound of every control, in the shape of the states."""
-    full = lambda x: x * jnp.ones_like(next(iter(states.values())))
-    found = {n: (full(low), full(high)) for n, (low, high) in _limits(problem, states).items()}
-    return {n: side[0] for n, side in found.items()}, {n: side[1] for n, side in found.items()}
 
 
 def _place(share, low, high):
@@ -221,7 +185,7 @@ def _at_bounds(problem, continuation, low, high, states, share, value):
 
 def slopes(problem: MaximumProblem, continuation: After, states: States, controls: States) -> Float[Array, "controls ..."]:
     """The derivative of the objective in each control, the post-states moving along."""
-    total = lambda c: _worth(problem, continuation, states, c)[0]
+    total = lambda c: objective_at(problem, continuation, states, c)[0]
     still = {n: jnp.zeros_like(x) for n, x in controls.items()}
     along = lambda n: jax.jvp(total, (controls,), ({**still, n: jnp.ones_like(controls[n])},))[1]
     return jnp.stack([along(n) for n in problem.controls])
@@ -297,118 +261,3 @@ def _with_gradient(problem, continuation, low, high, states, controls, share, fo
     slope = jnp.where(steady, slopes(elsewhere, continuation, *asked), 0.0)
     step, _ = _solved(curve, slope, free)
     return {n: jnp.where(steady & free[i], bound[n] + step[i], bound[n]) for i, n in enumerate(names)}
-
-
-def follow(
-    problem: MaximumProblem, continuation: After, states: States, policy: Callable[[States], States], smooth: tuple[str, ...]
-) -> Answer:
-    r"""What a given policy is worth at any state, kept within its bounds: second-order accurate in the policy's error.
-
-    The derivative in a continuous state is that of the whole, $Q_x + Q_c\,c_x + (Q_{x_e} + Q_V V_{x_e})(g_x + g_c\,c_x)$: at
-    the optimum it is the envelope condition, near it the error of the policy enters at second order, and a control at a bound
-    brings what it gains from the bound's movement.
-
-    **Arguments:** `policy`: decision states to controls; `smooth`: the continuous states, which get a marginal value.
-    """
-    p = problem.parameters
-    shape = jnp.broadcast_shapes(*[x.shape for x in states.values()])
-    states = {n: jnp.broadcast_to(x, shape) for n, x in states.items()}
-    low, high = jax.lax.stop_gradient(_sides(problem, states))
-    room = jnp.all(jnp.stack([jnp.broadcast_to(high[n] >= low[n], shape) for n in problem.controls]), axis=0)
-
-    def within(states):
-        low, high = _sides(problem, states)
-        return {n: jnp.maximum(jnp.minimum(x, high[n]), low[n] + room_above(low[n])) for n, x in policy(states).items()}
-
-    posts = lambda s, c: {n: x * jnp.ones(shape) for n, x in problem.transition(p, s, c).items()}
-    chosen = within(states)
-    ends = posts(states, chosen)
-    answer = continuation(ends)
-    total = lambda s, c, v: problem.objective(p, s, c, posts(s, c), v) * jnp.ones(shape)
-    value, derivative = jax.linearize(total, states, chosen, jnp.broadcast_to(answer.value, shape))
-    still, none = jax.tree.map(jnp.zeros_like, (states, chosen)), jnp.zeros_like(value)
-    marginal = {}
-    for name in smooth:
-        along = {**still[0], name: jnp.ones_like(states[name])}
-        _, turned = jax.jvp(within, (states,), (along,))
-        _, moved = jax.jvp(posts, (states, chosen), (along, turned))
-        carried = sum((answer.marginal[k] * moved[k] for k in answer.marginal), none)
-        marginal[name] = derivative(along, turned, carried)
-    weight = 1.0 + derivative(*still, jnp.broadcast_to(answer.weight, shape))
-    feasible = room & jnp.broadcast_to(answer.feasible, shape)
-    if problem.admitted is not None:
-        feasible &= problem.admitted(p, states)
-    return Answer(value, marginal, weight, feasible, jnp.broadcast_to(answer.outside, shape), chosen)
-
-
-def reach(move: Callable[[States], States], ends: States, state: str) -> Float[Array, ""]:
-    """The highest decision state that is reached from the ends of what may be on arrival and be drawn.
-
-    **Arguments:** `move`: arrival states and shocks to decision states; `ends`: the least and the largest value of each.
-    """
-    corners = jnp.meshgrid(*[jnp.stack([jnp.min(x), jnp.max(x)]) for x in ends.values()], indexing="ij")
-    reached = move(dict(zip(ends, corners, strict=True)))[state]
-    return jax.lax.stop_gradient(jnp.max(jnp.where(jnp.isfinite(reached), reached, -jnp.inf)))
-
-
-def decision_knots(
-    base: Float[Array, "rows cntn"], knots: Float[Array, " cntn"], most: Float[Array, ""]
-) -> Float[Array, "rows dcsn"]:
-    """Knots of a decision state that has no grid of its own, dense where those of the post-state are.
-
-    They are the states that lead to the knots of the post-state while the controls take as little as they may (or those knots
-    themselves where that has no increasing closed form), so that the lowest is where nothing is left to take; a few more
-    lead to the highest state that arrivals reach.
-    """
-    sound = jnp.all(jnp.isfinite(base), axis=-1, keepdims=True) & jnp.all(jnp.diff(base) > 0, axis=-1, keepdims=True)
-    own = jnp.where(sound, base, knots)
-    first, last = own[..., :1], own[..., -1:]
-    top = jnp.maximum(most, last + 0.1 * (last - first))
-    return jnp.concatenate([own, last + (top - last) * jnp.arange(1, MORE + 1) / MORE], axis=-1)
-
-
-def filled(
-    knots: Float[Array, "rows dcsn"], control: Float[Array, "rows dcsn"], feasible: Bool[Array, "rows dcsn"], empty
-) -> Float[Array, "rows dcsn"]:
-    """A policy with the first feasible knots' line in place of what stands below them, where there was no choice.
-
-    **Arguments:** `empty`: knots at which bounds meet, which keep that one choice.
-    """
-    first = jnp.clip(jnp.argmax(feasible, axis=-1), 0, knots.shape[-1] - 2)[..., None]
-    at = lambda x, i: jnp.take_along_axis(x, i, axis=-1)
-    width = at(knots, first + 1) - at(knots, first)
-    slope = (at(control, first + 1) - at(control, first)) / jnp.where(width == 0, 1.0, width)
-    line = at(control, first) + slope * (knots - at(knots, first))
-    below = (jnp.arange(knots.shape[-1]) < first) & ~empty
-    return jnp.where(below, line, control)
-
-
-def implied(problem: MaximumProblem, states: States, controls: States, answer: Answer) -> States:
-    r"""Every control that solves its own first-order condition, what comes after and the other controls held fixed.
-
-    $Q_c + \sum_j (Q_{x_j} + Q_V V_{x_j})\,\partial x_j/\partial c = 0$ by Newton's method in $\log c$; NaN where the condition
-    does not fall in the control.
-
-    **Arguments:** `answer`: of the continuation at the post-states of `controls`.
-    """
-    p, found = problem.parameters, {}
-    ends = problem.transition(p, states, controls)
-    for name in problem.controls:
-        at = lambda c, name=name: {**controls, name: c}
-        posts = lambda c, at=at: {n: x * jnp.ones_like(c) for n, x in problem.transition(p, states, at(c)).items()}
-
-        def condition(c, at=at, posts=posts):
-            one = jnp.ones_like(c)
-            _, moved = jax.jvp(posts, (c,), (one,))
-            carried = sum((answer.marginal[k] * moved[k] for k in answer.marginal), jnp.zeros_like(c))
-            total = lambda c, x, v: problem.objective(p, states, at(c), x, v) * one
-            held = {n: x * one for n, x in ends.items()}
-            return jax.jvp(total, (c, held, answer.value * one), (one, moved, carried))[1]
-
-        def body(_, c, condition=condition):
-            value, slope = jax.jvp(condition, (c,), (jnp.ones_like(c),))
-            step = jnp.where(slope < 0, -value / (jnp.where(slope < 0, slope, 1.0) * c), jnp.nan)
-            return c * jnp.exp(jnp.clip(step, -1.0, 1.0))
-
-        found[name] = jax.lax.fori_loop(0, _NEWTON + 8, body, controls[name])
-    return found

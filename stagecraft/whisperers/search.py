@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from stagecraft.axes import Axis
+from stagecraft.horses.knots import reach
 from stagecraft.horses.problems import MaximumProblem, Scale
-from stagecraft.horses.vfi import reach
 from stagecraft.whisperers.choice import Move, Worth
 
 

@@ -8,8 +8,9 @@ from stagecraft.horses.arrival import arrive
 from stagecraft.horses.choice import join, options
 from stagecraft.horses.egm import egm
 from stagecraft.horses.evaluate import evaluate
+from stagecraft.horses.policy import follow
 from stagecraft.horses.problems import Alternative, ChoiceProblem, ContinuousProblem, ExpectationProblem, MaximumProblem
-from stagecraft.horses.vfi import follow, vfi
+from stagecraft.horses.vfi import vfi
 from stagecraft.solution import Answer, Continuation
 
 BETA = 0.96

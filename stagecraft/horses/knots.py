@@ -1,0 +1,54 @@
+"""The knots of a decision whose maximum is sought: where they stand, and what a policy is where there is no choice."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+States = dict[str, Float[Array, "..."]]
+
+# Knots beyond those of the post-state, up to the highest state that arrivals reach.
+MORE = 4
+
+
+def reach(move: Callable[[States], States], ends: States, state: str) -> Float[Array, ""]:
+    """The highest decision state that is reached from the ends of what may be on arrival and be drawn.
+
+    **Arguments:** `move`: arrival states and shocks to decision states; `ends`: the least and the largest value of each.
+    """
+    corners = jnp.meshgrid(*[jnp.stack([jnp.min(x), jnp.max(x)]) for x in ends.values()], indexing="ij")
+    reached = move(dict(zip(ends, corners, strict=True)))[state]
+    return jax.lax.stop_gradient(jnp.max(jnp.where(jnp.isfinite(reached), reached, -jnp.inf)))
+
+
+def decision_knots(
+    base: Float[Array, "rows cntn"], knots: Float[Array, " cntn"], most: Float[Array, ""]
+) -> Float[Array, "rows dcsn"]:
+    """Knots of a decision state that has no grid of its own, dense where those of the post-state are.
+
+    They are the states that lead to the knots of the post-state while the controls take as little as they may (or those knots
+    themselves where that has no increasing closed form), so that the lowest is where nothing is left to take; a few more
+    lead to the highest state that arrivals reach.
+    """
+    sound = jnp.all(jnp.isfinite(base), axis=-1, keepdims=True) & jnp.all(jnp.diff(base) > 0, axis=-1, keepdims=True)
+    own = jnp.where(sound, base, knots)
+    first, last = own[..., :1], own[..., -1:]
+    top = jnp.maximum(most, last + 0.1 * (last - first))
+    return jnp.concatenate([own, last + (top - last) * jnp.arange(1, MORE + 1) / MORE], axis=-1)
+
+
+def filled(
+    knots: Float[Array, "rows dcsn"], control: Float[Array, "rows dcsn"], feasible: Bool[Array, "rows dcsn"], empty
+) -> Float[Array, "rows dcsn"]:
+    """A policy with the first feasible knots' line in place of what stands below them, where there was no choice.
+
+    **Arguments:** `empty`: knots at which bounds meet, which keep that one choice.
+    """
+    first = jnp.clip(jnp.argmax(feasible, axis=-1), 0, knots.shape[-1] - 2)[..., None]
+    at = lambda x, i: jnp.take_along_axis(x, i, axis=-1)
+    width = at(knots, first + 1) - at(knots, first)
+    slope = (at(control, first + 1) - at(control, first)) / jnp.where(width == 0, 1.0, width)
+    line = at(control, first) + slope * (knots - at(knots, first))
+    below = (jnp.arange(knots.shape[-1]) < first) & ~empty
+    return jnp.where(below, line, control)
