@@ -13,7 +13,7 @@ from heptapod._lower import freeze
 from heptapod._numbers import array, short
 from heptapod._numeric import number
 from heptapod._parse import Scope
-from heptapod._tree import Path, Reader, unfit
+from heptapod._tree import Path, Reader, bracketed, unfit
 from heptapod.calibration import Domain, Entry
 from heptapod.errors import did_you_mean
 
@@ -65,7 +65,7 @@ class Group:
     def _entry(self, name, path, node):
         if isinstance(node, Mapping):
             self._block(name, path, self.reader.mapping(path, keys.of("a parameter"), "a parameter"))
-        elif isinstance(node, list) and len(node) == 1 and isinstance(node[0], str):
+        elif bracketed(node):
             self._reference(name, (*path, 0), str(node[0]))
         elif isinstance(node, str):
             self._expression(name, path, False)

@@ -8,7 +8,7 @@ import numpy as np
 from heptapod._formula import Formula
 from heptapod._numeric import number
 from heptapod._parse import Scope
-from heptapod._tree import Path, Reader
+from heptapod._tree import Path, Reader, bracketed
 from heptapod.errors import did_you_mean
 from heptapod.grids import GRID_KEYS, GRID_TYPES, MOST, TYPES, Grid, calibrated, read_size
 
@@ -105,7 +105,7 @@ def _read_list(reader, path, scope, shapes, discrete):
         reader.missing("grid", "a grid of type list needs `values`", path[:-1])
         return None
     values, least = reader.get(path), 1 if discrete else 2
-    name = values[0] if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str) else values
+    name = values[0] if bracketed(values) else values
     if isinstance(name, str):
         shape = shapes.get(name)
         if shape is None or len(shape) != 1 or shape[0] < least:

@@ -9,7 +9,7 @@ import sympy as sp
 from heptapod._declared import Declared, Time
 from heptapod._parse import Helper, Scope
 from heptapod._scope import inside
-from heptapod._tree import NAME_RULE, Path, Reader, unfit
+from heptapod._tree import NAME_RULE, Path, Reader, bracketed, unfit
 from heptapod.equation import key
 from heptapod.errors import did_you_mean
 from heptapod.perch_space import GridScope, PerchSpace
@@ -198,7 +198,7 @@ class StageScope:
                 message = f"the argument `{each}` shadows the parameter of that name"
                 self.reader.warning("shadowed", message, path, "rename the argument", key=True)
         body = body["expr"] if isinstance(body, Mapping) and list(body) == ["expr"] else body
-        return Helper(arguments, body, symbols)
+        return Helper(arguments, body[0] if bracketed(body) else body, symbols)
 
     def check_helpers(self, hidden: Iterable[str]) -> None:
         """Read every body once by itself, so that an unused helper is checked, too.

@@ -161,9 +161,8 @@ class Reader:
     def expression(self, path: Path, scope: Scope) -> sp.Expr | None:
         """One expression; `None` after an error. Numbers and one bracketed name are expressions, too."""
         path = self._plain(path)
+        path = (*path, 0) if bracketed(self.get(path)) else path
         node = self.get(path)
-        if isinstance(node, list) and len(node) == 1 and isinstance(node[0], str):
-            node, path = node[0], (*path, 0)
         if isinstance(node, (Mapping, list, bool)) or node is None:
             self.error("type", f"expected a number or an expression, found {kind(node)}", path)
             return None
@@ -240,6 +239,11 @@ def unfit(name: Any) -> str | None:
         return "is not a name of plain letters, digits and _"
     taken = name in RESERVED or name in BUILTINS or keyword.iskeyword(name)
     return "has a meaning of its own" if taken else None
+
+
+def bracketed(node: Any) -> bool:
+    """Whether a list is one name in brackets, which is a reference and not a list."""
+    return isinstance(node, list) and len(node) == 1 and isinstance(node[0], str)
 
 
 def kind(node: Any) -> str:

@@ -8,8 +8,8 @@ from scipy.special import ndtr
 from heptapod._formula import Formula
 from heptapod._numeric import number
 from heptapod._parse import Scope
-from heptapod._tree import Path, Reader
-from heptapod.shocks._slots import bracketed, check_stochastic, per_dimension, read_matrix, read_points, read_vector, refuse
+from heptapod._tree import Path, Reader, bracketed
+from heptapod.shocks._slots import check_stochastic, per_dimension, read_matrix, read_points, read_vector, refuse
 from heptapod.shocks.autoregressive import Autoregressive
 from heptapod.shocks.discrete import Discrete
 from heptapod.shocks.markov import Markov

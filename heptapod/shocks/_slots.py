@@ -7,14 +7,9 @@ import numpy as np
 from heptapod._formula import Formula
 from heptapod._numeric import number
 from heptapod._parse import Scope
-from heptapod._tree import Path, Reader
+from heptapod._tree import Path, Reader, bracketed
 from heptapod.grids import read_size
 from heptapod.shocks.vector import Matrix, Vector
-
-
-def bracketed(node) -> bool:
-    """Whether a list is one name in brackets, which is a reference and not a list."""
-    return isinstance(node, list) and len(node) == 1 and isinstance(node[0], str)
 
 
 def per_dimension(reader: Reader, path: Path, scope: Scope, d: int, default: float | None = None) -> tuple[Formula, ...] | None:

@@ -166,3 +166,12 @@ def test_a_name_on_two_perches_takes_a_suffix():
 def test_a_wrong_function_is_refused_where_it_stands(functions, code, place):
     found = [d for d in heptapod.check(variant(**functions)) if d.severity == "error"]
     assert [(d.code, d.mark.file) for d in found] == [(code, place)]
+
+
+@pytest.mark.parametrize("written", [["c"], {"expr": ["c"]}], ids=str)
+def test_the_body_of_a_helper_may_be_one_bracketed_name(written):
+    tree, plain = copy.deepcopy(TREE), copy.deepcopy(TREE)
+    tree["stage"]["math"]["functions"] |= {"own(c)": written, "Q": "u(own(c)) + beta*V[>]"}
+    plain["stage"]["math"]["functions"] |= {"own(c)": "c", "Q": "u(own(c)) + beta*V[>]"}
+    assert not [d for d in heptapod.check(tree) if d.severity == "error"]
+    assert heptapod.explain(heptapod.load(tree)) == heptapod.explain(heptapod.load(plain))
