@@ -131,6 +131,13 @@ class NumericProblem:
         return self.method not in ("choice", "identity") or dict(self.spaces)["arvl"].tabulate
 
     @property
+    def given_alone(self) -> tuple[str, ...]:
+        """Arrival states that lead to no decision state: at most the law of a shock depends on them."""
+        named = {name for _, formula in self.to_decision.equations for name in formula.names}
+        used = {name for key, name in self.to_decision.sources if key in named}
+        return tuple(name for name in self.dimensions("arvl") if name not in used)
+
+    @property
     def branching(self) -> bool:
         """Whether the stage has named branches."""
         return self.branches[0].name != ""

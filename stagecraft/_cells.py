@@ -101,7 +101,9 @@ def spread(axes: tuple[Axis, ...], mass) -> Population:
     first = next((i for i, axis in enumerate(axes) if not axis.discrete), len(axes) - 1)
     flat = lambda x: jnp.moveaxis(x, first, -1).ravel()
     grids = jnp.meshgrid(*[axis.values for axis in axes], indexing="ij")
-    return Population({axis.name: flat(x) for axis, x in zip(axes, grids, strict=True)}, flat(mass))
+    order = (*axes[:first], *axes[first + 1 :], axes[first])
+    sizes = tuple((axis.name, axis.values.shape[0]) for axis in order)
+    return Population({axis.name: flat(x) for axis, x in zip(axes, grids, strict=True)}, flat(mass), sizes)
 
 
 def settle(axes: tuple[Axis, ...], people: Population, open=None) -> Landed:

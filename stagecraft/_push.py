@@ -107,13 +107,29 @@ def drawn(stage, states):
     return shocks, stage.arvl_to_dcsn.operator({name: full(x) for name, x in states.items()}, shocks), full(law)
 
 
+def _met(stage, arriving: Population):
+    """Shocks, decision states and mass of those who arrive; who differs in the past alone is one point from here on."""
+    problem, sizes = stage.dcsn_to_arvl.operator.problem, arriving.sizes
+    past = [i for i, (name, _) in enumerate(sizes) if name in stage.num.given_alone]
+    if not past or not set(problem.given) <= {sizes[i][0] for i in past}:
+        shocks, at, odds = drawn(stage, arriving.states)
+        return shocks, at, odds * jnp.tile(arriving.weights, odds.size // arriving.weights.size)
+    whole = tuple(size for _, size in sizes)
+    first = lambda x, axes: x.reshape(whole)[tuple(0 if i in axes else slice(None) for i in range(len(whole)))]
+    rest = [i for i in range(len(whole)) if i not in past]
+    before = {name: first(x, rest) for name, x in arriving.states.items()}
+    law = jnp.broadcast_to(weights_of(problem, before), (problem.weights.shape[-1], *(whole[i] for i in past)))
+    mass = jnp.tensordot(law, arriving.weights.reshape(whole), (tuple(range(1, law.ndim)), tuple(past)))
+    shocks, at, _ = drawn(stage, {name: jnp.ravel(first(x, past)) for name, x in arriving.states.items()})
+    return shocks, at, mass.ravel()
+
+
 def through(stage, decision, arriving: Population, jumps: bool = False) -> Passed:
     """Shocks, choice and transition of one stage.
 
     **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps.
     """
-    shocks, at, odds = drawn(stage, arriving.states)
-    weights = odds * jnp.tile(arriving.weights, odds.size // arriving.weights.size)
+    shocks, at, weights = _met(stage, arriving)
     dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
     more = jump_points(decision, at, shocks, weights) if jumps else None
     if more is not None:

@@ -16,11 +16,16 @@ class Population(eqx.Module):
 
     Means, variances and shares are of the households that are here; `mass` says how many those are.
 
-    **Attributes:** `states`: one array per state (and shock or control decided here); `weights`: of the points.
+    **Attributes:**
+
+    - `states`: one array per state (and shock or control decided here).
+    - `weights`: of the points.
+    - `sizes`: states and lengths of the axes whose product the points are, the last one fastest; empty where they are a list.
     """
 
     states: dict[str, Float[Array, " points"]]
     weights: Float[Array, " points"]
+    sizes: tuple[tuple[str, int], ...] = eqx.field(static=True, default=())
 
     @property
     def mass(self) -> Float[Array, ""]:

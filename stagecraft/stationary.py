@@ -107,7 +107,9 @@ def _fixed(how, solved):
     def body(state):
         mu, _, k = state
         gap = tuple(v * (1 - _total(mu)) + p - m for v, p, m in zip(uniform, push(mu), mu, strict=True))
-        move = solve_near_identity(inside, gap, ones, 1e-6)
+        # As exactly as the next round needs it, if a correction is a hundred times its gap; the last one but roughly.
+        share = jnp.clip(1e-3 * tolerance / jnp.maximum(_size(gap), tolerance * 1e-6), 1e-10, 1e-4)
+        move = solve_near_identity(inside, gap, ones, share)
         good = jnp.isfinite(_total(move))
         # Where the solver breaks down the chain itself goes on.
         further = jax.lax.cond(good, lambda: mu, lambda: jax.lax.fori_loop(0, _PLAIN, lambda _, x: push(x), mu))
