@@ -20,7 +20,7 @@ from heptapod.grids import Grid, calibrated, nodes_key
 METHODS: Mapping[str, tuple[str, ...]] = {
     "solution": ("auto", "egm", "vfi", "nested", "discrete"),
     "interp": ("auto", "linear"),
-    "upper_envelope": ("auto", "none", "exact"),
+    "upper_envelope": ("auto", "none", "exact", "refined"),
 }
 _MEANS = {"discrete": ("choice", "identity")}
 

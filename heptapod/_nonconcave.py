@@ -36,9 +36,9 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
         elif num.envelope:
             reason += "; the transition or the reward has a kink, so the upper envelope is taken"
         if asked != "auto":
-            envelope = asked == "exact"
+            envelope = asked != "none"
             reason += f"; `upper_envelope: {asked}` was asked for"
-        found[name] = {"envelope": envelope, "reason": reason, "may_jump": shut}
+        found[name] = {"envelope": envelope, "switch_knots": asked == "refined", "reason": reason, "may_jump": shut}
     return found
 
 

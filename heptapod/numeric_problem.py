@@ -52,6 +52,7 @@ class NumericProblem:
     - `envelope`: whether the endogenous grid may fold, so that an upper envelope is taken.
     - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
     - `rows`: (passive decision state, its grid) pairs.
+    - `switch_knots`: whether the continuation is asked on both sides of its own switches, beside the grid of the post-state.
     - `may_jump`: whether a condition downstream may make the continuation's value jump.
     - `inner`: (control, its post-state, lower, upper) of the control that is chosen first, given the post-state; or `None`.
     - `kinks`: values of the active post-state at which the problem changes its branch.
@@ -80,6 +81,7 @@ class NumericProblem:
     rows: tuple[tuple[str, Grid], ...] = ()
     kinks: tuple[Formula, ...] = ()
     may_jump: bool = False
+    switch_knots: bool = False
     inner: tuple[str, str, Formula, Formula] | None = None
     state: str | None = None
     post: str | None = None

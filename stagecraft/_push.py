@@ -3,10 +3,11 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from stagecraft._cells import cells, settle, spread
-from stagecraft._jumps import jump_points
+from stagecraft._jumps import REPORT, jump_points
 from stagecraft.horses.arrival import weights_of
 from stagecraft.population import Population, together
 
@@ -21,6 +22,7 @@ class Pushed(eqx.Module):
     - `outside`: by entry, the mass that lay above and below its grid in each period, `(periods, axes, 2)`.
     - `infeasible`: by stage and period, the mass that has no feasible choice.
     - `refine`: into how many parts the cells of the grids are cut.
+    - `jumps`: by stage and period, where it was looked for, what is said of policies that jump: the columns of `REPORT`.
     - `error_bound`: of an invariant distribution, in the sum of absolute values; `None` otherwise.
     """
 
@@ -29,7 +31,20 @@ class Pushed(eqx.Module):
     outside: dict[str, Float[Array, "periods axes 2"]]
     infeasible: dict[str, Float[Array, " periods"]]
     refine: int = eqx.field(static=True, default=1)
+    jumps: dict[str, Float[Array, "periods report"]] = eqx.field(default_factory=dict)
     error_bound: Float[Array, ""] | None = None
+
+    def jumps_to_pandas(self):
+        """A row for each stage and period that meets jumps: the columns of `REPORT`; empty where nobody looked for them."""
+        import pandas as pd
+
+        rows = []
+        for name, report in self.jumps.items():
+            report = np.asarray(report).reshape(-1, *report.shape[-2:])
+            for t in np.flatnonzero(report.any(axis=(0, 2))):
+                best = dict(zip(REPORT, report[:, t].max(axis=0), strict=True))
+                rows.append({"stage": name, "period": t, **best, "most": int(best["most"])})
+        return pd.DataFrame(rows, columns=["stage", "period", *REPORT])
 
     def entering(self, circuit, here: int, t, first: bool) -> dict[str, Population]:
         """Who is on arrival of the entries of period `t`; `first` for period 0."""
@@ -41,12 +56,13 @@ class Pushed(eqx.Module):
 
 
 class Passed(eqx.Module):
-    """Households on the perches of one stage; `cntn` by branch, `infeasible` the mass without a choice."""
+    """Households on the perches of one stage; `cntn` by branch, `infeasible` the mass without a choice, `jumps` a `REPORT`."""
 
     arvl: Population
     dcsn: Population
     cntn: dict[str, Population]
     infeasible: Float[Array, ""]
+    jumps: Float[Array, " report"] | None
 
 
 def traced(*trees) -> bool:
@@ -76,7 +92,9 @@ def advance(
         if name not in entering and len(space.grids) == len(space.dimensions):
             axes = cells(period.circuit, name, period.t, refine)
             people = spread(axes, settle(axes, people).mass)
-        passed[name] = through(period.stage(name), period.decision(name), people, jumps)
+        stage, decision = period.stage(name), period.decision(name)
+        after = period.continuation(name, "") if jumps and stage.num.envelope and not stage.branching else None
+        passed[name] = through(stage, decision, people, jumps, after)
         for branch, ends in passed[name].cntn.items():
             link = period.block.following(name, branch)
             box = leaving if link.crosses else inside
@@ -124,18 +142,20 @@ def _met(stage, arriving: Population):
     return shocks, at, mass.ravel()
 
 
-def through(stage, decision, arriving: Population, jumps: bool = False) -> Passed:
+def through(stage, decision, arriving: Population, jumps: bool = False, after=None) -> Passed:
     """Shocks, choice and transition of one stage.
 
-    **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps.
+    **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps;
+    `after`: what follows, where it is to be told whether the policy passes switches of that.
     """
     shocks, at, weights = _met(stage, arriving)
     dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
-    more = jump_points(decision, at, shocks, weights) if jumps else None
+    follow = None if after is None else (after, stage.dcsn_to_cntn.operator(at, decision.at(at).policy))
+    more, report = jump_points(decision, at, shocks, weights, follow) if jumps else (None, None)
     if more is not None:
         beside, ends, _ = _decide(stage, decision, *more)
         dcsn, cntn = together(dcsn, beside), {name: together(x, ends[name]) for name, x in cntn.items()}
-    return Passed(arriving, dcsn, cntn, infeasible)
+    return Passed(arriving, dcsn, cntn, infeasible, report)
 
 
 def _decide(stage, decision, at, shocks, weights):

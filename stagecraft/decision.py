@@ -109,19 +109,25 @@ class Decision(Optimum):
         return _row(self, states, chosen)
 
 
-def _row(decision: Decision, states: States, chosen: dict) -> Answer:
-    """The answer at given discrete controls: the row of discrete states, and a mean over rows of continuous ones."""
-    axes = (*decision.axes, *decision.options)
-    index, values = {name: i for name, (i, _) in chosen.items()}, {}
+def place_of(decision: Decision, states: States, chosen: dict):
+    """Where states lie between the rows: along continuous axes, the position on every axis, and the row, all corners first."""
+    index = {name: i for name, (i, _) in chosen.items()}
     for axis in decision.axes:
         if axis.discrete:
             index[axis.name] = nearest(axis.values, states[axis.name])
     between = Between([axis for axis in decision.axes if not axis.discrete], states)
     index = {name: between.lead(i) for name, i in index.items()} | between.index
     row = 0
-    for axis in axes:
+    for axis in (*decision.axes, *decision.options):
         row = row * axis.values.shape[0] + index[axis.name]
-        values[axis.key] = take(axis.values, index[axis.name])
+    return between, index, row
+
+
+def _row(decision: Decision, states: States, chosen: dict) -> Answer:
+    """The answer at given discrete controls: the row of discrete states, and a mean over rows of continuous ones."""
+    axes = (*decision.axes, *decision.options)
+    between, index, row = place_of(decision, states, chosen)
+    values = {axis.key: take(axis.values, index[axis.name]) for axis in axes}
     problem = decision.problem.given(**values)
     answer = evaluate(problem, decision.rows, between.lead(states[decision.state]), row if axes else None)
     keys = {axis.key: axis.name for axis in axes}

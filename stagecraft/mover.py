@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from stagecraft._switch_knots import with_switch_knots
 from stagecraft.axes import Axis, along
 from stagecraft.decision import Chosen, Decision
 from stagecraft.functional import AbstractFunctional, Arrival
@@ -86,7 +87,8 @@ class Optimise(eqx.Module):
         sizes = tuple(axis.values.shape[0] for axis in (*self.axes, *self.options))
         rows = () if not sizes else (math.prod(sizes),)
         dtype = self.problem.knots.dtype
-        ramp = jnp.broadcast_to(jnp.arange(stored_knots(self.problem), dtype=dtype), (*rows, stored_knots(self.problem)))
+        count = stored_knots(self.problem)
+        ramp = jnp.broadcast_to(jnp.arange(count, dtype=dtype), (*rows, count))
         one, no = jnp.ones(rows, dtype), jnp.zeros(rows, bool)
         others = {name: ramp for name in self.problem.passive}
         lowest = {name: one for name in self.others}
@@ -116,11 +118,12 @@ class Optimise(eqx.Module):
     def from_points(self, points: dict, answer: Answer) -> Decision:
         """Solve, given the continuation's answer at `points`."""
         sizes = tuple(axis.values.shape[0] for axis in (*self.axes, *self.options))
-        n = self.problem.knots.shape[0] + 1
+        n = points[self.post].shape[-1]
         flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
         value, weight, feasible = (flat(x) for x in (answer.value, answer.weight, answer.feasible))
         # A knot that was moved to the edge of the feasible post-states bounds the states, as an infeasible one does.
-        moved = flat(points[self.post])[:, 1] > flat(self.points[self.post])[:, 1]
+        first = jnp.broadcast_to(self.points[self.post][..., 1], sizes).ravel()
+        moved = flat(points[self.post])[:, 1] > first
         feasible = feasible.at[:, 1].set(feasible[:, 1] & ~moved)
         slopes = {name: flat(x) for name, x in answer.marginal.items()}
         active = slopes.pop(self.post)
@@ -148,7 +151,11 @@ class Optimise(eqx.Module):
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
         continuation = continuation if self.inner is None else self.inner.over(continuation, self.post)
-        return asked_from_edge(continuation, self.post, self.points)
+        points, answer = asked_from_edge(continuation, self.post, self.points)
+        if not self.problem.switch_knots:
+            return points, answer
+        points = with_switch_knots(continuation, self.post, points, self.problem.switch_knots)
+        return points, continuation.at(points)
 
     def __call__(self, continuation: AbstractFunctional) -> Decision:
         """Solve, given any functional object of the post-states."""

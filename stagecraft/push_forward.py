@@ -2,25 +2,25 @@
 
 import dataclasses
 import functools
-import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stagecraft._cells import cells, empty, homes, settle, spread
+from stagecraft._cells import cells, empty, settle, spread
 from stagecraft._compose import Composer
+from stagecraft._jumps import REPORT
 from stagecraft._population_of import population_of
 from stagecraft._push import Pushed, advance, traced
+from stagecraft._push_checks import check, refinable, watched
 from stagecraft.functional import Either
 from stagecraft.model_circuit import ModelCircuit, check_solved, onward
 
-# From these shares on, mass without a choice is an error, and mass beyond a grid a warning.
-_INFEASIBLE, _OUTSIDE = 1e-6, 1e-4
+_FINEST = 64
 
 
-def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> ModelCircuit:
+def push_forward(solved: ModelCircuit, initial: Any, *, refine: int | str = 1) -> ModelCircuit:
     r"""Move a distribution through every mover of every stage, from period 0 to the last.
 
     $\mu_v = \mu_a \circ g_{av}^{-1}$ over the quadrature nodes, $\mu_e = \mu_v \circ g_{ve}(\cdot, \pi)^{-1}$ with the
@@ -30,16 +30,19 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
 
     Safe under `jax.jit`, `grad`, `jvp` and `vmap` with respect to `circuit.parameters`. Derivatives pass through policies,
     shock nodes and their probabilities, choice probabilities and grids. Where a hard choice makes a policy jump, households
-    near the jump change sides as it moves; that is seen, too, by the density between neighbouring cells, in stages whose
-    passive states are discrete, for masses, means, variances and `expect`. It is not seen where a passive state is continuous,
-    nor where an atom stands at the jump, nor where taste shocks are small beside a cell; `refine` until derivatives settle.
+    near the jump change sides as it moves; that is seen, too, by the density between neighbouring cells, for masses, means,
+    variances and `expect`, whether the stage itself chooses or its policy inherits the jumps of later choices. Where it is not
+    seen (policies found by search, taste shocks small beside a cell, densities that differ from cell to cell) a derivative is
+    not to be trusted, and when one is taken a warning says so and why.
 
     **Arguments:**
 
     - `initial`: for every state on arrival of the stage where households begin a number (an atom, exact until the first
       lottery) or an array (a sample, put on the grid: read as a density on the cells); a pandas frame with a column for each
       state, and perhaps `weight`; the `dist` of another perch; or `{STAGE: ...}`.
-    - `refine`: into how many parts every cell of a continuous grid is cut, for the distribution alone.
+    - `refine`: into how many parts every cell of a continuous grid is cut, for the distribution alone; `"auto"` for the fewest
+      (a power of two up to 64) at which no cell holds two jumps and derivatives are to be trusted. The number is
+      `pushed.dists.refine`, to be given where derivatives are taken; `pushed.dists.jumps_to_pandas()` is the table behind it.
 
     **Returns:** the circuit with `dists`: `pushed[t]["CONS"].cntn.dist.mean("a_nxt")`, `.dcsn.dist.quantile("c", 0.5)`.
 
@@ -49,18 +52,39 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int = 1) -> Mode
     check_solved(solved)
     if solved.structure.horizon is None:
         raise ValueError("the horizon is infinite, and a push has no last period")
+    if refine == "auto":
+        return _refined(solved, initial)
     if isinstance(refine, bool) or not isinstance(refine, int) or refine < 1:
-        raise ValueError(f"`refine` must be a positive integer, found {refine!r}")
+        raise ValueError(f'`refine` must be a positive integer or "auto", found {refine!r}')
+    return _pushed(solved, initial, refine, False)
+
+
+def _refined(solved, initial):
+    """The coarsest distribution of which derivatives are to be trusted, as far as finer cells help."""
+    if traced(solved, initial):
+        raise ValueError(
+            'inside a transformation `refine` must be a number; push once outside with refine="auto" and give `.dists.refine`'
+        )
+    refine = 1
+    while True:
+        pushed = _pushed(solved, initial, refine, True)
+        if refine >= _FINEST or not refinable(pushed.dists.jumps):
+            return pushed
+        refine *= 2
+
+
+def _pushed(solved, initial, refine, look):
+    """One push; `look` for jumps even where no derivative can be asked for."""
     start = population_of(solved, initial, refine)
     bare = dataclasses.replace(solved, info=None, dists=None)
     # Cells in which nobody can live are looked for where there may be some; that costs one more look at every decision.
     push = _push if solved.types is None else _by_type
     jumps = traced(bare, start)
-    dists = push(bare, start, refine, edge=jumps, jumps=jumps)
+    dists = push(bare, start, refine, edge=jumps, jumps=jumps or look)
     if not traced(dists) and any(np.any(x > 0) for x in dists.infeasible.values()):
-        dists = push(bare, start, refine, edge=True, jumps=False)
+        dists = push(bare, start, refine, edge=True, jumps=look)
     check(solved, dists)
-    return dataclasses.replace(solved, dists=dists)
+    return dataclasses.replace(solved, dists=watched(dists) if jumps else dists)
 
 
 def _by_type(solved, start, refine, edge, jumps):
@@ -129,7 +153,8 @@ def next_period(solved, position, how, t, entering, names):
         outside[name] = jax.lax.stop_gradient(jnp.stack([landed.above, landed.below], axis=1))
     none = jnp.zeros((), next(iter(after.values())).dtype if after else jnp.result_type(float))
     stranded = {name: passed[name].infeasible if name in passed else none for name in block.stages}
-    return after, (outside, stranded)
+    met = {name: passed[name].jumps if name in passed else jnp.zeros(len(REPORT), none.dtype) for name in block.stages}
+    return after, (outside, stranded, met if jumps else {})
 
 
 def _open(axes, arrival):
@@ -166,47 +191,5 @@ def _assembled(solved, start, parts, refine) -> Pushed:
     outside = {name: whole(1, name) for name in names(1)}
     # What leaves period t lands in t + 1.
     outside = {name: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]) for name, x in outside.items()}
-    stranded = {name: whole(2, name) for name in names(2)}
-    return Pushed(start, tuple(part[0] for part in parts), outside, stranded, refine)
-
-
-def check(solved, dists):
-    """Speak of mass without a choice, and of mass beyond a grid, where numbers are concrete."""
-    if traced(dists):
-        return
-    _check_feasible(solved, dists)
-    over_types = lambda x: np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)
-    for name, x in dists.outside.items():
-        x = over_types(x)
-        for i, state in enumerate(solved.structure.stage(name).dimensions("arvl")):
-            for side, where, fix in (
-                (0, "above the last knot", "raise its `max`"),
-                (1, "below the first knot", "lower its `min`"),
-            ):
-                share = x[:, i, side]
-                if share.max(initial=0.0) > _OUTSIDE:
-                    t = int(share.argmax())
-                    owner, perch, grid = homes(solved.structure)[name][state]
-                    if grid.discrete:
-                        where, fix = "on no value of the set", "let the transition land on the set"
-                    warnings.warn(
-                        f"stage {name}, arrival: {share[t]:.2%} of the households of period {t} lie {where} of the grid of "
-                        f"`{state}` (declared at {owner}.{perch}), and were put on the nearest; {fix}",
-                        stacklevel=3,
-                    )
-
-
-def _check_feasible(solved, dists):
-    found = []
-    for name, x in dists.infeasible.items():
-        x = np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)
-        bad = np.flatnonzero(~(x <= _INFEASIBLE))
-        if bad.size:
-            block = solved.structure.block(int(bad[0]))
-            found.append((bad[0], block.stages.index(name), name, x[bad[0]]))
-    if found:
-        t, _, name, share = min(found)
-        raise ValueError(
-            f"stage {name}: no feasible choice for {share:.2g} of the households in period {t}; give initial states from which "
-            "bounds, constraints and `when:` leave room; where the edge of what is feasible lies inside a cell, `refine` it"
-        )
+    stranded, met = ({name: whole(i, name) for name in names(i)} for i in (2, 3))
+    return Pushed(start, tuple(part[0] for part in parts), outside, stranded, refine, met)

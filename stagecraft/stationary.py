@@ -16,8 +16,9 @@ from stagecraft._cells import cells, spread
 from stagecraft._fixed_point import TOLERANCE
 from stagecraft._linear_solve import solve_near_identity
 from stagecraft._push import Pushed, traced
+from stagecraft._push_checks import check, watched
 from stagecraft.model_circuit import ModelCircuit, check_solved
-from stagecraft.push_forward import check, landings, next_period, push_forward
+from stagecraft.push_forward import landings, next_period, push_forward
 
 _PLAIN = 100  # Powers of P before the system is solved: what is transient on a small scale is gone.
 _ROUNDS = 12
@@ -50,7 +51,7 @@ def stationary(solved: ModelCircuit, initial: Any = None, *, refine: int = 1, to
     find = _invariant if solved.types is None else _by_type
     dists = find(bare, how)
     _check(solved, dists, how[-1])
-    return dataclasses.replace(solved, dists=dists)
+    return dataclasses.replace(solved, dists=watched(dists))
 
 
 def _generations(solved, initial, refine):
@@ -83,9 +84,9 @@ def _invariant(solved: ModelCircuit, how) -> Pushed:
     masses, bound = _fixed(how, solved)
     t, names = jnp.asarray(0), tuple(masses)
     start = {n: spread(cells(solved, n, t, how[0]), x) for n, x in masses.items()}
-    _, (outside, stranded) = next_period(solved, 0, how[:3], t, start, names)
+    _, (outside, stranded, met) = next_period(solved, 0, how[:3], t, start, names)
     lead = lambda tree: jax.tree.map(lambda x: x[None], tree)
-    return Pushed(start, (lead(masses),), lead(outside), lead(stranded), how[0], bound)
+    return Pushed(start, (lead(masses),), lead(outside), lead(stranded), how[0], lead(met), bound)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -95,7 +95,9 @@ def _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least)
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), branch, raw)
     n = joined.state.shape[0]
     slope = None if problem.interp == "linear" else joined.marginal
-    found = refine(joined.state, joined.value, slope, joined.valid | jnp.all(~joined.valid), size=room_for(n))
+    found = refine(
+        joined.state, joined.value, slope, joined.valid | jnp.all(~joined.valid), size=room_for(n) + 4 * problem.switch_knots
+    )
     flat = lambda values: read(found, joined.state, values)[0]
     value, marginal = read(found, joined.state, joined.value, slope)
     marginal = flat(joined.marginal) if slope is None else marginal
@@ -116,8 +118,8 @@ def room_for(knots: int) -> int:
 
 def stored_knots(problem: ContinuousProblem) -> int:
     """The length of the rows that `egm` returns."""
-    n = problem.knots.shape[0]
-    return room_for(n + _BRANCH) if problem.envelope else n
+    n, pairs = problem.knots.shape[0], problem.switch_knots
+    return room_for(n + 2 * pairs + _BRANCH) + 4 * pairs if problem.envelope else n
 
 
 def _constrained(problem, continuation, raw):

@@ -38,7 +38,8 @@ class ContinuousProblem(eqx.Module):
     - `floored`: whether the other bound can bind.
     - `discounted_by_state`: whether $Q_V$ depends on $m$, so that $Q_m$ needs the continuation value.
     - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
-    - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken.
+    - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
+      switches of what follows it is asked on both sides, beside the knots.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
     - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: $p \mapsto$ the passive
       post-states by name, which follow from them.
@@ -65,6 +66,7 @@ class ContinuousProblem(eqx.Module):
     discounted_by_state: bool = eqx.field(static=True, default=True)
     interp: str = eqx.field(static=True, default="auto")
     envelope: bool = eqx.field(static=True, default=False)
+    switch_knots: int = eqx.field(static=True, default=0)
     allowed: Callable | None = eqx.field(static=True, default=None)
     passive: tuple[str, ...] = eqx.field(static=True, default=())
     others: Callable | None = eqx.field(static=True, default=None)

@@ -121,9 +121,10 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
         raise ValueError(f"stage {num.name} cannot be solved: {num.reason}")
     post = PostOf(num)
     other = num.lower if num.corner == "upper" else num.upper
+    knots = _knots(num, scope)
     return ContinuousProblem(
         parameters=scope,
-        knots=_knots(num, scope),
+        knots=knots,
         lowest=num.lowest,
         objective=num.objective,
         transition=post,
@@ -143,6 +144,7 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
         discounted_by_state=num.discounted_by_state,
         interp=num.interp,
         envelope=num.envelope,
+        switch_knots=min(64, max(16, knots.shape[0] // 8)) if num.switch_knots else 0,
         allowed=AllowedAt(num) if num.branches[0].conditions else None,
         passive=tuple(f"{name}[~]" for name, grid in num.rows if not grid.discrete),
         others=PassivePosts(num) if num.rows else None,
