@@ -26,7 +26,7 @@ LAYERS = {
     "stagecraft": [
         ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["searched"], ["whisperers"], ["population"], ["perch"], ["inner"], ["mover"], ["maximise"],
         ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["_cells"], ["_jumps"], ["_push"], ["model_circuit"],
-        ["load"], ["_sweep"], ["_linear_solve"], ["_fixed_point"], ["_diagnose"], ["solve"], ["panel"], ["_initial"], ["_pass"], ["simulate"], ["_population_of"], ["push_forward"], ["stationary"], ["comparative_statics"], ["euler_errors"], ["accuracy"], ["_written"], ["explain"], ["to_latex"], ["precision"],
+        ["load"], ["_sweep"], ["_linear_solve"], ["_fixed_point"], ["_diagnose"], ["solve"], ["panel"], ["_agent_keys"], ["_initial"], ["_pass"], ["_agents"], ["_truth"], ["_follow"], ["_chunks"], ["simulate"], ["_population_of"], ["push_forward"], ["stationary"], ["comparative_statics"], ["euler_errors"], ["accuracy"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],
     "dynx_runner": [
         ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],
