@@ -8,6 +8,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 _THREEFRY = "threefry2x32"
 
 
+@jax.jit
 def agent_key(key: PRNGKeyArray, first: "int | Int[Array, '']" = 0, *, antithetic: bool = False) -> PRNGKeyArray:
     r"""A key whose draws are those of agents `first`, `first + 1`, …, along the last axis of whatever is drawn.
 

@@ -70,14 +70,14 @@ class Run(eqx.Module):
 def follow(solved, truth, states, here, told, key, *, wish: Wish) -> Followed:
     """Agents from the first period to the last.
 
-    **Arguments:** `truth`: `None` where `solved` is true; `states`: on arrival of the first stage; `here`: who begins there,
-    `None` for all; `told`: the logarithm of the probability of what was drawn of each before, `None` where no weights are
-    wanted; `key`: of these agents.
+    **Arguments:** `truth`: `None` where `solved` is true; `states`: on arrival of the first stage; `here`: who begins there;
+    `told`: the logarithm of the probability of what was drawn of each before, `None` where no weights are wanted; `key`: of
+    these agents.
     """
     run = Run(solved, truth, key, wish)
     structure, known = solved.structure, {}
     count = next(iter(states.values())).shape[0]
-    entering = {wish.start: (states, jnp.ones(count, bool) if here is None else here)}
+    entering = {wish.start: (states, here)}
     parts = []
     for i, block in enumerate(structure.blocks):
         # Whoever comes from another kind of period, or begins here, may enter where nobody of this kind does.

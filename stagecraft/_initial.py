@@ -1,8 +1,11 @@
 """Where households begin: numbers, arrays, frames or distributions, checked and brought to arrays."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -111,13 +114,12 @@ def _check_finite(name, x, weights):
 
 def check_sets(solved, start, states, weights=None):
     """Discrete states begin on their sets."""
-    num, scope = solved.structure.stage(start), solved.scope(start, 0)
-    space = dict(num.spaces)["arvl"]
+    space = dict(solved.structure.stage(start).spaces)["arvl"]
     for name, x in states.items():
         grid = space.grid(name)
         if grid is None or not grid.discrete or traced(x, weights):
             continue
-        x, values, gap = np.atleast_1d(x), np.asarray(grid.build(scope)), np.inf
+        x, values, gap = np.atleast_1d(x), np.asarray(_knots(solved, start, grid)), np.inf
         for value in values:
             gap = np.minimum(gap, np.abs(x - value))
         gap = gap if weights is None else np.where(np.asarray(weights) > 0, gap, 0.0)
@@ -133,7 +135,7 @@ def beyond(solved, start, arrays, weights=None):
         if found[name] is None or found[name][2].discrete or traced(x, weights):
             continue
         owner, perch, grid = found[name]
-        knots = grid.build(solved.scope(owner, 0))
+        knots = _knots(solved, owner, grid)
         if traced(knots):
             continue
         x, low, high = np.atleast_1d(x), float(knots[0]), float(knots[-1])
@@ -145,3 +147,13 @@ def beyond(solved, start, arrays, weights=None):
                 f"`initial` gives {name} = {x[np.argmax(off)]:g}, off the grid of stage {start}'s arrival, which runs from "
                 f"{low:g} to {high:g} (declared at {owner}.{perch}); {np.mean(off):.1%} of the values are off it"
             )
+
+
+def _knots(circuit, stage, grid):
+    """A grid of a stage in the first period."""
+    return _built(dataclasses.replace(circuit, rows=None, info=None, dists=None, types=None), stage, grid)
+
+
+@functools.partial(jax.jit, static_argnames=("stage", "grid"))
+def _built(circuit, stage, grid):
+    return grid.build(circuit.scope(stage, 0))

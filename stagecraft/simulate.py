@@ -137,7 +137,8 @@ def _follow_all(solved, truth, people: Agents, key, weights: bool, wish) -> Foll
     told = people.told if weights else None
     bare = lambda circuit: None if circuit is None else dataclasses.replace(circuit, info=None, dists=None, types=None)
     if people.kinds is None:
-        return follow(bare(solved), bare(truth), people.states, None, told, key, wish=wish)
+        everybody = jnp.ones(people.told.shape, bool)
+        return follow(bare(solved), bare(truth), people.states, everybody, told, key, wish=wish)
     whole = None
     for k in range(len(solved.types)):
         here = people.kinds == k

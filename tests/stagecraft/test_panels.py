@@ -1,6 +1,8 @@
 """Panels: where agents begin, of what size, with which draws, in whose world, and derivatives of what was drawn."""
 
 import dataclasses
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -101,6 +103,26 @@ def test_chunks_inside_a_transformation_are_put_together(solved, panel):
     found = parts(jnp.linspace(0, 3, 4_000)[:50])
     np.testing.assert_allclose(found["c"], panel["c"][:, :50], rtol=1e-12)
     np.testing.assert_array_equal(found.weights["CONS"], np.ones((12, 50)))
+
+
+@pytest.mark.slow
+def test_a_panel_does_not_notice_the_number_of_devices():
+    code = """
+import jax, jax.numpy as jnp, numpy as np, stagecraft as sc
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from models import BUFFER
+sc.enable_x64()
+solved, a = sc.solve(sc.load(BUFFER)), jnp.linspace(0.0, 3.0, 400)
+parts = jax.device_put(a, NamedSharding(Mesh(np.array(jax.devices()), ("agents",)), PartitionSpec("agents")))
+for pairs in (False, True):
+    one, two = (sc.simulate(solved, {"a": x}, antithetic=pairs, key=jax.random.key(3))["c"] for x in (a, parts))
+    assert len(one.devices()) == 1 and len(two.devices()) == 2
+    np.testing.assert_allclose(one, two, rtol=1e-13)
+"""
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **flags})
 
 
 def test_what_is_not_kept_is_not_there(solved, panel):
