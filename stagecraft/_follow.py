@@ -36,12 +36,12 @@ class Wish:
 class Followed(eqx.Module):
     """What became of agents.
 
-    **Attributes:** `data`: `{stage: {variable: (periods, agents)}}`; `weights`: by stage, where they are wanted; `stranded`: by
-    stage and period how many agents had no choice, how many passed, and the first that had none.
+    **Attributes:** `data`: `{stage: {variable: (periods, agents)}}`; `weights`: where they are wanted; `stranded`: by stage and
+    period how many agents had no choice, how many passed, and the first that had none.
     """
 
     data: dict[str, dict[str, Float[Array, "periods agents"]]]
-    weights: dict[str, Float[Array, "periods agents"]] | None
+    weights: Float[Array, "periods agents"] | None
     stranded: dict[str, tuple[Int[Array, " periods"], Int[Array, " periods"], Int[Array, " periods"]]]
 
     def meet(self, other: "Followed", here: Bool[Array, " agents"]) -> "Followed":
@@ -99,8 +99,9 @@ def follow(solved, truth, states, here, told, key, *, wish: Wish) -> Followed:
     _check_kept(wish.keep, known)
     spans = [wish.periods or block.last - block.first + 1 for block in structure.blocks]
     whole = lambda place, name: _joined([part[place] for part in parts], name, spans)
-    data, odds, stranded = ({num.name: whole(k, num.name) for num in structure.stages} for k in range(3))
-    return Followed({name: x for name, x in data.items() if x}, None if told is None else odds, stranded)
+    data, stranded = ({num.name: whole(k, num.name) for num in structure.stages} for k in range(2))
+    weights = None if told is None else jnp.concatenate([part[2] for part in parts])
+    return Followed({name: x for name, x in data.items() if x}, weights, stranded)
 
 
 def _check_kept(keep, known):
@@ -123,7 +124,7 @@ def _period(run, position, known, carry, t, last, clock=None):
     following = onward(solved, t, _following(solved, position, last))
     rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
     period = Composer(solved, block, t, rows, following)
-    inside, leaving, data, odds, stranded = dict(entering), {}, {}, {}, {}
+    inside, leaving, data, stranded, lived = dict(entering), {}, {}, {}, 0.0
     for number, name in enumerate(block.stages):
         states, here = inside[name]
         own = jax.random.fold_in(run.key, t if clock is None else clock)
@@ -134,18 +135,21 @@ def _period(run, position, known, carry, t, last, clock=None):
         known[name], data[name] = tuple(found), run.wish.of(name, found)
         if told is not None:
             told = told + jnp.where(here, log_odds(stage, passage), 0.0)
-            odds[name] = jnp.where(here, jnp.exp(told - jax.lax.stop_gradient(told)), jnp.nan)
         bad = here & ~passage.feasible
         stranded[name] = jnp.sum(bad), jnp.sum(here), jnp.argmax(bad)
         for branch in passage.posts:
-            link, arriving, goes, chance = _onward(run, position, t, name, branch, passage, own)
-            box, goes = leaving if link.crosses else inside, here & goes
-            if told is not None and chance is not None:
-                told = told + jnp.where(goes, log_chance(chance), 0.0)
-            box[link.target] = _meet(box.get(link.target), arriving, goes)
+            link, arriving, goes, survival = _onward(run, position, t, name, branch, passage, own)
+            if told is not None and survival is not None:
+                chance = log_chance(jnp.where(goes, survival, 1.0 - survival))
+                lived = lived + jnp.where(here & passage.taken[branch], chance, 0.0)
+            box = leaving if link.crosses else inside
+            box[link.target] = _meet(box.get(link.target), arriving, here & goes)
     keep = entering if not last else leaving
     nobody = lambda n: _nobody(solved, n, here.shape[0], states)
-    return ({n: leaving.get(n) or nobody(n) for n in keep}, told), (data, odds, stranded)
+    weights = None if told is None else jnp.exp(told - jax.lax.stop_gradient(told))
+    # Whether one lives on is drawn after everything that this period tells of.
+    told = None if told is None else told + lived
+    return ({n: leaving.get(n) or nobody(n) for n in keep}, told), (data, stranded, weights)
 
 
 def _onward(run, position, t, name, branch, passage, key):

@@ -21,14 +21,14 @@ class Panel(eqx.Module):
       and of a branching stage the position of the `branch` that was taken; NaN for agents who do not pass the stage.
     - `types`: the type of each agent, `None` where there are none.
     - `age`: (start, step) of the model's clock, or `None`.
-    - `weights`: for each stage that of every agent, 1 with the derivative of how likely its draws were; `None` where they were
-      not asked for.
+    - `weights`: of every agent, 1 with the derivative of how likely its draws were until then; `None` where they were not asked
+      for.
     """
 
     data: dict[str, dict[str, Float[Array, "periods agents"]]]
     age: tuple[float, float] | None = eqx.field(static=True, default=None)
     types: Int[Array, " agents"] | None = None
-    weights: dict[str, Float[Array, "periods agents"]] | None = None
+    weights: Float[Array, "periods agents"] | None = None
 
     def __getitem__(self, name: str) -> Any:
         """The variables of a stage, or the variable of that name if one stage alone has it."""
@@ -57,14 +57,17 @@ class Panel(eqx.Module):
         stage = stage or self._home(variable)
         x = self[stage][variable]
         here = ~jnp.isnan(x)
-        weight = here if self.weights is None else jnp.where(here, self.weights[stage], 0.0)
+        weight = self._weights(x, here)
         return jnp.sum(jnp.where(here, x, 0.0) * weight, axis=1) / jnp.sum(weight, axis=1)
 
     def share(self, stage: str) -> Float[Array, " periods"]:
         """The share of all agents who pass a stage, by period; with `weights` its derivative is that of the probability."""
-        here = self.inside(stage)
-        one = next(iter(self[stage].values())).dtype.type(1) if self.weights is None else self.weights[stage]
-        return jnp.mean(jnp.where(here, one, 0), axis=1)
+        x = next(iter(self[stage].values()))
+        return jnp.sum(self._weights(x, self.inside(stage)), axis=1) / jnp.sum(self._weights(x, True), axis=1)
+
+    def _weights(self, x, here):
+        """Of those who are somewhere, in the shape and type of a variable."""
+        return jnp.where(here, jnp.ones_like(x) if self.weights is None else self.weights, 0.0)
 
     def _rows(self) -> list[tuple[str, str]]:
         variables = [(f"{stage}.{name}", x) for stage, group in self.data.items() for name, x in group.items()]
@@ -91,7 +94,7 @@ class Panel(eqx.Module):
             if self.types is not None:
                 columns["type"] = np.tile(np.asarray(self.types), periods)
             columns["stage"] = stage
-            told = {} if self.weights is None else {"weight": self.weights[stage]}
+            told = {} if self.weights is None else {"weight": self.weights}
             frame = pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in (variables | told).items()})
             frames.append(frame[np.asarray(self.inside(stage)).ravel()])
         return pd.concat(frames, ignore_index=True)

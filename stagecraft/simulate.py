@@ -58,9 +58,9 @@ def simulate(
     - `chunk`: how many agents at a time. Memory is that of a chunk and of what is kept, which NumPy arrays then hold.
     - `antithetic`: whether agents $2i$ and $2i + 1$ share their draws, $u$ for the one and $1 - u$ for the other.
     - `values`: whether `value`, the solution's at the decision, is among the variables.
-    - `weights`: whether the panel has `weights`, for every stage $\exp(\ell - \bar\ell)$ with $\ell$ the log-probability of
-      what an agent has drawn, and $\bar\ell$ the same without a derivative. They are 1; through them means have the derivatives
-      of the expectation, `panel.mean("c")` (a likelihood ratio, Glynn 1990). A hard choice has none.
+    - `weights`: whether the panel has `weights`, $\exp(\ell - \bar\ell)$ with $\ell$ the log-probability of what an agent has
+      drawn until then, and $\bar\ell$ the same without a derivative. They are 1; through them means have the derivatives of the
+      expectation, `panel.mean("c")` (a likelihood ratio, Glynn 1990). A hard choice has none.
     - `truth`: a circuit whose parameters, transitions, shocks, nature's odds and survival agents meet, while they choose as
       `solved` says; with the same stages, states, controls and connections. It need not be solved.
     - `progress`: whether a progress bar counts the agents, chunk by chunk.
