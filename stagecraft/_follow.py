@@ -37,19 +37,27 @@ class Followed(eqx.Module):
     """What became of agents.
 
     **Attributes:** `data`: `{stage: {variable: (periods, agents)}}`; `weights`: where they are wanted; `stranded`: by stage and
-    period how many agents had no choice, how many passed, and the first that had none.
+    period how many agents had no choice, how many passed, and the first that had none; `names`: (stage, variables) in the order
+    of what happens, which a dictionary loses in a transformation.
     """
 
     data: dict[str, dict[str, Float[Array, "periods agents"]]]
     weights: Float[Array, "periods agents"] | None
     stranded: dict[str, tuple[Int[Array, " periods"], Int[Array, " periods"], Int[Array, " periods"]]]
+    names: tuple[tuple[str, tuple[str, ...]], ...] = eqx.field(static=True)
+
+    @property
+    def ordered(self) -> dict[str, dict[str, Float[Array, "periods agents"]]]:
+        """`data` in the order of what happens."""
+        found = {stage: [n for n in names if n in self.data.get(stage, {})] for stage, names in self.names}
+        return {stage: {n: self.data[stage][n] for n in names} for stage, names in found.items() if names}
 
     def meet(self, other: "Followed", here: Bool[Array, " agents"]) -> "Followed":
         """Agents of another type, `here`, among those of this one."""
         pick = lambda x, y: jnp.where(here, y, x)
         data, weights = jax.tree.map(pick, (self.data, self.weights), (other.data, other.weights))
         both = {name: _both(x, other.stranded[name]) for name, x in self.stranded.items()}
-        return Followed(data, weights, both)
+        return Followed(data, weights, both, self.names)
 
 
 class Run(eqx.Module):
@@ -101,7 +109,7 @@ def follow(solved, truth, states, here, told, key, *, wish: Wish) -> Followed:
     whole = lambda place, name: _joined([part[place] for part in parts], name, spans)
     data, stranded = ({num.name: whole(k, num.name) for num in structure.stages} for k in range(2))
     weights = None if told is None else jnp.concatenate([part[2] for part in parts])
-    return Followed({name: x for name, x in data.items() if x}, weights, stranded)
+    return Followed(data, weights, stranded, tuple(known.items()))
 
 
 def _check_kept(keep, known):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -30,7 +30,7 @@ def simulate(
     *,
     agents: int | None = None,
     periods: int | None = None,
-    keep: Sequence[str] | None = None,
+    keep: Collection[str] | None = None,
     chunk: int | None = None,
     antithetic: bool = False,
     values: bool = False,
@@ -90,12 +90,12 @@ def simulate(
         people = agents_of(beginning, types, own, first, count)
         found = _follow_all(solved, truth, people, own, bool(weights), wish)
         _check_feasible(found.stranded, solved.structure.blocks, first)
-        return found.data, found.weights, people.kinds
+        return dataclasses.replace(found, stranded={}), people.kinds
 
-    data, odds, kinds = in_chunks(run, number_of(beginning, agents), chunk, progress)
+    found, kinds = in_chunks(run, number_of(beginning, agents), chunk, progress)
     for wrong in beyond(solved, start, beginning.states, beginning.weights):
         warnings.warn(f"{wrong}, where policies are extrapolated", stacklevel=2)
-    return Panel(data, solved.structure.calibration.age, kinds, odds)
+    return Panel(found.ordered, solved.structure.calibration.age, kinds, found.weights)
 
 
 def _check_key(key):
@@ -107,7 +107,7 @@ def _names(keep) -> tuple[str, ...] | None:
     """The names of what is kept."""
     if keep is None:
         return None
-    if isinstance(keep, str) or not all(isinstance(name, str) for name in keep) or not len(keep):
+    if isinstance(keep, str) or not isinstance(keep, Collection) or not keep or not all(isinstance(n, str) for n in keep):
         raise ValueError(f'`keep` is a list of names, ["c"], ["CONS.c"] or ["CONS"]; found {keep!r}')
     return tuple(keep)
 
