@@ -14,6 +14,7 @@ from heptapod.equation import SLOPE, VALUE, Aggregator, Equation, Integrands, Tr
 from heptapod.grids import Grid
 from heptapod.perch_space import PerchSpace
 from heptapod.shocks.base import AbstractShock
+from heptapod.shocks.odds import odds
 
 
 @dataclass(frozen=True)
@@ -203,3 +204,12 @@ class NumericProblem:
             before = None if shock.given is None else (given or {})[shock.given]
             drawn |= shock.draws(scope, jax.random.fold_in(key, i), count, before)
         return drawn
+
+    def odds(
+        self, scope: Mapping, drawn: Mapping[str, Float[Array, " count"]], given: Mapping[str, Float[Array, " count"]]
+    ) -> Float[Array, " count"]:
+        """The probability of what `draws` returned: of discrete shocks and point masses, 1 for continuous ones."""
+        found = jnp.ones((), jnp.asarray(scope["t"]).dtype)
+        for shock in self.shocks:
+            found = found * odds(shock, scope, drawn, None if shock.given is None else given[shock.given])
+        return found

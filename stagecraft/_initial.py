@@ -1,59 +1,159 @@
-"""Where agents begin: the values that a user gives, checked and brought to one length."""
+"""Where households begin: numbers, arrays, frames or distributions, checked and brought to arrays."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+from stagecraft._cells import homes
+from stagecraft._push import traced
+from stagecraft.population import Population
+
+
+class Beginning(NamedTuple):
+    """What `initial` says.
+
+    **Attributes:** `states`: numbers, or arrays of one length; `weights`: of their entries, `None` where each is one agent;
+    `kinds`: the type of each entry, `None` where it is not said.
+    """
+
+    states: dict[str, Float[Array, ""] | Float[Array, " points"]]
+    weights: Float[Array, " points"] | None = None
+    kinds: Int[Array, " points"] | None = None
+
+    @property
+    def count(self) -> int | None:
+        """How many entries there are; `None` for numbers."""
+        return next((x.shape[0] for x in (*self.states.values(), self.kinds) if x is not None and x.ndim), None)
 
 
 def start_of(solved, initial):
     """The stage where households begin, and the values there."""
     names, starts = [num.name for num in solved.structure.stages], solved.structure.starts
-    if isinstance(initial, Mapping) and len(initial) == 1 and isinstance(next(iter(initial.values())), Mapping):
-        ((start, values),) = initial.items()
+    inside = next(iter(initial.values())) if isinstance(initial, Mapping) and len(initial) == 1 else None
+    if isinstance(inside, (Mapping, Population)) or hasattr(inside, "columns"):
+        (start,) = initial
         if start not in solved.structure.blocks[0].stages:
             raise ValueError(f"no stage `{start}` in period 0 to start from; there are {', '.join(names)}")
-        return start, values
+        return start, inside
     if len(starts) != 1:
         raise ValueError(f"households may begin in {' or '.join(starts)}; give `initial` as {{STAGE: {{...}}}}")
     return starts[0], initial
 
 
-def check_sets(solved, start, states):
+def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Beginning:
+    """Arrays by name; weights of a distribution, or of a frame that has them.
+
+    **Arguments:** `wanted`: the states on arrival; `also`: `("type",)` where the types of households may be given.
+    """
+    weights = None
+    if isinstance(initial, Population):
+        initial, weights = initial.states, initial.weights
+    elif hasattr(initial, "columns"):
+        initial, weights = _columns(initial, wanted, also)
+    also = tuple(name for name in also if name not in wanted)
+    given = set(initial) if isinstance(initial, Mapping) else set()
+    if not isinstance(initial, Mapping) or not set(wanted) <= given or (weights is None and given - set(wanted) - set(also)):
+        shown = ", ".join(map(str, initial)) if isinstance(initial, Mapping) and initial else "nothing"
+        hint = "; rename it: dist.rename({...})" if weights is not None else ""
+        raise ValueError(f"`initial` must give {', '.join(wanted)}; it gives {shown}{hint}")
+    arrays = {name: _numbers(name, initial[name], dtype) for name in (*wanted, *[n for n in also if n in initial])}
+    if weights is not None:
+        weights = _weights(_numbers("weight", weights, dtype))
+    lengths = {x.shape[0] for x in (*arrays.values(), *([] if weights is None else [weights])) if x.ndim == 1}
+    if any(x.ndim > 1 for x in arrays.values()) or len(lengths) > 1 or lengths == {0}:
+        raise ValueError("`initial` takes numbers, or arrays of one axis and one length, at least one entry long")
+    kinds = arrays.pop("type", None) if "type" in also else None
+    for name, x in arrays.items():
+        _check_finite(name, x, weights)
+    if weights is not None:
+        # Where nobody is a state may be anything, and is that of somebody.
+        kept, some = lambda x: (weights > 0) | jnp.isfinite(x), jnp.argmax(weights)
+        arrays = {name: jnp.where(kept(x), x, x[some]) if x.ndim else x for name, x in arrays.items()}
+    return Beginning(arrays, weights, kinds)
+
+
+def _columns(frame, wanted, also):
+    """The columns of a frame that say something here, and its weights, if it has any."""
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise ValueError(f"`initial` has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
+    weighted = "weight" in frame.columns and "weight" not in wanted
+    found = {name: np.asarray(frame[name]) for name in (*wanted, *also) if name in frame.columns}
+    return found, np.asarray(frame["weight"]) if weighted else None
+
+
+def _numbers(name, x, dtype):
+    try:
+        return jnp.asarray(x, dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`initial` gives {name} that is no number or array of numbers: {error}") from None
+
+
+def _weights(weights):
+    """Weights of which some are positive, and none negative."""
+    if not traced(weights) and not (np.all(np.asarray(weights) >= 0) and np.sum(weights) > 0):
+        raise ValueError("the weights of `initial` must be numbers of zero or more, some of them positive")
+    return weights
+
+
+def _check_finite(name, x, weights):
+    """A number for everybody."""
+    if traced(x, weights):
+        return
+    bad = ~np.isfinite(x) if weights is None else ~np.isfinite(x) & (np.asarray(weights) > 0)
+    if np.any(bad):
+        where = f", first in entry {np.argmax(bad)}" if x.ndim else ""
+        raise ValueError(f"`initial` gives values of {name} that are not finite{where}")
+
+
+def check_sets(solved, start, states, weights=None):
     """Discrete states begin on their sets."""
-    num, scope = solved.structure.stage(start), solved.scope(start, 0)
-    space = dict(num.spaces)["arvl"]
+    space = dict(solved.structure.stage(start).spaces)["arvl"]
     for name, x in states.items():
         grid = space.grid(name)
-        if grid is None or not grid.discrete or isinstance(x, jax.core.Tracer):
+        if grid is None or not grid.discrete or traced(x, weights):
             continue
-        values = np.asarray(grid.build(scope))
-        gap = np.min(np.abs(np.asarray(x)[:, None] - values[None]), axis=1)
+        x, values, gap = np.atleast_1d(x), np.asarray(_knots(solved, start, grid)), np.inf
+        for value in values:
+            gap = np.minimum(gap, np.abs(x - value))
+        gap = gap if weights is None else np.where(np.asarray(weights) > 0, gap, 0.0)
         if np.any(gap > 1e-6 * (1 + np.abs(values).max())):
             shown = ", ".join(f"{v:g}" for v in values[:8])
-            wrong = np.asarray(x)[np.argmax(gap)]
-            raise ValueError(f"`initial` gives {name} = {wrong:g}, which is not in its set ({shown})")
+            raise ValueError(f"`initial` gives {name} = {x[np.argmax(gap)]:g}, which is not in its set ({shown})")
 
 
-def initial_states(wanted, dtype, initial, agents) -> dict[str, Float[Array, " agents"]]:
-    """One array of a common length per arrival state."""
-    if not isinstance(initial, Mapping) or set(initial) != set(wanted):
-        given = ", ".join(initial) if isinstance(initial, Mapping) and initial else "nothing"
-        raise ValueError(f"`initial` must give {', '.join(wanted)}; it gives {given}")
-    arrays = {name: jnp.asarray(initial[name], dtype) for name in wanted}
-    lengths = {x.shape[0] for x in arrays.values() if x.ndim == 1}
-    if any(x.ndim > 1 for x in arrays.values()) or len(lengths) > 1:
-        raise ValueError("`initial` takes numbers, or arrays of one axis and one length")
-    if agents is not None and (isinstance(agents, bool) or not isinstance(agents, int) or agents < 1):
-        raise ValueError(f"`agents` must be a positive integer, found {agents!r}")
-    count = agents or (lengths.pop() if lengths else 10_000)
-    if count < 1:
-        raise ValueError("`initial` gives no agent")
+def beyond(solved, start, arrays, weights=None):
+    """In words, for every state of which values lie off the grid of its arrival; nothing where they are not yet known."""
+    found = homes(solved.structure)[start]
     for name, x in arrays.items():
-        if x.ndim == 1 and x.shape[0] != count:
-            raise ValueError(f"`initial` gives {x.shape[0]} values of {name} for {count} agents")
-        if not isinstance(x, jax.core.Tracer) and not np.all(np.isfinite(x)):
-            raise ValueError(f"`initial` gives values of {name} that are not finite")
-    return {name: jnp.broadcast_to(x, (count,)) for name, x in arrays.items()}
+        if found[name] is None or found[name][2].discrete or traced(x, weights):
+            continue
+        owner, perch, grid = found[name]
+        knots = _knots(solved, owner, grid)
+        if traced(knots):
+            continue
+        x, low, high = np.atleast_1d(x), float(knots[0]), float(knots[-1])
+        room = 1e-9 * (1.0 + max(abs(low), abs(high)))
+        off = (x < low - room) | (x > high + room)
+        off = off if weights is None else off & (np.broadcast_to(weights, x.shape) > 0)
+        if np.any(off):
+            yield (
+                f"`initial` gives {name} = {x[np.argmax(off)]:g}, off the grid of stage {start}'s arrival, which runs from "
+                f"{low:g} to {high:g} (declared at {owner}.{perch}); {np.mean(off):.1%} of the values are off it"
+            )
+
+
+def _knots(circuit, stage, grid):
+    """A grid of a stage in the first period."""
+    return _built(dataclasses.replace(circuit, rows=None, info=None, dists=None, types=None), stage, grid)
+
+
+@functools.partial(jax.jit, static_argnames=("stage", "grid"))
+def _built(circuit, stage, grid):
+    return grid.build(circuit.scope(stage, 0))

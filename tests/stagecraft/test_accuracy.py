@@ -149,7 +149,8 @@ def test_what_cannot_be_refined_or_looked_at_is_named(reports):
 
 def test_euler_errors_tell_who_is_beyond_the_last_knot():
     solved = sc.solve(sc.load(BUFFER))
-    panel = sc.simulate(solved, {"a": jnp.array([0.0, 1.0, 5.0, 40.0])}, agents=4, key=jax.random.key(0))
+    with pytest.warns(UserWarning, match="a = 40, off the grid"):
+        panel = sc.simulate(solved, {"a": jnp.array([0.0, 1.0, 5.0, 40.0])}, agents=4, key=jax.random.key(0))
     table = sc.euler_errors(solved, panel).to_pandas().set_index("period")
     post = np.asarray(panel["CONS"]["a_nxt"])
     np.testing.assert_allclose(table["extrapolated"], (post > 20.0).mean(axis=1))

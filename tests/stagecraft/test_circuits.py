@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 import stagecraft as sc
@@ -72,8 +73,13 @@ def test_questions_beyond_the_grid_are_counted(solved):
 TYPED = BUFFER.replace("  name: Buffer\n", "  name: Buffer\n  types: {beta: [0.90, 0.97], weights: [0.25, 0.75]}\n")
 
 
-def test_types_are_solved_together_as_each_alone():
-    solved = sc.solve(sc.load(TYPED))
+@pytest.fixture(scope="module")
+def typed():
+    return sc.solve(sc.load(TYPED))
+
+
+def test_types_are_solved_together_as_each_alone(typed):
+    solved = typed
     for k, beta in enumerate((0.90, 0.97)):
         alone = sc.solve(sc.load(BUFFER, parameters={"main.beta": beta}))
         ours, theirs = (s[3]["CONS"].dcsn.sol.policy["c"](m=jnp.array([0.5, 3.0])) for s in (solved.of_type(k), alone))
@@ -84,3 +90,19 @@ def test_types_are_solved_together_as_each_alone():
     assert abs(float(np.mean(panel.types)) - 0.75) < 0.03 and "type" in panel.to_pandas()
     poor = np.asarray(panel["a"])[-1][np.asarray(panel.types) == 0].mean()
     assert poor < np.asarray(panel["a"])[-1][np.asarray(panel.types) == 1].mean()
+
+
+def test_types_may_be_given_with_the_states(typed):
+    kinds = np.arange(300) % 3 // 2
+    panel = sc.simulate(typed, pd.DataFrame({"a": 1.0, "type": kinds}), key=jax.random.key(3))
+    np.testing.assert_array_equal(panel.types, kinds)
+    for k in (0, 1):
+        alone = sc.simulate(typed.of_type(k), {"a": np.ones(300)}, key=jax.random.key(3))
+        np.testing.assert_allclose(panel["c"][:, kinds == k], alone["c"][:, kinds == k], rtol=1e-12)
+    drawn = sc.simulate(typed, {"a": 1.0}, agents=300, key=jax.random.key(3))
+    parts = sc.simulate(typed, {"a": 1.0}, agents=300, key=jax.random.key(3), chunk=110, keep=["c"])
+    np.testing.assert_array_equal(parts.types, drawn.types)
+    np.testing.assert_allclose(parts["c"], drawn["c"], rtol=1e-12)
+    for wrong, says in ((2, "type = 2; types are whole numbers from 0 to 1"), (0.5, "type = 0.5")):
+        with pytest.raises(ValueError, match=says):
+            sc.simulate(typed, {"a": 1.0, "type": wrong}, agents=10, key=jax.random.key(3))

@@ -50,6 +50,17 @@ def test_a_stage_alone_satisfies_its_first_order_condition(stage):
     np.testing.assert_allclose(c**-2.0, 0.95 * 8.0 / (m - c + 1.0), rtol=1e-10)
 
 
+def test_a_stage_alone_is_simulated_in_pairs_and_from_a_distribution(stage):
+    solved, key = sc.solve(stage.with_continuation(after)), jax.random.key(0)
+    dist = sc.Population({"a": jnp.array([1.0, 2.0])}, jnp.array([0.0, 1.0]))
+    alone = sc.simulate(solved, dist, agents=10, antithetic=True, key=key)
+    z = np.log(np.asarray(alone.arvl.dist.states["y"])) + 0.15**2 / 2
+    np.testing.assert_allclose(z[::2], -z[1::2], atol=1e-12)
+    assert float(alone.arvl.dist.mean("a")) == 2.0
+    with pytest.raises(ValueError, match="stage CONS alone takes `initial`, `agents`, `antithetic` and `key`"):
+        sc.simulate(solved, {"a": 1.0}, keep=["c"], key=key)
+
+
 def test_gradients_pass_through_a_stage_alone(stage):
     def value(height):
         return sc.solve(stage.with_continuation(lambda a_nxt: height * jnp.log(a_nxt + 1.0))).dcsn.sol.value(m=2.0)

@@ -1,0 +1,79 @@
+"""Who the agents of a simulation are: where they begin, of what type, and how likely that was."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from stagecraft._initial import Beginning
+from stagecraft._pass import log_chance
+from stagecraft._push import traced
+from stagecraft.types import Types
+
+_MANY = 10_000
+
+
+class Agents(eqx.Module):
+    """Some agents before their first period.
+
+    **Attributes:** `states`: on arrival; `kinds`: of what type each is, `None` where there are none; `told`: the logarithm of
+    the probability of what was drawn of each so far.
+    """
+
+    states: dict[str, Float[Array, " agents"]]
+    kinds: Int[Array, " agents"] | None
+    told: Float[Array, " agents"]
+
+
+def number_of(beginning: Beginning, agents: int | None) -> int:
+    """How many agents there are; `ValueError` where `initial` has another number of them."""
+    given = None if beginning.weights is not None else beginning.count
+    if agents is not None and given not in (None, agents):
+        name = next(name for name, x in (*beginning.states.items(), ("type", beginning.kinds)) if x is not None and x.ndim)
+        raise ValueError(
+            f"`initial` gives {given} values of {name} for {agents} agents; leave `agents` out, or give a distribution, "
+            "from which agents are drawn (a frame with a column `weight`, or the `dist` of a perch)"
+        )
+    return agents or given or _MANY
+
+
+def check_kinds(kinds, types: Types | None) -> None:
+    """Types are whole numbers from 0."""
+    if kinds is None:
+        return
+    if types is None:
+        raise ValueError("`initial` gives type, but the circuit has no types; leave it out")
+    if not traced(kinds) and not np.all(np.isin(kinds, np.arange(len(types)))):
+        wrong = np.atleast_1d(kinds)[np.argmin(np.isin(np.atleast_1d(kinds), np.arange(len(types))))]
+        raise ValueError(f"`initial` gives type = {wrong:g}; types are whole numbers from 0 to {len(types) - 1}")
+
+
+def agents_of(beginning: Beginning, types: Types | None, key: PRNGKeyArray, first: int, count: int) -> Agents:
+    """Agents `first`, `first + 1`, …, as they are listed or drawn.
+
+    **Arguments:** `key`: of these agents.
+    """
+    given = beginning.states if beginning.kinds is None else {**beginning.states, "type": beginning.kinds}
+    told = jnp.zeros(count, next(iter(beginning.states.values())).dtype)
+    if beginning.weights is None:
+        place = slice(first, first + count)
+    else:
+        place, chance = _drawn(beginning.weights, jax.random.fold_in(key, 7_000_013), count)
+        told = told + log_chance(chance)
+    given = {name: jnp.broadcast_to(x[place] if x.ndim else x, (count,)) for name, x in given.items()}
+    if types is None:
+        return Agents(given, None, told)
+    if beginning.kinds is not None:
+        kinds = given.pop("type").astype(int)
+        return Agents(given, kinds, told)
+    kinds, chance = _drawn(types.weights, jax.random.fold_in(key, 7_000_003), count)
+    return Agents(given, kinds, told + log_chance(chance))
+
+
+def _drawn(weights, key, count):
+    """One entry for each agent, by inverting the distribution function, and the probability of it."""
+    steps = jnp.cumsum(weights)
+    uniform = jax.random.uniform(key, (count,), steps.dtype) * steps[-1]
+    place = jnp.minimum(jnp.searchsorted(steps, uniform, side="right"), weights.shape[0] - 1)
+    return place, weights[place] / steps[-1]
