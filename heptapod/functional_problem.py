@@ -140,6 +140,7 @@ def _searched(direct: Direct):
         state=direct.state,
         post=direct.post,
         limits=tuple((name, side(bound.lower), side(bound.upper)) for name, bound in direct.limits),
+        strict=tuple(name for name, bound in direct.limits if bound.lower_strict or bound.upper_strict),
         state_grid=direct.grid,
         post_grids=direct.posts,
         base=equation(direct.base, key(direct.post, "cntn")),

@@ -1,10 +1,11 @@
 """A given policy of a few continuous controls: what it is worth, and what its own first-order conditions say of it."""
 
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stagecraft.horses.evaluate import room_above
 from stagecraft.horses.problems import MaximumProblem
@@ -44,6 +45,12 @@ def sides(problem: MaximumProblem, states: States) -> tuple[States, States]:
     return {n: side[0] for n, side in found.items()}, {n: side[1] for n, side in found.items()}
 
 
+def has_range(problem: MaximumProblem, low: States, high: States) -> Bool[Array, "..."]:
+    """Whether every control has a value between its bounds; they may meet only where none of the two is strict."""
+    wide = [high[n] > low[n] if n in problem.strict else high[n] >= low[n] for n in problem.controls]
+    return functools.reduce(jnp.logical_and, wide)
+
+
 def bounded(problem: MaximumProblem, states: States, controls: States) -> States:
     """The controls kept between their bounds, and off the lower one."""
     low, high = sides(problem, states)
@@ -65,7 +72,7 @@ def follow(
     shape = jnp.broadcast_shapes(*[x.shape for x in states.values()])
     states = {n: jnp.broadcast_to(x, shape) for n, x in states.items()}
     low, high = jax.lax.stop_gradient(sides(problem, states))
-    room = jnp.all(jnp.stack([jnp.broadcast_to(high[n] >= low[n], shape) for n in problem.controls]), axis=0)
+    room = has_range(problem, low, high)
 
     within = lambda states: bounded(problem, states, policy(states))
     posts = lambda s, c: {n: x * jnp.ones(shape) for n, x in problem.transition(p, s, c).items()}

@@ -64,6 +64,7 @@ def maximum_problem(num, scope: Mapping) -> MaximumProblem:
         transition=Move(branch),
         objective=Worth(branch),
         limits=Limits(num),
+        strict=num.strict,
         allowed=allowed if allowed.formulas else None,
         admitted=admitted if admitted.formulas else None,
         jumps=num.envelope,
