@@ -14,7 +14,7 @@ import stagecraft as sc
 
 sys.path.insert(0, str(Path(__file__).parent / "theory"))
 
-from referee import search_all
+from referee import between, fine, lognormal, logsum, search_all
 
 sc.enable_x64()
 GALLERY = Path(__file__).parents[1] / "examples" / "gallery"
@@ -187,6 +187,56 @@ def test_a_durable_that_costs_nothing_to_sell_is_money():
     on_sale = np.array([0.5, 1.0, 2.0, 3.0])
     adjust = free[1]["ADJ"].dcsn.sol
     np.testing.assert_allclose(adjust.value(m=4.0 - on_sale, d=on_sale), sells(4.0, on_sale), atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def house():
+    """Two periods, three houses."""
+    return read("house", ("horizon: 30", "horizon: 2"), ("n_e: 120, n_y: 5, e_max: 25.0", "n_e: 60, n_y: 2, e_max: 12.0"),
+                ("[0.0, 1.5, 3.0, 5.0]", "[0.0, 1.5, 3.0]"))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_movers_and_eaters_against_a_search_by_hand(house):
+    """Both stages backward from the end, every house tried and every amount looked at."""
+    solved = sc.solve(house)
+    p = {name: np.asarray(value) for name, value in house.parameters["main"].items()}
+    houses, (y, weights) = p["H_vals"], lognormal(1.0, float(p["sigma_y"]), 2)
+    cash = lambda e, H: p["R"] * (e - p["ltv"] * H)
+
+    def move(m, H, onward):
+        """The value of cash in a house, and the odds of every new one."""
+        found = []
+        for k, new in enumerate(houses):
+            x = m + H - (1 + p["upkeep"] - p["ltv"]) * new - p["tau"] * H * (new != H)
+            eat = lambda c, x=x, k=k: p["alpha"] * np.log(c) + p["beta"] * onward[k](x[:, None] - c)
+            found.append(search_all(eat, 0 * x, x)[0] + (1 - p["alpha"]) * np.log(new + p["h_0"]))
+        return logsum(np.stack(found), float(p["sigma_v"]))
+
+    end = lambda H: lambda e: np.where(e >= 0, p["theta"] * np.log(cash(e, H) + (1 - p["tau"]) * H + p["b_0"]), -np.inf)
+    grid, last = fine(0, 14, 700), [end(H) for H in houses]
+    after = [sum(w * move(cash(grid, H) + z, H, last)[0] for z, w in zip(y, weights, strict=True)) for H in houses]
+    after = [between(grid, values) for values in after]
+    m = np.array([0.6, 1.1, 1.9, 3.2, 6.0])
+    for t, onward in ((1, last), (0, after)):
+        sol = solved[t]["MOVE"].dcsn.sol
+        for H in houses:
+            value, odds = move(m - p["ltv"] * H, H, onward)
+            np.testing.assert_allclose(sol.value(m=m - p["ltv"] * H, H=H), value, atol=5e-4)
+            for k in range(3):
+                np.testing.assert_allclose(sol.probability[f"H_new[{k}]"](m=m - p["ltv"] * H, H=H), odds[k], atol=1e-2)
+
+
+@pytest.mark.slow
+def test_a_house_that_costs_nothing_to_leave_is_money_and_one_that_does_is_kept(house):
+    """tau = 0: only m + H counts, whatever the house; with a cost more people stay where they are."""
+    free, dear = (sc.solve(house.with_parameters({"main.tau": tau})) for tau in (0.0, 0.1))
+    worth, total = np.linspace(0.8, 8.0, 40), lambda s, H, m: np.asarray(s[0]["MOVE"].dcsn.sol.value(m=m - H, H=H))
+    for H in (1.5, 3.0):
+        np.testing.assert_allclose(total(free, H, worth), total(free, 0.0, worth), rtol=1e-9)
+        assert (total(dear, H, worth) < total(free, H, worth) - 1e-3).any()
+    stays = lambda s: np.asarray(s[0]["MOVE"].dcsn.sol.probability["H_new[1]"](m=worth - 1.5, H=1.5)).mean()
+    assert stays(dear) > stays(free) + 0.05
 
 
 @pytest.mark.slow
