@@ -154,13 +154,14 @@ def _base(found: Direct, branch, numbers):
 
 def _level(found: Direct, branch, equations, numbers):
     """(control, reward in it alone, inverse), where the objective is linear in the continuation and has such a part."""
-    discount = sp.diff(branch.objective, V)
+    objective = branch.objective if branch.recorded is None else branch.recorded
+    discount = sp.diff(objective, V)
     if discount.has(V) or discount == 0:
         return None
-    reward = sp.expand_mul(branch.objective).subs(V, 0)
+    reward = sp.expand_mul(objective).subs(V, 0)
     scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
     for control, bound in found.limits:
-        stage = Stated(branch.objective, (), control, bound.lower, bound.upper, (), scalars)
+        stage = Stated(objective, (), control, bound.lower, bound.upper, (), scalars)
         m, x = (real(key(n, perch)) for n, perch in ((found.state, "dcsn"), (found.post, "cntn")))
         part, inverse = Derivation(stage, reward, discount, sp.Integer(0), real(control), m, x).utility()
         if part is None or not {str(s) for s in part.free_symbols} <= {control, *stage.parameters}:

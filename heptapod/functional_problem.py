@@ -129,7 +129,8 @@ def _branch(equations: Equations, branch: BranchEquations) -> Branch:
     controls = (*equations.controls, *[n for n, _ in equations.discrete])
     sources = tuple((key(n, "dcsn"), n) for n in equations.spaces["dcsn"].dimensions) + tuple((c, c) for c in controls)
     conditions = tuple((label, freeze(condition)) for label, condition in branch.conditions)
-    return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions)
+    recorded = None if branch.recorded is None else freeze(branch.recorded)
+    return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions, recorded)
 
 
 def _searched(direct: Direct):

@@ -21,13 +21,15 @@ class Branch:
     """One continuation of a stage; a sequential stage has one, without a name.
 
     **Attributes:** `to_continuation`: decision states and controls to post-states; `objective`: a formula in parameters, the
-    keys of decision states, controls and post-states, and `V[>]`; `conditions`: (label, formula in the same keys).
+    keys of decision states, controls and post-states, and `V[>]`; `conditions`: (label, formula in the same keys); `recorded`:
+    what the stages before are told, a formula as `objective` is, `None` where it is the same.
     """
 
     name: str
     to_continuation: Transition
     objective: Formula
     conditions: tuple[tuple[str, Formula], ...] = ()
+    recorded: Formula | None = None
 
     @property
     def plain(self) -> bool:

@@ -19,7 +19,7 @@ LAYERS = {
     "heptapod": [
         ["codes"], ["keys"], ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_foreign"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_express"], ["_source"],
         ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_dictionary"], ["_join"], ["_bundle"], ["_tree"], ["calibration"], ["_declared"], ["_by_age"], ["_numbers"], ["_entries"], ["_declare"], ["_invert"],
-        ["equation"], ["_stated"], ["_certificate"], ["_kinks"], ["_derivation"], ["derive"], ["_concave"], ["grids"], ["_read_grid"], ["shocks"], ["perch_space"], ["_stage_scope"], ["_branches"], ["_draws"], ["_arrival"], ["_controls"], ["_equations"], ["_idle"],
+        ["equation"], ["_stated"], ["_certificate"], ["_kinks"], ["_derivation"], ["derive"], ["_concave"], ["grids"], ["_read_grid"], ["shocks"], ["perch_space"], ["_stage_scope"], ["_branches"], ["_draws"], ["_arrival"], ["_controls"], ["_objective"], ["_equations"], ["_idle"],
         ["_direct"], ["_refusal"], ["_method"], ["numeric_problem"], ["functional_problem"], ["_stages"], ["_nodes"], ["_link_parts"], ["connections"], ["_sets"], ["periods"], ["_terminal"], ["_contraction"],
         ["_nonconcave"], ["_equilibrium"], ["_economy"], ["_unused"], ["_clock"], ["structure"], ["circuit_spec"], ["load"], ["_writing"], ["explain"], ["_latex"], ["_latex_shocks"], ["_latex_stage"], ["to_latex"], ["check"], ["_schema_blocks"], ["schema"], ["__main__"],
     ],

@@ -64,7 +64,8 @@ def follow(
 
     The derivative in a continuous state is that of the whole, $Q_x + Q_c\,c_x + (Q_{x_e} + Q_V V_{x_e})(g_x + g_c\,c_x)$: at
     the optimum it is the envelope condition, near it the error of the policy enters at second order, and a control at a bound
-    brings what it gains from the bound's movement.
+    brings what it gains from the bound's movement. Where the value that is recorded is another than the objective, no envelope
+    condition holds, and all of it counts at first order.
 
     **Arguments:** `policy`: decision states to controls; `smooth`: the continuous states, which get a marginal value.
     """
@@ -79,7 +80,8 @@ def follow(
     chosen = within(states)
     ends = posts(states, chosen)
     answer = continuation(ends)
-    total = lambda s, c, v: problem.objective(p, s, c, posts(s, c), v) * jnp.ones(shape)
+    told = problem.recorded or problem.objective
+    total = lambda s, c, v: told(p, s, c, posts(s, c), v) * jnp.ones(shape)
     value, derivative = jax.linearize(total, states, chosen, jnp.broadcast_to(answer.value, shape))
     still, none = jax.tree.map(jnp.zeros_like, (states, chosen)), jnp.zeros_like(value)
     marginal = {}

@@ -144,6 +144,7 @@ class MaximumProblem(eqx.Module):
     - `controls`: the names of the controls.
     - `transition`: $(p, x_v, c) \mapsto$ post-states, dictionaries in and out.
     - `objective`: $(p, x_v, c, x_e, V) \mapsto Q$.
+    - `recorded`: what the choice is worth to the stages before, as `objective`; `None` where it is the same.
     - `limits`: $(p, x_v) \mapsto$ (lower, upper) by control, infinite where a side is open.
     - `strict`: the controls with a strict bound: where their bounds meet there is no choice.
     - `allowed`: $(p, x_v, c, x_e) \mapsto$ whether a choice is admissible beside the bounds; `None` always.
@@ -162,6 +163,7 @@ class MaximumProblem(eqx.Module):
     admitted: Callable | None = eqx.field(static=True, default=None)
     jumps: bool = eqx.field(static=True, default=False)
     rows: tuple[str, ...] = eqx.field(static=True, default=())
+    recorded: Pointwise | None = eqx.field(static=True, default=None)
 
     def given(self, **values) -> "MaximumProblem":
         """The same with the values of discrete controls among its parameters."""

@@ -63,6 +63,7 @@ def maximum_problem(num, scope: Mapping) -> MaximumProblem:
         controls=num.controls,
         transition=Move(branch),
         objective=Worth(branch),
+        recorded=None if branch.recorded is None else Worth(branch, "recorded"),
         limits=Limits(num),
         strict=num.strict,
         allowed=allowed if allowed.formulas else None,
