@@ -64,6 +64,7 @@ def test_a_cake_is_eaten_in_its_shares_down_to_the_last_crumb(power, gamma):
         np.testing.assert_allclose(sol.marginal["m"](m=CASH), (share * CASH) ** -gamma, rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_patience_moves_the_last_crumbs_as_the_closed_form_says(power):
     def eaten(beta):
         sol = sc.solve(power.with_parameters({"main.beta": beta}), throw=False)[0]["S"].dcsn.sol
