@@ -84,7 +84,8 @@ def _by_derivation(reading, equations: Equations, numbers, asked):
         by = "nature draws" if equations.choice.by == "nature" else "the stage chooses"
         return Chosen("choice", f"{by} {what}")
     if equations.branches[0].recorded is not None:
-        return Chosen("vfi", "V records another value than the maximum of Q, and no envelope condition holds")
+        why = "V records another value than the maximum of Q, and no envelope condition holds"
+        return Chosen("vfi", why, Derived(problem=why))
     if len(equations.controls) > 1:
         return _several(reading, equations, numbers, asked)
     (control,), (branch,) = equations.controls, equations.branches
