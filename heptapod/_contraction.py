@@ -37,7 +37,7 @@ def warn_no_contraction(reader: Reader, graph: Graph, stages: Mapping[str, Funct
 def _weight(problem, branch):
     """$Q_V$ of a continuation, a number or `None`."""
     found = next(b for b in problem.equations.branches if b.name == branch)
-    return _number(problem, sp.diff(found.objective, V))
+    return _number(problem, sp.diff(found.objective if found.recorded is None else found.recorded, V))
 
 
 def _arrival(problem):

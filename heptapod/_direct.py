@@ -1,5 +1,6 @@
 """What a direct search for the maximum needs of a stage: its controls, its states, and the grids of what it keeps."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from heptapod._parse import Bounds
 from heptapod._stated import UTIL, Stated, V, real
 from heptapod.derive import Derived
 from heptapod.equation import key
-from heptapod.grids import Grid
+from heptapod.grids import Grid, ends
 
 # A search over the product of more candidates than this many controls have is not worth waiting for.
 MOST = 3
@@ -55,7 +56,7 @@ def read_direct(reading, equations, derived: Derived, grids: Mapping[str, Grid |
     if len(controls) > MOST:
         message = f"stage {reading.name} has {len(controls)} continuous controls; at most {MOST} are searched together"
         return reading.reader.error("method", message, (*reading.math, "controls"), "split the stage in two", key=True)
-    posts = _posts(reading, equations, branch, grids)
+    posts = _posts(reading, equations, branch, grids, numbers)
     if posts is None:
         return None
     post = _active(reading, equations, branch, derived, posts)
@@ -71,14 +72,15 @@ def read_direct(reading, equations, derived: Derived, grids: Mapping[str, Grid |
     return Direct(limits, state, grids[state], rows, post, posts, base, *(level or (None, None, None)))
 
 
-def _posts(reading, equations, branch, grids):
-    """The grid of every post-state: its own, that of the decision state that it carries on, or that of a namesake."""
+def _posts(reading, equations, branch, grids, numbers):
+    """The grid of every post-state: its own, that of the decision state that it carries on or follows from, or a namesake's."""
     found = []
     for name in equations.spaces["cntn"].dimensions:
         grid, source = equations.spaces["cntn"].grid(name), str(branch.g_ve[name])
         if grid is None:
             grid = next((g for n, g in grids.items() if key(n, "dcsn") == source), None)
             grid = grid or grids.get(name) or equations.spaces["arvl"].grid(name)
+            grid = grid or _followed(branch.g_ve[name], grids, set(equations.controls), numbers)
         if grid is None:
             message = f"the post-state `{name}` has no grid, on which a direct search keeps what the continuation is worth"
             place = (*reading.math, "state_space", "cntn")
@@ -88,6 +90,22 @@ def _posts(reading, equations, branch, grids):
             return None
         found.append((name, grid))
     return tuple(found)
+
+
+def _followed(transition, grids, controls, numbers) -> Grid | None:
+    """The grid of the one continuous decision state that a post-state follows from, where it does not leave that grid."""
+    names = {str(s): s for s in transition.free_symbols}
+    moved = {n: grid for n, grid in grids.items() if key(n, "dcsn") in names}
+    smooth = [n for n, grid in moved.items() if grid is None or not grid.discrete]
+    if controls & names.keys() or len(smooth) != 1 or moved[smooth[0]] is None:
+        return None
+    spans = {key(n, "dcsn"): ends(grid, numbers) for n, grid in moved.items()}
+    if None in spans.values() or not names.keys() <= spans.keys() | numbers.keys():
+        return moved[smooth[0]]
+    low, high = spans[key(smooth[0], "dcsn")]
+    corners = [dict(zip(spans, corner, strict=True)) for corner in itertools.product(*spans.values())]
+    reached = np.array([number(freeze(transition), {**numbers, **corner}) for corner in corners])
+    return moved[smooth[0]] if np.all(np.abs(reached - (low + high) / 2) <= 0.6 * (high - low)) else None
 
 
 def _active(reading, equations, branch, derived, posts):
@@ -136,13 +154,14 @@ def _base(found: Direct, branch, numbers):
 
 def _level(found: Direct, branch, equations, numbers):
     """(control, reward in it alone, inverse), where the objective is linear in the continuation and has such a part."""
-    discount = sp.diff(branch.objective, V)
+    objective = branch.objective if branch.recorded is None else branch.recorded
+    discount = sp.diff(objective, V)
     if discount.has(V) or discount == 0:
         return None
-    reward = sp.expand_mul(branch.objective).subs(V, 0)
+    reward = sp.expand_mul(objective).subs(V, 0)
     scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
     for control, bound in found.limits:
-        stage = Stated(branch.objective, (), control, bound.lower, bound.upper, (), scalars)
+        stage = Stated(objective, (), control, bound.lower, bound.upper, (), scalars)
         m, x = (real(key(n, perch)) for n, perch in ((found.state, "dcsn"), (found.post, "cntn")))
         part, inverse = Derivation(stage, reward, discount, sp.Integer(0), real(control), m, x).utility()
         if part is None or not {str(s) for s in part.free_symbols} <= {control, *stage.parameters}:

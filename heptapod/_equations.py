@@ -13,6 +13,7 @@ from heptapod._controls import check_names, read_bounds, read_controls
 from heptapod._draws import read_shocks
 from heptapod._express import split_linear
 from heptapod._lower import freeze
+from heptapod._objective import read_value
 from heptapod._parse import Bounds
 from heptapod._stage_scope import StageScope
 from heptapod._tree import NAME_RULE, Path, unfit
@@ -30,13 +31,15 @@ class BranchEquations:
     """One continuation of a stage as written; a sequential stage has one, without a name.
 
     **Attributes:** `g_ve`: an expression per post-state; `objective`; `conditions`: (label, condition) of `when:` and
-    `constraints:`, over decision states, controls and post-states.
+    `constraints:`, over decision states, controls and post-states; `recorded`: what the decision is worth to the stages before,
+    `None` where that is the objective itself.
     """
 
     name: str
     g_ve: Mapping[str, sp.Expr]
     objective: sp.Expr
     conditions: tuple[tuple[str, sp.Basic], ...]
+    recorded: sp.Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -188,10 +191,21 @@ class StageReader:
             ("dcsn", "cntn"), controls, path, where, posts=space, carried=g_ve, default=default, excused=excused
         )
         objective = self._objective(place("Q"), see, label, name)
+        recorded = self._recorded(place("V"), see)
         conditions = self._conditions(own, see, label)
-        if objective is None or g_ve is None or any(condition is None for _, condition in conditions):
+        lost = objective is None or g_ve is None or (recorded is None and place("V") is not None)
+        if lost or any(condition is None for _, condition in conditions):
             return None
-        return BranchEquations(name, g_ve, objective, tuple(conditions))
+        return BranchEquations(name, g_ve, objective, tuple(conditions), recorded)
+
+    def _recorded(self, path, see):
+        """What the decision is recorded to be worth where that is not the maximum; `None` where it is, and after an error."""
+        if path is None:
+            return None
+        if self.branching or self.discrete or not self.controls:
+            message = f"stage {self.name} records `V` beside `Q`, which takes continuous controls and no other choice"
+            return self.reader.error("structure", message, path, "let another stage choose among branches or values", key=True)
+        return read_value(self.reader, path, see(path, "V"), f"V of stage {self.name}")
 
     def _conditions(self, own, see, label):
         """(name, condition or `None`) of all constraints of the stage and of a branch, and of its `when:`."""
@@ -222,18 +236,7 @@ class StageReader:
                       (f"stage {self.name}", "e.g. Q: u(c) + beta*V[>]")  # fmt: skip
             place = (*self.math, "branches", branch) if branch else (*self.math, "functions")
             return self._absent("objective", f"{what} has no objective `Q`", place, e)
-        scope = see(path, label)
-        scope.symbols["V@cntn"] = _V
-        objective = self.reader.expression(path, scope)
-        if objective is None:
-            return None
-        if not isinstance(objective, sp.Expr):
-            return self.reader.error("type", "the objective is a condition, and no number", path, "e.g. Q: u(c) + beta*V[>]")
-        objective = split_linear(objective, (_V,))
-        if not objective.has(_V):
-            return self.reader.error("objective", f"Q of stage {self.name} has no continuation value `V[>]`", path,
-                                     "e.g. Q: u(c) + beta*V[>]", key=True)  # fmt: skip
-        return objective
+        return read_value(self.reader, path, see(path, label), f"Q of stage {self.name}")
 
     def terminal(self, path: Path) -> Equation | None:
         """The value on arrival after the last period; `None` after an error."""

@@ -35,7 +35,8 @@ def warn_idle(reading: StageReader, equations: Equations) -> None:
 
 
 def _parts(branch: BranchEquations) -> list:
-    return [*branch.g_ve.values(), branch.objective, *[condition for _, condition in branch.conditions]]
+    recorded = [] if branch.recorded is None else [branch.recorded]
+    return [*branch.g_ve.values(), branch.objective, *recorded, *[condition for _, condition in branch.conditions]]
 
 
 def _names(expressions: Iterable) -> set[str]:

@@ -59,6 +59,11 @@ def _bellman(problem, stated, names):
     best = _maximum(stated)
     if not problem.num.branching:
         (inside,) = objectives.values()
+        (branch,) = stated.branches
+        if branch.recorded is not None:
+            chosen = listed(map(plain, stated.controls))
+            told = _objective(branch.recorded, after[""], names)
+            return [rf"{chosen} &\in \arg\max_{{{chosen}}} \left\{{ {inside} \right\}}", f"{head} &= {told}"]
         return [f"{head} &= {_joined(choice, best, inside, [n for n, _ in stated.discrete], names)}"]
     sign = "d"
     if choice.by == "nature":

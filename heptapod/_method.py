@@ -12,10 +12,11 @@ from heptapod._equations import Equations, StageReader
 from heptapod._lower import freeze
 from heptapod._numeric import number
 from heptapod._parse import Bounds
+from heptapod._refusal import refusal
 from heptapod._stated import Stated, real
 from heptapod.derive import Derived, derive, separate
 from heptapod.equation import key
-from heptapod.grids import Grid, calibrated, nodes_key
+from heptapod.grids import Grid, ends, nodes_key
 
 METHODS: Mapping[str, tuple[str, ...]] = {
     "solution": ("auto", "egm", "vfi", "nested", "discrete"),
@@ -71,10 +72,8 @@ def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[
         found = Chosen("vfi", "it was asked for", found.derived)
     if asked == "auto" or found.method in _MEANS.get(asked, (asked,)):
         return found if found.method != "vfi" else _by_search(reading, equations, found, numbers)
-    why = found.derived.problem or found.reason
-    message = f"`{asked}` cannot solve stage {reading.name}: {why}"
-    reader.error("method", message, path, f"leave it out: `{found.method}` follows from the equations")
-    return None
+    message, help = refusal(reading.name, asked, found, equations.controls)
+    return reader.error("method", message, path, help)
 
 
 def _by_derivation(reading, equations: Equations, numbers, asked):
@@ -84,6 +83,9 @@ def _by_derivation(reading, equations: Equations, numbers, asked):
         what = "one of its branches" if reading.branching else "values of a finite set"
         by = "nature draws" if equations.choice.by == "nature" else "the stage chooses"
         return Chosen("choice", f"{by} {what}")
+    if equations.branches[0].recorded is not None:
+        why = "V records another value than the maximum of Q, and no envelope condition holds"
+        return Chosen("vfi", why, Derived(problem=why))
     if len(equations.controls) > 1:
         return _several(reading, equations, numbers, asked)
     (control,), (branch,) = equations.controls, equations.branches
@@ -161,29 +163,17 @@ def _alone(equations, branch) -> Inner | None:
 
 def _stated(reading, equations, branch, control, bound, numbers) -> Stated:
     scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
-    sets = {name: _range(grid, numbers) for name, grid in equations.discrete}
-    scalars += tuple((name, 1.0 if ends is None else ends[1]) for name, ends in sets.items())
+    sets = {name: ends(grid, numbers) for name, grid in equations.discrete}
+    scalars += tuple((name, 1.0 if span is None else span[1]) for name, span in sets.items())
     states = tuple(key(n, "dcsn") for n in equations.spaces["dcsn"].dimensions)
     transition = tuple((key(n, "cntn"), e) for n, e in branch.g_ve.items())
-    sets |= {key(n, "dcsn"): _range(_grid_of(reading, equations, n), numbers) for n in equations.spaces["dcsn"].dimensions}
-    sets |= {key(n, "cntn"): _range(grid, numbers) for n, grid in equations.spaces["cntn"].grids}
-    ranges = tuple((name, ends) for name, ends in sets.items() if ends is not None)
+    sets |= {key(n, "dcsn"): ends(_grid_of(reading, equations, n), numbers) for n in equations.spaces["dcsn"].dimensions}
+    sets |= {key(n, "cntn"): ends(grid, numbers) for n, grid in equations.spaces["cntn"].grids}
+    ranges = tuple((name, span) for name, span in sets.items() if span is not None)
     own = equations.spaces["dcsn"]
     found = [(n, _grid_of(reading, equations, n)) for n in own.dimensions]
     rows = tuple(key(n, "dcsn") for n, grid in found if own.grid(n) is not None or (grid is not None and grid.discrete))
     return Stated(branch.objective, transition, control, bound.lower, bound.upper, states, scalars, ranges, rows)
-
-
-def _range(grid, numbers):
-    """The ends of a grid at the calibration, from which certificates draw states."""
-    if grid is None:
-        return None
-    values = calibrated(grid, numbers)
-    if values is not None:
-        return float(np.min(values)), float(np.max(values))
-    if grid.minimum is None or not (grid.minimum.names | grid.maximum.names) <= set(numbers):
-        return None
-    return tuple(float(np.ravel(number(f, numbers))[0]) for f in (grid.minimum, grid.maximum))
 
 
 def _grid_of(reading, equations, name) -> Grid | None:

@@ -47,6 +47,8 @@ def _bends(problem) -> str | None:
     num, equations = problem.num, problem.equations
     if num.choice is not None and num.choice.by == "agent":
         return "a choice among branches lies" if num.branching else f"a choice of {', '.join(n for n, _ in num.discrete)} lies"
+    if any(branch.recorded is not None for branch in equations.branches):
+        return "a value that is not the maximum lies"
     parts = [*equations.g_av.values(), equations.arrival]
     parts += [e for branch in equations.branches for e in (*branch.g_ve.values(), branch.objective)]
     if any(_kinked(part) for part in parts):

@@ -14,10 +14,10 @@ from heptapod.equation import key
 from heptapod.errors import did_you_mean
 from heptapod.perch_space import GridScope, PerchSpace
 
-SLOTS = ("g_av", "g_ve", "Q", "A")
+SLOTS = ("g_av", "g_ve", "Q", "V", "A")
 # The mover whose model holds an equation, when the equation is written at the mover.
-MOVER_OF = {"g_av": "arvl_to_dcsn", "g_ve": "dcsn_to_cntn", "Q": "cntn_to_dcsn", "A": "dcsn_to_arvl"}
-MOVERS = tuple(MOVER_OF.values())
+MOVER_OF = {"g_av": "arvl_to_dcsn", "g_ve": "dcsn_to_cntn", "Q": "cntn_to_dcsn", "V": "cntn_to_dcsn", "A": "dcsn_to_arvl"}
+MOVERS = tuple(dict.fromkeys(MOVER_OF.values()))
 _HELPER = re.compile(r"^\s*([^\W\d]\w*)\s*\(([^()]*)\)\s*$")
 _CALLABLE = re.compile(r"^(\w+)_func$")
 
@@ -156,7 +156,7 @@ class StageScope:
         self.mover_helpers[mover] = helpers
 
     def _functions(self, path, mover):
-        """Helpers `name(arguments)` apart from the four equations of a stage."""
+        """Helpers `name(arguments)` apart from the equations of a stage."""
         legal = SLOTS if mover is None else tuple(s for s, m in MOVER_OF.items() if m == mover)
         symbols = self._parameters(mover)[0]
         helpers, places = {}, {}

@@ -47,7 +47,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "name": "a name is no identifier, is reserved, or is used for two things",
         "not-allowed": "syntax that has no place in an equation",
         "not-concave": "a warning: the reward is not concave in the control at the calibration",
-        "objective": "`Q` is missing or has no `V[>]`; `A` has no `E[...]` of `V`, or something outside it",
+        "objective": "`Q` is missing, or it or `V` has no `V[>]`; `A` has no `E[...]` of `V`, or something outside it",
         "older": "a note: an older spelling, read as the message says",
         "operator": "an operator or a comparison that is not known here",
         "parameter": "a parameter gives no value, two values, or something that is no finite number",

@@ -78,6 +78,7 @@ def _written(problem):
     for branch in problem.equations.branches:
         label = f"Q of {branch.name}" if branch.name else "Q"
         rows.append((label, written(branch.objective)))
+        rows += [] if branch.recorded is None else [("V", written(branch.recorded))]
         rows += [(f"{label} if", written(condition)) for _, condition in branch.conditions]
     return rows
 

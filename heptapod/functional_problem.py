@@ -129,7 +129,8 @@ def _branch(equations: Equations, branch: BranchEquations) -> Branch:
     controls = (*equations.controls, *[n for n, _ in equations.discrete])
     sources = tuple((key(n, "dcsn"), n) for n in equations.spaces["dcsn"].dimensions) + tuple((c, c) for c in controls)
     conditions = tuple((label, freeze(condition)) for label, condition in branch.conditions)
-    return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions)
+    recorded = None if branch.recorded is None else freeze(branch.recorded)
+    return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions, recorded)
 
 
 def _searched(direct: Direct):
@@ -140,6 +141,7 @@ def _searched(direct: Direct):
         state=direct.state,
         post=direct.post,
         limits=tuple((name, side(bound.lower), side(bound.upper)) for name, bound in direct.limits),
+        strict=tuple(name for name, bound in direct.limits if bound.lower_strict or bound.upper_strict),
         state_grid=direct.grid,
         post_grids=direct.posts,
         base=equation(direct.base, key(direct.post, "cntn")),

@@ -139,3 +139,13 @@ def calibrated(grid: Grid, scope: Mapping) -> np.ndarray | None:
     if grid.values:
         return np.stack(np.broadcast_arrays(*[number(v, scope) for v in grid.values]))
     return None
+
+
+def ends(grid: Grid | None, scope: Mapping) -> tuple[float, float] | None:
+    """The least and the largest value at the calibration; `None` for nodes, and where a bound is not known yet."""
+    values = None if grid is None else calibrated(grid, scope)
+    if values is not None:
+        return float(np.min(values)), float(np.max(values))
+    if grid is None or grid.minimum is None or not (grid.minimum.names | grid.maximum.names) <= set(scope):
+        return None
+    return tuple(float(np.ravel(number(f, scope))[0]) for f in (grid.minimum, grid.maximum))

@@ -22,13 +22,15 @@ class Branch:
     """One continuation of a stage; a sequential stage has one, without a name.
 
     **Attributes:** `to_continuation`: decision states and controls to post-states; `objective`: a formula in parameters, the
-    keys of decision states, controls and post-states, and `V[>]`; `conditions`: (label, formula in the same keys).
+    keys of decision states, controls and post-states, and `V[>]`; `conditions`: (label, formula in the same keys); `recorded`:
+    what the stages before are told, a formula as `objective` is, `None` where it is the same.
     """
 
     name: str
     to_continuation: Transition
     objective: Formula
     conditions: tuple[tuple[str, Formula], ...] = ()
+    recorded: Formula | None = None
 
     @property
     def plain(self) -> bool:
@@ -57,9 +59,9 @@ class NumericProblem:
     - `may_jump`: whether a condition downstream may make the continuation's value jump.
     - `inner`: (control, its post-state, lower, upper) of the control that is chosen first, given the post-state; or `None`.
     - `kinks`: values of the active post-state at which the problem changes its branch.
-    - `limits`: (control, lower, upper) of a direct search, `None` where a side is open; `state_grid`: of the endogenous state,
-      where it has one; `post_grids`: (post-state, grid) pairs; `base`: the state that leads to a post-state while the controls
-      take as little as they may.
+    - `limits`: (control, lower, upper) of a direct search, `None` where a side is open; `strict`: the controls with a strict
+      bound; `state_grid`: of the endogenous state, where it has one; `post_grids`: (post-state, grid) pairs; `base`: the state
+      that leads to a post-state while the controls take as little as they may.
     - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `slope` (the envelope condition),
       `by_value` ($Q_V$), `lowest`: derived,
       `None` without closed form.
@@ -105,6 +107,7 @@ class NumericProblem:
     discounted_by_state: bool = False
     interp: str = "auto"
     limits: tuple[tuple[str, Formula | None, Formula | None], ...] = ()
+    strict: tuple[str, ...] = ()
     state_grid: Grid | None = None
     post_grids: tuple[tuple[str, Grid], ...] = ()
     base: Equation | None = None

@@ -84,8 +84,7 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table],
         if isinstance(operator, _OPTIMISING):
             points, answer = operator.ask(period.continuation(name, ""))
             stored = period.rows[name] = _strong(operator.from_points(points, answer).stored)
-            own = _rows_flags if isinstance(stored, Rows) else _policy_flags
-            flags[name] = _asked_flags(operator, points, answer, num.may_jump) | own(operator, stored)
+            flags[name] = _asked_flags(operator, points, answer, num.may_jump) | stored_flags(operator, stored)
             asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
         if dict(num.spaces)["arvl"].tabulate:
             table = period.rows[name] = _strong(_tabulate(period, num, name))
@@ -114,8 +113,13 @@ def _asked_flags(operator, points: dict, answer: Answer, may_jump: bool):
     }
 
 
+def stored_flags(operator: Optimise | Maximise, stored: Rows | Policies) -> dict[str, Bool[Array, ""]]:
+    """What can be said of a stored decision without knowing its place in the circuit."""
+    return _rows_flags(operator, stored) if isinstance(stored, Rows) else _policy_flags(operator, stored)
+
+
 def _rows_flags(operator, rows: Rows):
-    """What can be said of rows without knowing their place in the circuit."""
+    """What can be said of rows."""
     return {
         "grid": jnp.all(jnp.diff(operator.knots) > 0),
         "decision": _finite((rows.state, rows.control, rows.value, rows.marginal, rows.level)),
@@ -131,7 +135,7 @@ def _policy_flags(operator, policies: Policies):
     good = jnp.asarray(True)
     return {
         "grid": jnp.all(jnp.diff(operator.knots) > 0) & jnp.all(jnp.diff(policies.state) > 0),
-        "decision": _finite((policies.state, policies.controls, policies.after.level)),
+        "decision": _finite((policies.state, policies.controls, policies.after.level, policies.after.answer)),
         "unfolded": good,
         "maximal": jnp.all(policies.bounded),
         "found": jnp.any(policies.feasible),

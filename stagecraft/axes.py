@@ -7,9 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from stagecraft.operators.interpolate import Segment
+from stagecraft.operators.interpolate import Segment, nearest, tamed
 from stagecraft.solution import Answer
 
 States = dict[str, Float[Array, "..."]]
@@ -79,8 +79,17 @@ class Between:
         return answer
 
 
+def row_of(axes: tuple[Axis, ...], between: Between, states: States) -> Int[Array, "..."] | int:
+    """The row of the nearest values of discrete states, and of all corners around continuous ones."""
+    row = 0
+    for axis in axes:
+        index = between.index[axis.name] if not axis.discrete else between.lead(nearest(axis.values, states[axis.name]))
+        row = row * axis.values.shape[0] + index
+    return row
+
+
 def blend(low: Answer, high: Answer, segment: Segment, name: str, interp: str) -> Answer:
-    """Between two rows of a continuous passive state: policies linear, the value a monotone cubic (Fritsch, Carlson 1980)."""
+    """Between two rows of a continuous passive state: policies linear, the value a `tamed` cubic."""
     share, width = segment.share, segment.width
     mix = lambda a, b: a + (b - a) * share
     answer = jax.tree.map(lambda a, b: a if a.dtype == bool else mix(a, b), low, high)
@@ -91,8 +100,7 @@ def blend(low: Answer, high: Answer, segment: Segment, name: str, interp: str) -
     marginal = {**answer.marginal, name: secant}
     if interp == "linear" or name not in low.marginal:
         return dataclasses.replace(answer, feasible=feasible, marginal=marginal)
-    tame = lambda d: jnp.where(d * secant > 0, jnp.sign(secant) * jnp.minimum(jnp.abs(d), 3 * jnp.abs(secant)), 0.0)
-    d0, d1 = tame(low.marginal[name]), tame(high.marginal[name])
+    d0, d1 = tamed(low.marginal[name], high.marginal[name], secant)
     s = jnp.clip(share, 0.0, 1.0)
     bend = s * (1 - s) * width * ((d0 - secant) * (1 - s) - (d1 - secant) * s)
     slope = secant + (1 - 2 * s) * ((d0 - secant) * (1 - s) - (d1 - secant) * s) - s * (1 - s) * (d0 + d1 - 2 * secant)

@@ -1,5 +1,6 @@
 """The mover that seeks a maximum: from a continuation kept on the grid of the post-states to policies on the decision's."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -8,13 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from stagecraft.afterwards import Afterwards, post_table
 from stagecraft.axes import Axis, along
 from stagecraft.functional import AbstractFunctional
+from stagecraft.horses.edge import just_above
 from stagecraft.horses.knots import decision_knots, filled
 from stagecraft.horses.problems import ChoiceProblem, MaximumProblem, Scale
 from stagecraft.horses.vfi import vfi
 from stagecraft.mover import asked_from_edge
-from stagecraft.searched import Afterwards, Searched, post_table
+from stagecraft.searched import Searched
 from stagecraft.solution import Answer, Policies, PostTable
 
 
@@ -54,7 +57,7 @@ class Maximise(eqx.Module):
 
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation is kept, moved to the edge of what is feasible, and its answer there."""
-        return asked_from_edge(continuation, self.post, self.points)
+        return asked_from_edge(continuation, self.post, self.points, beside=True)
 
     def from_points(self, points: dict, answer: Answer) -> Searched:
         """Search, given the continuation's answer at `points`."""
@@ -81,7 +84,8 @@ class Maximise(eqx.Module):
         rows, count = math.prod(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
         blank = jnp.broadcast_to(jnp.arange(count, dtype=self.knots.dtype), (rows, count))
         answer = Answer(blank, dict.fromkeys(self.smooth, blank), blank, blank < 0, blank)
-        table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0)
+        others = dict.fromkeys(self.smooth[1:], blank) if self.scale.by_level else {}
+        table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0, others)
         own = states[self.state]
         of_all = lambda x: dict.fromkeys(self.problem.controls, x)
         return Policies(own, of_all(own), of_all(own < own), own < own, own < own, table)
@@ -96,8 +100,12 @@ class Maximise(eqx.Module):
         flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
         marginal = {name: answer.marginal.get(name, jnp.zeros_like(answer.value)) for name in self.smooth}
         answer = jax.tree.map(flat, Answer(answer.value, marginal, answer.weight, answer.feasible, answer.outside))
-        knots = flat(points[self.post])
-        return post_table(self.scale, self.post, knots, knots[:, 0] > self.knots[0], answer)
+        knots, bottom = flat(points[self.post]), self.knots[0]
+        # An open end was asked just above itself; it is no choice, and what was found there is its limit.
+        opened = (knots > bottom) & (knots <= just_above(bottom))
+        answer = dataclasses.replace(answer, feasible=answer.feasible & ~opened)
+        knots = jnp.where(opened, bottom, knots)
+        return post_table(self.scale, self.post, knots, knots[:, 0] > bottom, answer)
 
     def _states(self):
         """The decision states in rows, one for each combination of the axes, and the discrete controls of every row."""

@@ -46,13 +46,15 @@ def _apply(operator, *arguments):
     return operator(*arguments)
 
 
-def asked_from_edge(continuation: AbstractFunctional, post: str, points: dict) -> tuple[dict, Answer]:
+def asked_from_edge(continuation: AbstractFunctional, post: str, points: dict, beside: bool = False) -> tuple[dict, Answer]:
     """The points, moved up to the edge of what is feasible, and the continuation's answer there.
 
     A debt or a payment may be more than the next income covers; what leaves nothing to eat is no choice.
+
+    **Arguments:** `beside`: whether an open end is asked just above itself.
     """
     frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
-    points = from_edge(post, points, lambda states: frozen.at(states).feasible)
+    points = from_edge(post, points, lambda states: frozen.at(states).feasible, beside)
     return points, continuation.at(points)
 
 

@@ -102,8 +102,8 @@ class PostTable(eqx.Module):
     r"""A continuation on the grids of all post-states, the active one last, a row for each combination of the others.
 
     **Attributes:** `knots`: of the active post-state, increasing; two are equal below the edge of what is feasible; `answer`:
-    there; `divisor`: $B$ of `level`, positive; `level`, `level_slope`, `straight`: as in `Rows`; `edge`: whether posts below
-    the first knot are infeasible.
+    there; `divisor`: $B$ of `level`, positive; `level`, `level_slope`, `straight`: as in `Rows`; `level_others`:
+    $\partial w/\partial y$ of the other continuous post-states; `edge`: whether posts below the first knot are infeasible.
     """
 
     knots: Float[Array, "rows cntn"]
@@ -113,6 +113,7 @@ class PostTable(eqx.Module):
     level_slope: Float[Array, "rows cntn"]
     straight: Bool[Array, "rows cntn"]
     edge: Bool[Array, " rows"]
+    level_others: dict[str, Float[Array, "rows cntn"]] = eqx.field(default_factory=dict)
 
 
 class Policies(eqx.Module):

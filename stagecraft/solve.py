@@ -10,8 +10,8 @@ import numpy as np
 
 from stagecraft._diagnose import describe
 from stagecraft._fixed_point import fixed_point
-from stagecraft._sweep import sweep
-from stagecraft.decision import Decision
+from stagecraft._sweep import stored_flags, sweep
+from stagecraft.decision import Optimum
 from stagecraft.model_circuit import Info, ModelCircuit
 from stagecraft.results import Outcome, SolveError
 from stagecraft.stage import Stage
@@ -92,18 +92,17 @@ def _solve_alone(stage: Stage, throw: bool) -> Stage:
         raise ValueError(f"stage {stage.name} has no continuation to solve from; give one with stage.with_continuation(...)")
     decision = stage.cntn_to_dcsn(*[perch.sol for perch in stage.perches[2:]])
     arrival = stage.dcsn_to_arvl(decision)
-    rows = [] if not isinstance(decision, Decision) else [decision.rows.state, decision.rows.control, decision.rows.value]
-    concrete = not any(isinstance(leaf, jax.core.Tracer) for leaf in rows)
-    if not isinstance(decision, Decision):
-        return _filled(stage, arrival, decision)
-    if throw and concrete and not np.all(decision.rows.maximal | ~decision.rows.reachable):
-        raise SolveError(Outcome.convex, f"stage {stage.name}, decision (dcsn): {Outcome.convex.message}")
-    if throw and concrete and not all(np.isfinite(leaf).all() for leaf in rows):
-        message = f"stage {stage.name}, decision (dcsn): {Outcome.nonfinite.message}"
-        raise SolveError(Outcome.nonfinite, message)
-    if throw and concrete and not stage.num.envelope and np.any(np.diff(decision.rows.state) < 0):
-        raise SolveError(Outcome.folded, f"stage {stage.name}, decision (dcsn): {Outcome.folded.message}")
+    if throw and isinstance(decision, Optimum):
+        _raise_alone(stage, stored_flags(stage.cntn_to_dcsn.operator, decision.stored))
     return _filled(stage, arrival, decision)
+
+
+def _raise_alone(stage, flags):
+    """Speak of the gravest thing that happened to a decision, where it is concrete."""
+    for outcome, flag in _CHECKS:
+        well = flags["decision" if flag == "finite" else flag]
+        if not isinstance(well, jax.core.Tracer) and not well:
+            raise SolveError(outcome, f"stage {stage.name}, decision (dcsn): {outcome.message}")
 
 
 def _filled(stage, arrival, decision) -> Stage:

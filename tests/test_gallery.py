@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.interpolate import PchipInterpolator
 
 import heptapod
 import stagecraft as sc
 
 sys.path.insert(0, str(Path(__file__).parent / "theory"))
 
-from referee import search_all
+from referee import between, fine, lognormal, logsum, search_all
 
 sc.enable_x64()
 GALLERY = Path(__file__).parents[1] / "examples" / "gallery"
@@ -92,6 +93,63 @@ def test_the_biased_live_to_save_less_than_they_plan(naive):
     assert (saved[1:] < planned[1:]).all() and saved[1] > 0
     # The same shocks: those who plan find m as they find it, and eat more of it than they planned to.
     np.testing.assert_allclose(life["NOW"]["m"][0], plan["PLAN"]["m"][0])
+
+
+@pytest.fixture(scope="module")
+def sophisticated():
+    return read("sophisticated", ("horizon: 20", "horizon: 4"), ("n_a: 150, n_y: 5", "n_a: 100, n_y: 3"))
+
+
+def test_a_sophisticated_self_eats_the_share_that_its_successors_make_it_eat(sophisticated):
+    """No wage: V = A u(m) with A = k^(1-g) + delta (R (1-k))^(1-g) A', and k/(1-k) = (beta delta R^(1-g) A')^(-1/g)."""
+    for gamma, beta in ((2.0, 0.7), (0.5, 0.6), (3.0, 1.0)):
+        parameters = {"SELF.wage": 0.0, "SELF.gamma": gamma, "SELF.beta": beta}
+        solved, m = sc.solve(sophisticated.with_parameters(parameters)), np.array([1e-3, 0.1, 1.0, 20.0])
+        share, weight = 1.0, 1.0
+        for t in (3, 2, 1, 0):
+            sol = solved[t]["SELF"].dcsn.sol
+            np.testing.assert_allclose(sol.policy["c"](m=m), share * m, rtol=1e-6)
+            np.testing.assert_allclose(sol.marginal["m"](m=m), weight * m**-gamma, rtol=1e-5)
+            share = 1 / (1 + (beta * 0.96 * 1.03 ** (1 - gamma) * weight) ** (1 / gamma))
+            weight = share ** (1 - gamma) + 0.96 * (1.03 * (1 - share)) ** (1 - gamma) * weight
+
+
+@pytest.mark.slow
+def test_sophisticated_selves_against_backward_induction_by_hand(sophisticated):
+    """Each period is searched on a fine grid, and what it is worth to the selves before is kept beside what it maximised."""
+    solved, utility, (y, weights) = sc.solve(sophisticated), lambda c: 1 - 1 / c, lognormal(1.0, 0.2, 3)
+    naive = read("quasi_hyperbolic", ("horizon: 30", "horizon: 4"), ("n_a: 100, n_y: 5", "n_a: 100, n_y: 3"))
+    grid = fine(0, 40)
+    m, after = np.array([0.4, 0.7, 1.0, 1.3, 1.8, 2.5, 4.0, 7.0, 15.0]), np.zeros_like(grid)
+    for t in (3, 2, 1, 0):
+        spline = PchipInterpolator(grid, after)
+        later = lambda a, spline=spline: np.where(a >= 0, spline(np.maximum(a, 0)), -np.inf)
+
+        def play(x, later=later):
+            choice = search_all(lambda c: utility(c) + 0.7 * 0.96 * later(x.reshape(-1, 1) - c), 0 * x, x)[1]
+            return choice, utility(choice) + 0.96 * later(x - choice)
+
+        sol, (choice, value) = solved[t]["SELF"].dcsn.sol, play(m)
+        np.testing.assert_allclose(sol.policy["c"](m=m), choice, rtol=2e-3)
+        np.testing.assert_allclose(sol.value(m=m), value, atol=5e-4)
+        after = play(1.03 * grid[:, None] + y)[1] @ weights
+    # Whoever knows the bias of the selves to come does not save as whoever believes them to have none.
+    believed = sc.solve(naive)[0]["NOW"].dcsn.sol.policy["c"](m=m)
+    assert np.abs(np.asarray(solved[0]["SELF"].dcsn.sol.policy["c"](m=m)) / believed - 1).max() > 5e-3
+
+
+@pytest.mark.slow
+def test_a_value_that_is_recorded_may_be_the_maximum(sophisticated):
+    """beta = 1: the saver of EGM, without V; and the biased one is refused by EGM, with the reason."""
+    text = (GALLERY / "sophisticated.yml").read_text().replace("horizon: 20", "horizon: 4")
+    plain = text.replace("n_a: 150, n_y: 5", "n_a: 100, n_y: 3").replace("      V: crra(c, gamma) + delta*V[>]\n", "")
+    one = sc.solve(sc.load(plain).with_parameters({"SELF.beta": 1.0}))[0]["SELF"]
+    two, m = sc.solve(sophisticated.with_parameters({"SELF.beta": 1.0}))[0]["SELF"], jnp.linspace(0.4, 15.0, 40)
+    assert (one.num.method, two.num.method) == ("egm", "vfi")
+    np.testing.assert_allclose(two.dcsn.sol.policy["c"](m=m), one.dcsn.sol.policy["c"](m=m), rtol=2e-3)
+    np.testing.assert_allclose(two.dcsn.sol.value(m=m), one.dcsn.sol.value(m=m), atol=1e-4)
+    with pytest.raises(heptapod.ModelError, match="`egm` cannot solve stage SELF: V records another value"):
+        heptapod.load(text.replace("  name: SELF\n", "  name: SELF\n  methods: {solution: egm}\n"))
 
 
 HABIT = (("horizon: 8", "horizon: 2"), ("n_a: 60, n_h: 15, n_y: 3, a_max: 20.0", "n_a: 60, n_h: 15, n_y: 3, a_max: 12.0"))
@@ -187,6 +245,56 @@ def test_a_durable_that_costs_nothing_to_sell_is_money():
     on_sale = np.array([0.5, 1.0, 2.0, 3.0])
     adjust = free[1]["ADJ"].dcsn.sol
     np.testing.assert_allclose(adjust.value(m=4.0 - on_sale, d=on_sale), sells(4.0, on_sale), atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def house():
+    """Two periods, three houses."""
+    return read("house", ("horizon: 30", "horizon: 2"), ("n_e: 120, n_y: 5, e_max: 25.0", "n_e: 60, n_y: 2, e_max: 12.0"),
+                ("[0.0, 1.5, 3.0, 5.0]", "[0.0, 1.5, 3.0]"))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_movers_and_eaters_against_a_search_by_hand(house):
+    """Both stages backward from the end, every house tried and every amount looked at."""
+    solved = sc.solve(house)
+    p = {name: np.asarray(value) for name, value in house.parameters["main"].items()}
+    houses, (y, weights) = p["H_vals"], lognormal(1.0, float(p["sigma_y"]), 2)
+    cash = lambda e, H: p["R"] * (e - p["ltv"] * H)
+
+    def move(m, H, onward):
+        """The value of cash in a house, and the odds of every new one."""
+        found = []
+        for k, new in enumerate(houses):
+            x = m + H - (1 + p["upkeep"] - p["ltv"]) * new - p["tau"] * H * (new != H)
+            eat = lambda c, x=x, k=k: p["alpha"] * np.log(c) + p["beta"] * onward[k](x[:, None] - c)
+            found.append(search_all(eat, 0 * x, x)[0] + (1 - p["alpha"]) * np.log(new + p["h_0"]))
+        return logsum(np.stack(found), float(p["sigma_v"]))
+
+    end = lambda H: lambda e: np.where(e >= 0, p["theta"] * np.log(cash(e, H) + (1 - p["tau"]) * H + p["b_0"]), -np.inf)
+    grid, last = fine(0, 14, 700), [end(H) for H in houses]
+    after = [sum(w * move(cash(grid, H) + z, H, last)[0] for z, w in zip(y, weights, strict=True)) for H in houses]
+    after = [between(grid, values) for values in after]
+    m = np.array([0.6, 1.1, 1.9, 3.2, 6.0])
+    for t, onward in ((1, last), (0, after)):
+        sol = solved[t]["MOVE"].dcsn.sol
+        for H in houses:
+            value, odds = move(m - p["ltv"] * H, H, onward)
+            np.testing.assert_allclose(sol.value(m=m - p["ltv"] * H, H=H), value, atol=5e-4)
+            for k in range(3):
+                np.testing.assert_allclose(sol.probability[f"H_new[{k}]"](m=m - p["ltv"] * H, H=H), odds[k], atol=1e-2)
+
+
+@pytest.mark.slow
+def test_a_house_that_costs_nothing_to_leave_is_money_and_one_that_does_is_kept(house):
+    """tau = 0: only m + H counts, whatever the house; with a cost more people stay where they are."""
+    free, dear = (sc.solve(house.with_parameters({"main.tau": tau})) for tau in (0.0, 0.1))
+    worth, total = np.linspace(0.8, 8.0, 40), lambda s, H, m: np.asarray(s[0]["MOVE"].dcsn.sol.value(m=m - H, H=H))
+    for H in (1.5, 3.0):
+        np.testing.assert_allclose(total(free, H, worth), total(free, 0.0, worth), rtol=1e-9)
+        assert (total(dear, H, worth) < total(free, H, worth) - 1e-3).any()
+    stays = lambda s: np.asarray(s[0]["MOVE"].dcsn.sol.probability["H_new[1]"](m=worth - 1.5, H=1.5)).mean()
+    assert stays(dear) > stays(free) + 0.05
 
 
 @pytest.mark.slow

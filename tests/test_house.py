@@ -19,12 +19,12 @@ LAYERS = {
     "heptapod": [
         ["codes"], ["keys"], ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_foreign"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_express"], ["_source"],
         ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_dictionary"], ["_join"], ["_bundle"], ["_tree"], ["calibration"], ["_declared"], ["_by_age"], ["_numbers"], ["_entries"], ["_declare"], ["_invert"],
-        ["equation"], ["_stated"], ["_certificate"], ["_kinks"], ["_derivation"], ["derive"], ["_concave"], ["grids"], ["_read_grid"], ["shocks"], ["perch_space"], ["_stage_scope"], ["_branches"], ["_draws"], ["_arrival"], ["_controls"], ["_equations"], ["_idle"],
-        ["_direct"], ["_method"], ["numeric_problem"], ["functional_problem"], ["_stages"], ["_nodes"], ["_link_parts"], ["connections"], ["_sets"], ["periods"], ["_terminal"], ["_contraction"],
+        ["equation"], ["_stated"], ["_certificate"], ["_kinks"], ["_derivation"], ["derive"], ["_concave"], ["grids"], ["_read_grid"], ["shocks"], ["perch_space"], ["_stage_scope"], ["_branches"], ["_draws"], ["_arrival"], ["_controls"], ["_objective"], ["_equations"], ["_idle"],
+        ["_direct"], ["_refusal"], ["_method"], ["numeric_problem"], ["functional_problem"], ["_stages"], ["_nodes"], ["_link_parts"], ["connections"], ["_sets"], ["periods"], ["_terminal"], ["_contraction"],
         ["_nonconcave"], ["_equilibrium"], ["_economy"], ["_unused"], ["_clock"], ["structure"], ["circuit_spec"], ["load"], ["_writing"], ["explain"], ["_latex"], ["_latex_shocks"], ["_latex_stage"], ["to_latex"], ["check"], ["_schema_blocks"], ["schema"], ["__main__"],
     ],
     "stagecraft": [
-        ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["searched"], ["whisperers"], ["population"], ["perch"], ["inner"], ["_switches"], ["_switch_knots"], ["mover"], ["maximise"],
+        ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["afterwards"], ["searched"], ["whisperers"], ["population"], ["perch"], ["inner"], ["_switches"], ["_switch_knots"], ["mover"], ["maximise"],
         ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["_cells"], ["_jumps"], ["_push"], ["_push_checks"], ["model_circuit"],
         ["load"], ["_sweep"], ["_linear_solve"], ["_fixed_point"], ["_diagnose"], ["solve"], ["panel"], ["_agent_keys"], ["_initial"], ["_pass"], ["_agents"], ["_truth"], ["_follow"], ["_chunks"], ["simulate"], ["_population_of"], ["push_forward"], ["stationary"], ["comparative_statics"], ["euler_errors"], ["accuracy"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],

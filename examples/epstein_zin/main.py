@@ -57,9 +57,8 @@ def checks(circuit: sc.ModelCircuit, solved: dict) -> dict:
             found[f"power utility {gamma}, policy at {t}"] = worst(sol.policy["c"](m=m) / c.policy["c"](m=m) - 1)
             value = ((1 - 0.95) * (1 - gamma) * c.value(m=m)) ** (1 / (1 - gamma))
             found[f"power utility {gamma}, value at {t}"] = worst(sol.value(m=m) / value - 1)
-    # Without a wage whoever saves nothing cannot live, and the grid begins above.
     for gamma in GAMMAS:
-        alone = sc.solve(circuit.with_settings({"CONS.a_min": 1e-3}).with_parameters({"CONS.gamma": gamma, "CONS.wage": 0.0}))
+        alone = sc.solve(circuit.with_parameters({"CONS.gamma": gamma, "CONS.wage": 0.0}))
         share = eaten_alone(alone.parameters["CONS"], len(alone))
         policy = np.array([alone[t]["CONS"].dcsn.sol.policy["c"](m=m) / m for t in range(len(alone))])
         found[f"eaten without a wage, gamma {gamma:g}"] = worst(policy / share[:, None] - 1)

@@ -13,14 +13,15 @@ States = dict[str, Float[Array, "..."]]
 _HALVINGS = 54
 
 
-def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array, "..."]]) -> States:
+def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array, "..."]], beside: bool = False) -> States:
     """The same points, with every infeasible one below the feasible ones moved up to the edge, the implied borrowing limit.
 
     The edge lies between the lowest post-state and the last knot, and is found by bisection without a gradient: what is
     feasible at one post-state is taken to be so at any higher one. A row that is infeasible throughout stays as it is, and so
-    does one that is feasible from its lowest post-state on, or from just above it.
+    does one that is feasible from its lowest post-state on, or from just above it: an open end.
 
-    **Arguments:** `post`: the active post-state, increasing along the last axis of `points`; `feasible`: of the continuation.
+    **Arguments:** `post`: the active post-state, increasing along the last axis of `points`; `feasible`: of the continuation;
+    `beside`: whether an open end is moved `just_above` itself, where the continuation is a number.
     """
     x = points[post]
     shape = jnp.broadcast_shapes(*[v.shape[:-1] for v in points.values()])
@@ -41,5 +42,11 @@ def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array
     start = (bottom, top, jnp.ones(bottom.shape, bool), 0)
     _, edge, *_ = jax.lax.while_loop(lambda s: jnp.any(s[2]) & (s[3] < _HALVINGS), halve, start)
     # An open end at the lowest post-state is infeasible by itself, and no limit.
-    moves = edge - bottom > 1e3 * room_above(bottom)
-    return {**points, post: jnp.where(moves & (x < edge), edge, x)}
+    limit = edge > just_above(bottom)
+    opened = beside & (edge > bottom) & ~limit & (x <= bottom)
+    return {**points, post: jnp.where(limit & (x < edge), edge, jnp.where(opened, just_above(bottom), x))}
+
+
+def just_above(bottom: Float[Array, "..."]) -> Float[Array, "..."]:
+    """A post-state so near to an open end that its value stands for the limit there."""
+    return bottom + 1e3 * room_above(bottom)

@@ -248,16 +248,20 @@ def levels(problem, value, marginal, weight):
         return value, marginal, jnp.zeros(value.shape, bool)
     p, mean = problem.parameters, value / weight
     level_of = lambda v: problem.utility_inverse(p, v) * jnp.ones_like(v)
-    slope_of = lambda w: jax.grad(lambda x: jnp.sum(problem.utility(p, x)))(w)
     trial = jax.lax.stop_gradient(level_of(jax.lax.stop_gradient(mean)))
-    steep = jax.lax.stop_gradient(slope_of(trial))
+    steep = jax.lax.stop_gradient(marginal_utility(problem, trial))
     smooth = jnp.isfinite(trial) & (trial > 0) & jnp.isfinite(steep) & (steep > 0) & jnp.isfinite(marginal / steep)
     # Any value that the inverse can take will do where the answer is not used.
     safe = jax.lax.stop_gradient(mean[jnp.argmax(smooth)])
     level = level_of(jnp.where(smooth, mean, safe))
     level = jnp.where(jnp.any(smooth), level, 1.0)
-    slope = marginal / (weight * slope_of(level))
+    slope = marginal / (weight * marginal_utility(problem, level))
     return level, jnp.where(smooth, slope, 0.0), smooth
+
+
+def marginal_utility(scale, level: Float[Array, "..."]) -> Float[Array, "..."]:
+    """$u'$ at each level of consumption, of a problem or a scale that has a `utility`."""
+    return jax.grad(lambda w: jnp.sum(scale.utility(scale.parameters, w)))(level)
 
 
 def secant_where(edge, state, level, slope):

@@ -1,10 +1,11 @@
 """A given policy of a few continuous controls: what it is worth, and what its own first-order conditions say of it."""
 
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stagecraft.horses.evaluate import room_above
 from stagecraft.horses.problems import MaximumProblem
@@ -44,6 +45,12 @@ def sides(problem: MaximumProblem, states: States) -> tuple[States, States]:
     return {n: side[0] for n, side in found.items()}, {n: side[1] for n, side in found.items()}
 
 
+def has_range(problem: MaximumProblem, low: States, high: States) -> Bool[Array, "..."]:
+    """Whether every control has a value between its bounds; they may meet only where none of the two is strict."""
+    wide = [high[n] > low[n] if n in problem.strict else high[n] >= low[n] for n in problem.controls]
+    return functools.reduce(jnp.logical_and, wide)
+
+
 def bounded(problem: MaximumProblem, states: States, controls: States) -> States:
     """The controls kept between their bounds, and off the lower one."""
     low, high = sides(problem, states)
@@ -57,7 +64,8 @@ def follow(
 
     The derivative in a continuous state is that of the whole, $Q_x + Q_c\,c_x + (Q_{x_e} + Q_V V_{x_e})(g_x + g_c\,c_x)$: at
     the optimum it is the envelope condition, near it the error of the policy enters at second order, and a control at a bound
-    brings what it gains from the bound's movement.
+    brings what it gains from the bound's movement. Where the value that is recorded is another than the objective, no envelope
+    condition holds, and all of it counts at first order.
 
     **Arguments:** `policy`: decision states to controls; `smooth`: the continuous states, which get a marginal value.
     """
@@ -65,14 +73,15 @@ def follow(
     shape = jnp.broadcast_shapes(*[x.shape for x in states.values()])
     states = {n: jnp.broadcast_to(x, shape) for n, x in states.items()}
     low, high = jax.lax.stop_gradient(sides(problem, states))
-    room = jnp.all(jnp.stack([jnp.broadcast_to(high[n] >= low[n], shape) for n in problem.controls]), axis=0)
+    room = has_range(problem, low, high)
 
     within = lambda states: bounded(problem, states, policy(states))
     posts = lambda s, c: {n: x * jnp.ones(shape) for n, x in problem.transition(p, s, c).items()}
     chosen = within(states)
     ends = posts(states, chosen)
     answer = continuation(ends)
-    total = lambda s, c, v: problem.objective(p, s, c, posts(s, c), v) * jnp.ones(shape)
+    told = problem.recorded or problem.objective
+    total = lambda s, c, v: told(p, s, c, posts(s, c), v) * jnp.ones(shape)
     value, derivative = jax.linearize(total, states, chosen, jnp.broadcast_to(answer.value, shape))
     still, none = jax.tree.map(jnp.zeros_like, (states, chosen)), jnp.zeros_like(value)
     marginal = {}

@@ -146,7 +146,9 @@ class MaximumProblem(eqx.Module):
     - `controls`: the names of the controls.
     - `transition`: $(p, x_v, c) \mapsto$ post-states, dictionaries in and out.
     - `objective`: $(p, x_v, c, x_e, V) \mapsto Q$.
+    - `recorded`: what the choice is worth to the stages before, as `objective`; `None` where it is the same.
     - `limits`: $(p, x_v) \mapsto$ (lower, upper) by control, infinite where a side is open.
+    - `strict`: the controls with a strict bound: where their bounds meet there is no choice.
     - `allowed`: $(p, x_v, c, x_e) \mapsto$ whether a choice is admissible beside the bounds; `None` always.
     - `admitted`: $(p, x_v) \mapsto$ whether there is a choice at all; `None` always.
     - `jumps`: whether the continuation need not be concave, so that the objective may have several peaks and policies jump.
@@ -158,10 +160,12 @@ class MaximumProblem(eqx.Module):
     transition: Callable = eqx.field(static=True)
     objective: Callable = eqx.field(static=True)
     limits: Callable = eqx.field(static=True)
+    strict: tuple[str, ...] = eqx.field(static=True, default=())
     allowed: Callable | None = eqx.field(static=True, default=None)
     admitted: Callable | None = eqx.field(static=True, default=None)
     jumps: bool = eqx.field(static=True, default=False)
     rows: tuple[str, ...] = eqx.field(static=True, default=())
+    recorded: Pointwise | None = eqx.field(static=True, default=None)
 
     def given(self, **values) -> "MaximumProblem":
         """The same with the values of discrete controls among its parameters."""
@@ -179,3 +183,8 @@ class Scale(eqx.Module):
     utility: Pointwise | None = eqx.field(static=True, default=None)
     utility_inverse: Pointwise | None = eqx.field(static=True, default=None)
     interp: str = eqx.field(static=True, default="auto")
+
+    @property
+    def by_level(self) -> bool:
+        """Whether values are read so where they can be."""
+        return self.utility is not None and self.interp != "linear"

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.policy import After, States, objective_at, sides, worth
+from stagecraft.horses.policy import After, States, has_range, objective_at, sides, worth
 from stagecraft.horses.problems import MaximumProblem
 
 # Looks over the whole range of a control, by the number of controls: for objectives of one peak, and of several.
@@ -79,11 +79,10 @@ def _search(problem, continuation, low, high, states):
     names, count = problem.controls, len(problem.controls)
     shape = next(iter(states.values())).shape
     lead = {n: x[None] for n, x in states.items()}
-    open_range = {n: high[n] >= low[n] for n in names}
+    good = has_range(problem, low, high)
 
     def look(shares):
         controls = {n: _place(s, low[n], high[n]) for n, s in shares.items()}
-        good = jnp.all(jnp.stack([jnp.broadcast_to(x, shape) for x in open_range.values()]), axis=0)
         seen = lead if shares[names[0]].ndim > len(shape) else states
         return jnp.where(good, worth(problem, continuation, seen, controls), -jnp.inf)
 
@@ -171,13 +170,14 @@ def _golden(look, name, best, width, steps):
 
 def _at_bounds(problem, continuation, low, high, states, share, value):
     """The same with every control at one of its bounds where that is worth as much."""
-    lead = {n: x[None] for n, x in states.items()}
+    lead, good = {n: x[None] for n, x in states.items()}, has_range(problem, low, high)
     for name in problem.controls:
         ends = jnp.stack([jnp.zeros_like(value), jnp.ones_like(value)])
         shares = {**{n: jnp.stack([x, x]) for n, x in share.items()}, name: ends}
         found = worth(problem, continuation, lead, {n: _place(s, low[n], high[n]) for n, s in shares.items()})
-        for end in (0, 1):
-            takes = (found[end] >= value) & jnp.isfinite(found[end]) & (high[name] >= low[name])
+        # The lower bound last: it is what a control takes that changes nothing.
+        for end in (1, 0):
+            takes = (found[end] >= value) & jnp.isfinite(found[end]) & good
             share = {**share, name: jnp.where(takes, float(end), share[name])}
             value = jnp.where(takes, found[end], value)
     return share, value

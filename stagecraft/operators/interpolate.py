@@ -112,6 +112,20 @@ class Segment:
         return jnp.where(t > 1, above, jnp.where(t < 0, below, inside))
 
 
+def tamed(d0: Float[Array, "..."], d1: Float[Array, "..."], secant: Float[Array, "..."]):
+    """The slopes at both ends of a cell with which a cubic overshoots nowhere.
+
+    It is monotone (Fritsch and Carlson 1980), but where the slopes have different signs and bend one way: a peak lies inside,
+    or a trough, and the cubic is kept concave, or convex.
+    """
+    low, high = d0 - secant, secant - d1
+    peaks = (d0 * d1 < 0) & (low * high > 0)
+    within = lambda d, reach: jnp.where(jnp.abs(d) <= reach, d, jnp.where(d < 0, -reach, reach))
+    monotone = lambda d: jnp.where(d * secant > 0, within(d, 3 * jnp.abs(secant)), 0.0)
+    one, two = within(low, 2 * jnp.abs(high)), within(high, 2 * jnp.abs(low))
+    return jnp.where(peaks, secant + one, monotone(d0)), jnp.where(peaks, secant - two, monotone(d1))
+
+
 def nearest(values: Float[Array, " n"], queries: Float[Array, "..."]) -> Int[Array, "..."]:
     """The index of the nearest of a few increasing values; no argument gets a gradient."""
     values, queries = jax.lax.stop_gradient((values, queries))

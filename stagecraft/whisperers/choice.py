@@ -22,13 +22,17 @@ class Move:
 
 @dataclass(frozen=True)
 class Worth:
-    """The objective of a branch as a function of states, controls, post-states and the continuation value."""
+    """The objective of a branch as a function of states, controls, post-states and the continuation value.
+
+    **Attributes:** `slot`: `"objective"`, or `"recorded"`: what the stages before are told.
+    """
 
     branch: object
+    slot: str = "objective"
 
     def __call__(self, parameters, states, controls, posts, value):
-        """Q."""
-        return self.branch.objective({**_scope(parameters, states, controls, posts), "V[>]": value})
+        """Q, or V."""
+        return getattr(self.branch, self.slot)({**_scope(parameters, states, controls, posts), "V[>]": value})
 
 
 @dataclass(frozen=True)

@@ -263,6 +263,8 @@ REFUSED = {
     "Epstein-Zin": (simple("((1-beta)*c^(1-gamma) + beta*V[>]^(1-gamma))^(1/(1-gamma))"), "vfi", "not linear in V"),
     "a weight that is chosen": (simple("log(c) + beta*(1 + c)*V[>]"), "vfi", "weight of V[>] depends on the control"),
     "a weight that moves along": (simple("log(c) + beta*(1 + a_nxt)*V[>]"), "vfi", "weight of V[>] depends on the post-state"),
+    "a value beside the objective": (simple("log(c) + 0.7*beta*V[>]", functions={"V": "log(c) + beta*V[>]"}), "vfi",
+                                     "V records another value"),
     "linear utility": (simple("c + beta*V[>]"), "vfi", "does not involve the control c"),
     "a kink in what is spent on": (simple("log(c) + beta*V[>]", "a_nxt = max(m, alpha) - c", "0 < c <= max(m, alpha)"), "vfi", "side of a kink"),
     "an absolute value": (simple("log(c) + beta*V[>]", "a_nxt = abs(m - c)", "0 < c <= m + b"), "vfi", "certificate"),
@@ -392,14 +394,28 @@ def test_a_concave_reward_is_no_warning(name):
     assert not [d for d in heptapod.check(CASES[name].text) if d.code == "not-concave"]
 
 
-@pytest.mark.parametrize("method", ["egm", "nested", "discrete"])
-def test_a_method_that_cannot_solve_the_stage_is_an_error_with_the_reason(method):
+@pytest.mark.parametrize(("method", "reason"), [("egm", "not linear in V"), ("nested", "two controls.*c alone.*not linear in V"),
+                                                ("discrete", "c is chosen from an interval")])  # fmt: skip
+def test_a_method_that_cannot_solve_the_stage_is_an_error_with_the_reason(method, reason):
     text, _, words = REFUSED["Epstein-Zin"]
     data = yaml.safe_load(text)
     data["stage"]["methods"] = {"solution": method}
-    with pytest.raises(heptapod.ModelError, match="not linear in V") as caught:
+    with pytest.raises(heptapod.ModelError, match=reason) as caught:
         heptapod.load(yaml.safe_dump(data, sort_keys=False))
     assert caught.value.code == "method" and "`vfi` follows from the equations" in caught.value.help
+
+
+@pytest.mark.parametrize(
+    ("functions", "controls"),
+    [
+        ({"g_av": "m = a", "g_ve": "a_nxt = m - d", "Q": "log(1 + d) + beta*V[>]", "V": "beta*V[>]"}, {"d": {"in": [0, 1]}}),
+        ({"g_av": "m = a", "g_ve": "a_nxt = m", "Q": "V[>]", "V": "beta*V[>]"}, {}),
+    ],
+)
+def test_a_value_beside_the_objective_takes_continuous_controls(functions, controls):
+    with pytest.raises(heptapod.ModelError, match="records `V` beside `Q`") as caught:
+        heptapod.load(stage_text(functions, controls))
+    assert caught.value.code == "structure" and "another stage" in caught.value.help
 
 
 def test_value_function_iteration_may_be_asked_for():

@@ -23,6 +23,8 @@ MUTATIONS = [
     ("Q:    u(c) + beta*(s*V[>] + (1-s)*B(a_nxt))", "Q:    uu(c) + beta*V[>]", "unknown-function", "uu"),
     ("Q:    u(c) + beta*(s*V[>] + (1-s)*B(a_nxt))", "Q:    u(c) + n_a*V[>]", "scope", "n_a"),
     ("A:    E[G^(1-gamma)*V]", "A:    G^(1-gamma)*V", "objective", "A"),
+    ("A:    E[G^(1-gamma)*V]", "V:    u(c)", "objective", "V"),
+    ("A:    E[G^(1-gamma)*V]", "V:    u(cc) + beta*V[>]", "unknown-symbol", "cc"),
     ("u(c): c^(1-gamma)/(1-gamma)", "u(c): u(c)/(1-gamma)", "circular", "u"),
     ("u(c): c^(1-gamma)/(1-gamma)", "u(c): m*c^(1-gamma)/(1-gamma)", "scope", "m"),
     ("u(c): c^(1-gamma)/(1-gamma)", "u(c): __import__('os').system('touch x')", "not-allowed", "__import__"),

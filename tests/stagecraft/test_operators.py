@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stagecraft.operators.expectation import expect
-from stagecraft.operators.interpolate import Segment, lookup, place
+from stagecraft.operators.interpolate import Segment, lookup, place, tamed
 from stagecraft.operators.rootfind import bracketed_newton
 
 # XLA flushes subnormal numbers to zero.
@@ -45,6 +45,23 @@ def test_hermite_reproduces_cubics_between_knots_and_is_of_fourth_order():
         q = jnp.linspace(0.01, 2.99, 301)
         errors.append(float(jnp.max(jnp.abs(Segment(knots, q).hermite(jnp.sin(knots), jnp.cos(knots)) - jnp.sin(q)))))
     assert errors[0] / errors[1] > 14 and errors[1] / errors[2] > 14
+
+
+def test_tamed_slopes_keep_a_cell_monotone_or_let_it_bend_once():
+    """Where the slopes at both ends say so there is a peak inside, that of a parabola at its place; nothing overshoots elsewhere."""
+    q = jnp.linspace(0.0, 1.0, 201)
+    cell = jax.jit(jax.vmap(lambda rise, d0, d1: Segment(jnp.array([0.0, 1.0]), q).cubic(0.0, rise, *tamed(d0, d1, rise))))
+    parabola = cell(jnp.array([-0.4]), jnp.array([0.6]), jnp.array([-1.4]))[0]
+    np.testing.assert_allclose(parabola, 0.6 * q - q**2, atol=1e-15)
+    rise, d0, d1 = np.random.default_rng(0).normal(size=(3, 400)) * [[1.0], [8.0], [8.0]]
+    found = np.asarray(cell(*[jnp.asarray(x) for x in (rise, d0, d1)]))
+    peak, trough = (
+        (d0 > np.maximum(rise, 0)) & (d1 < np.minimum(rise, 0)),
+        (d0 < np.minimum(rise, 0)) & (d1 > np.maximum(rise, 0)),
+    )
+    assert (np.diff(found, 2)[peak] < 1e-12).all() and (np.diff(found, 2)[trough] > -1e-12).all()
+    elsewhere = ~peak & ~trough
+    assert (np.diff(found)[elsewhere] * np.sign(rise)[elsewhere, None] > -1e-12).all() and elsewhere.mean() < 0.9
 
 
 def test_interpolation_is_differentiable_in_knots_values_and_queries():

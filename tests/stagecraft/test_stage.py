@@ -98,6 +98,23 @@ def test_a_continuation_that_is_not_concave_is_refused_for_a_stage_alone(stage, 
     assert caught.value.outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("controls", "continuation", "outcome"),
+    [
+        ("c: 0 < c <= m", lambda a_nxt: jnp.log(a_nxt - 1e3), sc.Outcome.infeasible),
+        ("c: 0 < c <= m", lambda a_nxt: jnp.where(a_nxt > 5, jnp.inf, a_nxt), sc.Outcome.nonfinite),
+        ("c: c > 0", lambda a_nxt: -a_nxt, sc.Outcome.convex),
+    ],
+)
+def test_a_stage_alone_that_is_searched_says_how_it_ended(controls, continuation, outcome):
+    """No feasible choice, a continuation that is no number, a maximum at infinity: as in a circuit."""
+    text = BUFFER.replace("  math:", "  methods: {solution: vfi}\n  math:")
+    text = text.replace("c: 0 < c <= m", controls)
+    with pytest.raises(sc.SolveError, match="stage CONS, decision") as caught:
+        sc.solve(sc.load(text)[11]["CONS"].with_continuation(continuation))
+    assert caught.value.outcome == outcome
+
+
 def test_pulling_through_the_board_of_a_stage_solves_it(stage):
     given = stage.with_continuation(after)
     board = sc.pull(given.board, {"cntn": given.cntn.sol})
