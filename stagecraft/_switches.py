@@ -178,7 +178,7 @@ def _rows_near(decision, at) -> Int[Array, "rows points"]:
 
 
 def _in_choice(decision, at, line) -> Switches:
-    """Switches between alternatives under a hard choice: a root of the difference of two values, and one Newton step."""
+    """Switches between alternatives under a hard choice, and where a choice under taste shocks turns."""
     frozen, still = jax.tree.map(_still, decision), {name: _still(x) for name, x in at.items()}
     hard, stack = _still(_choice(decision).scale) == 0, frozen.stack(still)
     best, odds = _best(stack), jnp.stack(list(frozen.at(still).probability.values()))
@@ -187,43 +187,51 @@ def _in_choice(decision, at, line) -> Switches:
     lower, there = jnp.maximum(lower, 0), lower >= 0
     left, right = take(best, lower), take(best, lower + 1)
     ends = {name: (take(x, lower), take(x, lower + 1)) for name, x in at.items()}
-    pick = lambda x, k: jnp.take_along_axis(x, k[None], axis=0)[0]
+    place, moved, height = _crossing(decision, frozen, ends, left, right)
+    # Where a third alternative lies between the two, or an edge of what is feasible, this is no switch.
+    sides = [_best(frozen.stack(jax.tree.map(_still, _between(ends, place + s * ASIDE)))) for s in (-1, 1)]
+    seen = there & (height > 0) & (sides[0] == left) & (sides[1] == right)
+    unseen = jnp.sum(jnp.where(flags, line.mass, 0.0)) - jnp.sum(jnp.where(seen, take(line.mass, lower), 0.0))
+    turns = line.pairs & ~hard & (jnp.max(jnp.abs(odds[:, 1:] - odds[:, :-1]), axis=0) > 0.5)
+    return Switches(lower, seen, place, moved, height, unseen, jnp.sum(jnp.where(turns, line.mass, 0.0)))
 
-    def along(s):
-        return {name: a + (b - a) * s for name, (a, b) in ends.items()}
+
+def _crossing(decision, frozen, ends, left, right):
+    """Where two alternatives are worth the same: halvings, Newton steps, and one step more that carries the derivative.
+
+    **Returns:** the share of the way; zero with its derivative; by how much the right one's slope is larger, zero for none.
+    """
+    pick = lambda x, k: jnp.take_along_axis(x, k[None], axis=0)[0]
+    step = {name: high - low for name, (low, high) in ends.items()}
+
+    def gap_at(decision, share):
+        stack = decision.stack(_between(ends, share))
+        difference = lambda x: pick(x, left) - pick(x, right)
+        slope = _still(sum(difference(x) * step[n] for n, x in stack.marginal.items() if n in step))
+        sound = pick(stack.feasible, left) & pick(stack.feasible, right) & (slope < 0)
+        return difference(stack.value), jnp.where(sound, -slope, 0.0)
 
     def halve(_, bounds):
         low, high = bounds
         middle = 0.5 * (low + high)
-        stack = frozen.stack(jax.tree.map(_still, along(middle)))
-        up = pick(stack.value, left) > pick(stack.value, right)
-        return jnp.where(up, middle, low), jnp.where(up, high, middle)
-
-    def gap_at(decision, share):
-        stack = decision.stack(along(share))
-        gap = pick(stack.value, left) - pick(stack.value, right)
-        slope = sum(
-            (pick(m, left) - pick(m, right)) * (ends[n][1] - ends[n][0]) for n, m in stack.marginal.items() if n in ends
-        )
-        sound = _still(pick(stack.feasible, left) & pick(stack.feasible, right) & (slope < 0))
-        return gap, _still(jnp.where(sound, slope, -1.0)), sound
+        up = gap_at(frozen, middle)[0] > 0
+        return _still((jnp.where(up, middle, low), jnp.where(up, high, middle)))
 
     def nearer(_, share):
-        gap, steep, _ = gap_at(frozen, share)
-        return _still(jnp.clip(share - gap / steep, low, high))
+        gap, steep = gap_at(frozen, share)
+        return _still(jnp.clip(share + gap / jnp.where(steep > 0, steep, 1.0), low, high))
 
-    none = jnp.zeros(lower.shape, next(iter(at.values())).dtype)
+    none = jnp.zeros(left.shape, next(iter(step.values())).dtype)
     low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (none, none + 1.0))
-    share = _still(jax.lax.fori_loop(0, _STEPS, nearer, 0.5 * (low + high)))
-    gap, steep, sound = gap_at(decision, share)
-    place = jnp.clip(share - _still(gap) / steep, 2 * ASIDE, 1 - 2 * ASIDE)
-    # Where a third alternative lies between the two, or an edge of what is feasible, this is no switch.
-    sides = [_best(frozen.stack(jax.tree.map(_still, along(place + s * ASIDE)))) for s in (-1, 1)]
-    seen = there & sound & (sides[0] == left) & (sides[1] == right)
-    unseen = jnp.sum(jnp.where(flags, line.mass, 0.0)) - jnp.sum(jnp.where(seen, take(line.mass, lower), 0.0))
-    turns = line.pairs & ~hard & (jnp.max(jnp.abs(odds[:, 1:] - odds[:, :-1]), axis=0) > 0.5)
-    turning = jnp.sum(jnp.where(turns, line.mass, 0.0))
-    return Switches(lower, seen, _still(place), -gap / steep, -steep, unseen, turning)
+    share = jax.lax.fori_loop(0, _STEPS, nearer, 0.5 * (low + high))
+    gap, steep = gap_at(decision, share)
+    moved = gap / jnp.where(steep > 0, steep, 1.0)
+    return _still(jnp.clip(share + moved, 2 * ASIDE, 1 - 2 * ASIDE)), moved, steep
+
+
+def _between(ends, share):
+    """States a share of the way between two points."""
+    return {name: low + (high - low) * share for name, (low, high) in ends.items()}
 
 
 def _best(stack):
