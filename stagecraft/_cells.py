@@ -15,7 +15,7 @@ def homes(structure) -> dict[str, dict[str, tuple]]:
     """For every stage and arrival state (owner, perch, grid), if there is one.
 
     A state keeps its grid where it keeps its value: through transitions that copy it, and along connections. Its own grid
-    on arrival comes first, then a discrete one, then that with the most knots.
+    on arrival comes first, then a continuous one (it holds whatever the state may be), the one with the most knots.
     """
     parent: dict = {}
 
@@ -33,7 +33,7 @@ def homes(structure) -> dict[str, dict[str, tuple]]:
     for num in structure.stages:
         found[num.name] = {}
         for name in num.dimensions("arvl"):
-            own = lambda item, num=num: (item[:2] == (num.name, "arvl"), item[2].discrete, item[2].points)
+            own = lambda item, num=num: (item[:2] == (num.name, "arvl"), not item[2].discrete, item[2].points)
             options = gridded.get(root((num.name, "arvl", name)), ())
             found[num.name][name] = max(options, key=own, default=None)
     return found
