@@ -60,7 +60,12 @@ def fragments() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def timed(page):
+    """Pages that compile much are left to the slow tests."""
+    return pytest.param(page, marks=pytest.mark.slow if page.stem in ("distributions", "panels", "estimation") else ())
+
+
+@pytest.mark.parametrize("page", [timed(page) for page in PAGES], ids=lambda p: p.stem)
 def test_the_python_of_a_page_runs_in_order_and_prints_what_is_shown(page, monkeypatch):
     """A `text` block right after a `python` block is what that block prints."""
     from matplotlib import pyplot as plt

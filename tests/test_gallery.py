@@ -160,6 +160,7 @@ def habit():
     return read("habit", *HABIT)
 
 
+@pytest.mark.slow
 def test_habits_against_a_search_by_hand(habit):
     """Two periods; the last one is searched inside the first."""
     sol = sc.solve(habit)[0]["CONS"].dcsn.sol

@@ -46,7 +46,7 @@ STARTS = {
 }
 
 
-@pytest.fixture(scope="module", params=STARTS)
+@pytest.fixture(scope="module", params=["cons", "retire", pytest.param("housing", marks=pytest.mark.slow)])
 def pushed(request):
     model, initial = STARTS[request.param]
     return sc.push_forward(sc.solve(sc.load(model)), initial, refine=4), initial

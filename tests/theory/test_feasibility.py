@@ -41,6 +41,7 @@ def loans():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_constraint_on_a_passive_state_limits_the_loans_before_it(loans):
     """Who owes more than the cap has no choice left, so loans that lead there are not taken, now or later."""
     solved = sc.solve(loans)
