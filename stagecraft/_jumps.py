@@ -92,6 +92,6 @@ def _report(cells, lower, there, found, follow):
     unseen, steep, smeared = sum(x.unseen for x in found), sum(x.steep for x in found), jnp.zeros_like(mass)
     if follow is not None:
         frozen = jax.tree.map(_still, follow)
-        for x in switches_of(*frozen, Line(cells.pairs & (count == 0), cells.mass, cells.room)):
+        for x in switches_of(*frozen, Line(cells.pairs & (count == 0), cells.mass, cells.room, exact=False)):
             smeared += jnp.sum(jnp.where(x.there, take(cells.mass, x.lower), 0.0)) + x.unseen
     return _still(jnp.stack([most, mass, unseen, steep, smeared, rough]))

@@ -21,11 +21,13 @@ _still = jax.lax.stop_gradient
 
 
 class Line(NamedTuple):
-    """Points in a row: which consecutive ones are neighbours, the mass between them; the room for switches."""
+    """Points in a row: which consecutive ones are neighbours, the mass between them; the room for switches; whether it matters
+    where exactly they are."""
 
     pairs: Bool[Array, " pairs"]
     mass: Float[Array, " pairs"]
     room: int
+    exact: bool = True
 
 
 class Switches(NamedTuple):
@@ -86,7 +88,7 @@ def _after_shocks(arrival, at, line):
     states = {name: x * jnp.ones(count * points) for name, x in states.items()}
     tile = lambda x: jnp.tile(jnp.append(x, jnp.zeros(1, x.dtype)), count)[:-1]
     likely = _still(full(law))
-    many = Line(tile(line.pairs) & (likely[:-1] > 0), tile(line.mass), line.room)
+    many = line._replace(pairs=tile(line.pairs) & (likely[:-1] > 0), mass=tile(line.mass))
     found = switches_of(arrival.decision, states, many)
     return [x._replace(lower=x.lower % points, height=x.height * take(likely, x.lower)) for x in found]
 
@@ -185,6 +187,11 @@ def _in_choice(decision, at, line) -> Switches:
     flags = line.pairs & (best[1:] != best[:-1]) & hard
     lower = jnp.nonzero(flags, size=line.room, fill_value=-1)[0]
     lower, there = jnp.maximum(lower, 0), lower >= 0
+    turns = line.pairs & ~hard & (jnp.max(jnp.abs(odds[:, 1:] - odds[:, :-1]), axis=0) > 0.5)
+    turning = jnp.sum(jnp.where(turns, line.mass, 0.0))
+    if not line.exact:
+        none = jnp.zeros(lower.shape, turning.dtype)
+        return Switches(lower, there, none, none, none, jnp.zeros_like(turning), turning)
     left, right = take(best, lower), take(best, lower + 1)
     ends = {name: (take(x, lower), take(x, lower + 1)) for name, x in at.items()}
     place, moved, height = _crossing(decision, frozen, ends, left, right)
@@ -192,8 +199,7 @@ def _in_choice(decision, at, line) -> Switches:
     sides = [_best(frozen.stack(jax.tree.map(_still, _between(ends, place + s * ASIDE)))) for s in (-1, 1)]
     seen = there & (height > 0) & (sides[0] == left) & (sides[1] == right)
     unseen = jnp.sum(jnp.where(flags, line.mass, 0.0)) - jnp.sum(jnp.where(seen, take(line.mass, lower), 0.0))
-    turns = line.pairs & ~hard & (jnp.max(jnp.abs(odds[:, 1:] - odds[:, :-1]), axis=0) > 0.5)
-    return Switches(lower, seen, place, moved, height, unseen, jnp.sum(jnp.where(turns, line.mass, 0.0)))
+    return Switches(lower, seen, place, moved, height, unseen, turning)
 
 
 def _crossing(decision, frozen, ends, left, right):
