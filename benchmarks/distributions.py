@@ -41,7 +41,9 @@ def lottery_loop(state, control, returns, nodes, odds, grid, mass):
 
 def measure(points: int) -> dict:
     """One row of the table."""
-    solved = sc.solve(sc.load(EXAMPLE, settings={"CONS.n_a": points}))
+    text = EXAMPLE.read_text()
+    assert "n_a: 200" in text
+    solved = sc.solve(sc.load(text.replace("n_a: 200", f"n_a: {points}")))
     # From the knots to the knots, so that both sides begin with the same mass.
     grid = np.asarray(solved[0]["CONS"].cntn_to_dcsn.operator.problem.knots)
     sample = {"a": grid[grid < 5.0]}
