@@ -119,7 +119,10 @@ def check_sets(solved, start, states, weights=None):
         grid = space.grid(name)
         if grid is None or not grid.discrete or traced(x, weights):
             continue
-        x, values, gap = np.atleast_1d(x), np.asarray(_knots(solved, start, grid)), np.inf
+        values = _knots(solved, start, grid)
+        if traced(values):
+            continue
+        x, values, gap = np.atleast_1d(x), np.asarray(values), np.inf
         for value in values:
             gap = np.minimum(gap, np.abs(x - value))
         gap = gap if weights is None else np.where(np.asarray(weights) > 0, gap, 0.0)

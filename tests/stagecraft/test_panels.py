@@ -377,3 +377,19 @@ def test_a_beginning_off_the_grid_is_warned_of(solved):
         UserWarning, match=r"a = 25, off the grid of stage CONS's arrival, which runs from 0 to 20 .*; 50.0% .* extra"
     ):
         sc.simulate(solved, {"a": np.array([1.0, 25.0])}, key=KEY)
+
+
+def test_sets_are_checked_where_their_values_are_known():
+    """Inside a transformation a set is not known yet, though the initial states are."""
+    text = BUFFER.replace("mapping: {a_nxt: a}", "mapping: {a_nxt: a, k: k}").replace(
+        '["a"]}', '["a", "k"], grid: {k: {values: [0, 1]}}}'
+    )
+    text = text.replace('["m"]}', '["m", "k"], grid: {k: {values: [0, 1]}}}').replace(
+        "cntn: {grid", 'cntn: {dimensions: ["a_nxt", "k"], grid'
+    )
+    circuit = sc.solve(sc.load(text))
+    start = {"a": jnp.ones(10), "k": jnp.ones(10)}
+    follow = lambda circuit: sc.simulate(circuit, start, key=KEY)["c"]
+    np.testing.assert_allclose(jax.jit(follow)(circuit), follow(circuit), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"k = 0.5, which is not in its set \(0, 1\)"):
+        sc.simulate(circuit, {"a": 1.0, "k": 0.5}, agents=10, key=KEY)
