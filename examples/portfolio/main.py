@@ -101,7 +101,7 @@ def main() -> dict:
     circuit = sc.load(MODEL)
     print(sc.explain(circuit), "\n")
     solved, alone = (sc.solve(circuit.with_parameters({"PORT.wage": wage})) for wage in (1.0, 0.0))
-    initial = {"a": jnp.linspace(0.0, 0.5, AGENTS), "share_pre": 0.5}
+    initial = {"a": jnp.linspace(1e-6, 0.5, AGENTS), "share_pre": 0.5}
     panel = sc.simulate(solved, initial, key=jax.random.key(0))
     table, found = life_cycle(panel), checks(solved, alone, panel)
     print(table.iloc[::5].to_string(index=False, float_format="%.4g"), "\n")
