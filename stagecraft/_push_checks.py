@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import warnings
+from collections.abc import Iterable
 
 import jax
 import numpy as np
@@ -69,15 +70,17 @@ def _check_feasible(solved, dists):
         )
 
 
-def doubts(reports: dict) -> list[str]:
+def doubts(reports: dict, reasons: Iterable[str] = tuple(DOUBTS)) -> list[str]:
     """Why derivatives of a push are not to be trusted, a line for each stage and reason.
 
-    **Arguments:** `reports`: by stage, an array of periods and the columns of `REPORT`, perhaps with an axis of types before.
+    **Arguments:** `reports`: by stage, an array of periods and the columns of `REPORT`, perhaps with an axis of types before;
+    `reasons`: those that count.
     """
     found = []
     for name, report in reports.items():
         report = np.asarray(report).reshape(-1, *np.shape(report)[-2:])
-        for reason, (most, words) in DOUBTS.items():
+        for reason in reasons:
+            most, words = DOUBTS[reason]
             column = report[..., REPORT.index(reason)]
             # Where few households are beside a jump, how rough their density is does not matter.
             size = column * (report[..., REPORT.index("beside")] > 1e-3) if reason == "rough" else column
@@ -91,7 +94,7 @@ def doubts(reports: dict) -> list[str]:
 def refinable(reports: dict) -> bool:
     """Whether finer cells would make derivatives better."""
     several = any(np.any(np.asarray(x)[..., REPORT.index("most")] > 1) for x in reports.values())
-    return several or any("`refine` the grid" in line for line in doubts(reports))
+    return several or bool(doubts(reports, ("steep", "rough")))
 
 
 def watched(dists):

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from stagecraft.axes import Axis, Between, States, combinations, labels_of
+from stagecraft.axes import Axis, Between, States, combinations, labels_of, row_of
 from stagecraft.functional import AbstractFunctional, Choices
 from stagecraft.horses.choice import join, options
 from stagecraft.horses.evaluate import evaluate
@@ -191,10 +191,5 @@ class Tabulated(AbstractFunctional):
     def at(self, states: States) -> Answer:
         """The stored answers at the nearest values of discrete states, and between knots of continuous ones."""
         between = Between([axis for axis in self.axes if not axis.discrete], states)
-        index = between.index | {
-            axis.name: between.lead(nearest(axis.values, states[axis.name])) for axis in self.axes if axis.discrete
-        }
-        row = 0
-        for axis in self.axes:
-            row = row * axis.values.shape[0] + index[axis.name]
+        row = row_of(self.axes, between, states)
         return between.blend(jax.tree.map(lambda x: take(x.ravel(), row), self.table.answer), self.interp)
