@@ -2,10 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-from jax.extend.random import define_prng_impl, threefry2x32_p
+from jax.extend.random import define_prng_impl
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 _THREEFRY = "threefry2x32"
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 @jax.jit
@@ -52,6 +53,21 @@ def _fold_in(data, number):
     return _kept(jax.random.fold_in(_plain(data), number), data)
 
 
+def _threefry(one, two, high, low):
+    """The block that two words of a key make of a counter, as in `jax.random`: Threefry-2x32 (Salmon et al. 2011).
+
+    On a CPU JAX loops over groups of rounds; written out they are one loop over agents, which the cores share once.
+    """
+    words = (one, two, one ^ two ^ jnp.uint32(0x1BD11BDA))
+    high, low = high + words[0], low + words[1]
+    for i in range(5):
+        for turn in _ROTATIONS[i % 2]:
+            high = high + low
+            low = high ^ ((low << turn) | (low >> (32 - turn)))
+        high, low = high + words[(i + 1) % 3], low + words[(i + 2) % 3] + jnp.uint32(i + 1)
+    return high, low
+
+
 def _random_bits(data, width, shape):
     """Bits by agent (last axis) and, if more is drawn for each, by the position on the other axes."""
     agents, others = shape[-1] if shape else 1, shape[:-1]
@@ -60,7 +76,7 @@ def _random_bits(data, width, shape):
     low = jnp.broadcast_to(jnp.where(pairs, rank >> 1, rank), (*others, agents)).reshape(shape)
     count = low.size // agents if agents else 0
     high = jnp.broadcast_to(jnp.arange(count, dtype=jnp.uint32).reshape(*others, 1), (*others, agents)).reshape(shape)
-    top, bottom = threefry2x32_p.bind(*(jnp.broadcast_to(word, shape) for word in data[:2]), high, low)
+    top, bottom = _threefry(data[0], data[1], high, low)
     bits = top ^ bottom if width <= 32 else (top.astype(jnp.uint64) << 32) | bottom.astype(jnp.uint64)
     bits = bits.astype(jnp.dtype(f"uint{width}"))
     mirrored = jnp.broadcast_to(pairs & (rank % 2 == 1), (*others, agents)).reshape(shape)

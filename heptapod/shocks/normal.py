@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from heptapod import _smooth as smooth
 from heptapod._formula import Formula
+from heptapod.shocks._standard_normal import standard_normal
 from heptapod.shocks.base import AbstractShock, Moments, dtype_of
 from heptapod.shocks.point_mass import PointMass
 
@@ -80,7 +81,7 @@ class Normal(AbstractShock):
         del given  # Independent of the past.
         d = len(self.dimensions)
         keys = [jax.random.fold_in(key, i) for i in range(d)]
-        drawn = self._map(scope, jnp.stack([jax.random.normal(k, (count,), dtype_of(scope)) for k in keys]))
+        drawn = self._map(scope, jnp.stack([standard_normal(k, count, dtype_of(scope)) for k in keys]))
         return drawn if self.point_mass is None else self.point_mass.mixed(scope, jax.random.fold_in(key, d), drawn)
 
     def moments(self, scope: Mapping) -> Moments:
