@@ -4,7 +4,11 @@ import copy
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, Shaped
+
+# The name under which what a search found may be kept in a checkpoint, so that going back does not search again.
+FOUND = "found"
 
 
 def take(values: Shaped[Array, " n"], index: Int[Array, "..."]) -> Shaped[Array, "..."]:
@@ -38,7 +42,7 @@ def lookup(
 
     shape = queries.shape if row is None else jnp.broadcast_shapes(queries.shape, row.shape)
     position = jax.lax.fori_loop(0, padded.bit_length() - 1, halve, jnp.zeros(shape, jnp.int32))
-    return jnp.minimum(position, n - 2)
+    return checkpoint_name(jnp.minimum(position, n - 2), FOUND)
 
 
 def place(knots: Float[Array, " n"], queries: Float[Array, "..."]) -> Int[Array, "..."]:
