@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import sympy as sp
 from jax.flatten_util import ravel_pytree
+from scipy.special import ndtr, ndtri
 
 import heptapod
 from heptapod._parse import Scope
 from heptapod._tree import Reader
 from heptapod._yaml import read
 from heptapod.shocks._chain import stationary
+from heptapod.shocks._standard_normal import normal_quantile, standard_normal
 from heptapod.shocks.autoregressive import Autoregressive
 from heptapod.shocks.discrete import Discrete
 from heptapod.shocks.markov import Markov
@@ -542,3 +544,19 @@ def test_equiprobable_levels_keep_their_mean_and_have_derivatives():
     slope = jax.jacfwd(lambda s: shock.nodes({**scope, "sigma": s})[0]["y"])(0.1)
     up, down = (shock.nodes({**scope, "sigma": jnp.asarray(0.1 + h)})[0]["y"] for h in (1e-6, -1e-6))
     np.testing.assert_allclose(slope, (up - down) / 2e-6, atol=1e-8)
+
+
+def test_the_normal_quantile_is_exact_to_the_last_digits_far_into_both_tails():
+    """Beside SciPy's."""
+    u = np.concatenate([np.geomspace(1e-300, 0.5, 20_000), 1 - np.geomspace(2.0**-53, 0.5, 20_000)])
+    np.testing.assert_allclose(normal_quantile(jnp.asarray(u)), ndtri(u), rtol=3e-15, atol=1e-16)
+    single = u[(u > 1e-30) & (u < 1 - 1e-7)].astype(np.float32)
+    np.testing.assert_allclose(normal_quantile(jnp.asarray(single)), ndtri(single.astype(float)), rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_standard_normal_draws_are_finite_and_follow_their_law(dtype):
+    """Kolmogorov's distance to the law, whose square root of n times is above 2.2 once in ten thousand."""
+    z = np.sort(standard_normal(jax.random.key(0), 100_000, dtype))
+    assert np.isfinite(z).all() and z.dtype == dtype
+    assert np.abs(ndtr(z.astype(float)) - (np.arange(z.size) + 0.5) / z.size).max() < 2.2 / np.sqrt(z.size)

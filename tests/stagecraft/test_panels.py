@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import stagecraft as sc
+from heptapod.shocks._standard_normal import standard_normal
 from stagecraft._agent_keys import agent_key
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -67,6 +68,8 @@ def test_antithetic_agents_have_mirrored_draws():
         np.testing.assert_allclose(u[::2] + u[1::2], 1.0, atol=1e-12)
         np.testing.assert_allclose(z[:, ::2], -z[:, 1::2], atol=1e-12)
         assert len(np.unique(np.abs(z))) >= 15
+        shocks = standard_normal(key, 10, jnp.float64)
+        np.testing.assert_array_equal(shocks[::2], -shocks[1::2])
 
 
 def test_a_frame_is_one_agent_a_row_and_other_columns_say_nothing(solved, panel):
