@@ -12,15 +12,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stagecraft._switches import ASIDE, Line, finders, own_switches, switches_of
+from stagecraft._switches import ASIDE, Line, finders, own_switches
 from stagecraft.operators.interpolate import take
 from stagecraft.searched import Searched
 
 # What is said of the jumps that one stage's households meet in one period: the largest number in one cell; the households in
 # cells with a jump; those at whose jumps no derivative looks; those in cells across which a choice under small taste shocks
-# turns; those whose policy passes a switch of what follows as if it were steep, since no knots stand on both sides of it; by
-# how much the densities on both sides of a jump differ, relative to their sum.
-REPORT = ("most", "beside", "unseen", "steep", "smeared", "rough")
+# turns; by how much the densities on both sides of a jump differ, relative to their sum.
+REPORT = ("most", "beside", "unseen", "steep", "rough")
 
 _still = jax.lax.stop_gradient
 
@@ -38,12 +37,10 @@ class _Cells(NamedTuple):
         return min(self.pairs.shape[0], max(32, (self.pairs.shape[0] + 1) // 8))
 
 
-def jump_points(decision, at: dict, shocks: dict, weights, follow=None):
+def jump_points(decision, at: dict, shocks: dict, weights):
     """The points to add: decision states, shocks and weights of the same form, `None` where nothing can jump; the report.
 
     Neighbours on a grid are consecutive points that differ in one state alone.
-
-    **Arguments:** `follow`: what follows a stored policy, and its post-states at the points, if that is one functional object.
     """
     nothing = jnp.zeros(len(REPORT), weights.dtype)
     if isinstance(decision, Searched) and decision.problem.jumps:
@@ -58,7 +55,7 @@ def jump_points(decision, at: dict, shocks: dict, weights, follow=None):
     sides = [{n: _still(a + (b - a) * (place + s * ASIDE)) for n, (a, b) in ends(at).items()} for s in (-1, 1)]
     states = {name: jnp.concatenate([side[name] for side in sides]) for name in at}
     drawn = {name: jnp.tile(_still(take(x, lower)), 2) for name, x in shocks.items()}
-    report = nothing + _report(cells, lower, there, found, follow)
+    report = nothing + _report(cells, lower, there, found)
     return (states, drawn, jnp.concatenate([carried, -carried])), report
 
 
@@ -82,16 +79,12 @@ def _neighbours(variables: dict, weights) -> _Cells:
     return _Cells(pairs, gap * total / jnp.maximum(count, 1.0), rough)
 
 
-def _report(cells, lower, there, found, follow):
+def _report(cells, lower, there, found):
     """What is to be said of all jumps that were found, in the order of `REPORT`."""
     count = jnp.zeros(cells.pairs.shape, jnp.int32).at[lower].add(there.astype(jnp.int32))
     beside = jnp.where(count > 0, cells.mass, 0.0)
     mass = jnp.sum(beside)
     rough = jnp.sum(beside * cells.rough) / jnp.where(mass > 0, mass, 1.0)
     most = jnp.max(jnp.where(cells.mass > 0, count, 0)).astype(mass.dtype)
-    unseen, steep, smeared = sum(x.unseen for x in found), sum(x.steep for x in found), jnp.zeros_like(mass)
-    if follow is not None:
-        frozen = jax.tree.map(_still, follow)
-        for x in switches_of(*frozen, Line(cells.pairs & (count == 0), cells.mass, cells.room, exact=False)):
-            smeared += jnp.sum(jnp.where(x.there, take(cells.mass, x.lower), 0.0)) + x.unseen
-    return _still(jnp.stack([most, mass, unseen, steep, smeared, rough]))
+    unseen, steep = sum(x.unseen for x in found), sum(x.steep for x in found)
+    return _still(jnp.stack([most, mass, unseen, steep, rough]))

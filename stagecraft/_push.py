@@ -7,8 +7,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stagecraft._cells import cells, settle, spread
+from stagecraft._density import with_density
 from stagecraft._jumps import REPORT, jump_points
 from stagecraft.horses.arrival import weights_of
+from stagecraft.mover import Optimise
 from stagecraft.population import Population, together
 
 
@@ -93,8 +95,10 @@ def advance(
             axes = cells(period.circuit, name, period.t, refine)
             people = spread(axes, settle(axes, people).mass)
         stage, decision = period.stage(name), period.decision(name)
-        after = period.continuation(name, "") if jumps and stage.num.envelope and not stage.branching else None
-        passed[name] = through(stage, decision, people, jumps, after)
+        mover = stage.cntn_to_dcsn.operator if jumps and stage.num.envelope and not stage.branching else None
+        if isinstance(mover, Optimise):
+            decision = with_density(mover, decision, period.continuation(name, ""))
+        passed[name] = through(stage, decision, people, jumps)
         for branch, ends in passed[name].cntn.items():
             link = period.block.following(name, branch)
             box = leaving if link.crosses else inside
@@ -142,16 +146,14 @@ def _met(stage, arriving: Population):
     return shocks, at, mass.ravel()
 
 
-def through(stage, decision, arriving: Population, jumps: bool = False, after=None) -> Passed:
+def through(stage, decision, arriving: Population, jumps: bool = False) -> Passed:
     """Shocks, choice and transition of one stage.
 
-    **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps;
-    `after`: what follows, where it is to be told whether the policy passes switches of that.
+    **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps.
     """
     shocks, at, weights = _met(stage, arriving)
     dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
-    follow = None if after is None else (after, stage.dcsn_to_cntn.operator(at, decision.at(at).policy))
-    more, report = jump_points(decision, at, shocks, weights, follow) if jumps else (None, None)
+    more, report = jump_points(decision, at, shocks, weights) if jumps else (None, None)
     if more is not None:
         beside, ends, _ = _decide(stage, decision, *more)
         dcsn, cntn = together(dcsn, beside), {name: together(x, ends[name]) for name, x in cntn.items()}

@@ -22,8 +22,6 @@ DOUBTS = {
                "it was found by search, no grid runs along the state in which it jumps, or three choices meet in a cell"),
     "steep": (1e-2, "a choice under small taste shocks turns within one cell for {0:.1%} of the households of period {1}; "
               "`refine` the grid, or set their scale to 0"),
-    "smeared": (1e-2, "the policy of {0:.1%} of the households of period {1} passes a hard choice of later periods between two "
-                "knots, and is not seen to move with it; give the stage more points, or the later choice taste shocks"),
     "rough": (0.25, "the densities on both sides of the jumps that households of period {1} meet differ by {0:.0%} of their "
               "sum; `refine` the grid, or let `initial` be smoother"),
 }  # fmt: skip

@@ -125,6 +125,8 @@ def _in_rows(decision, at, line) -> Switches:
     near = _rows_near(decision, at)[:, :-1]
     first = _jumps_below(rows, before, x[:-1], near)
     inside = jnp.where(line.pairs & _taken(decision, at), _jumps_below(rows, before, x[1:], near) - first, 0).ravel()
+    if not line.exact:
+        return _somewhere(inside > 0, count)
     ends = jnp.cumsum(inside)
     which = jnp.repeat(jnp.arange(inside.size), inside, total_repeat_length=line.room)
     slot = jnp.arange(line.room)
@@ -143,6 +145,13 @@ def _in_rows(decision, at, line) -> Switches:
     slope = jnp.atleast_2d(rows.marginal).ravel()
     height = _still(take(slope, row * size + knot + 1) - take(slope, row * size + knot))
     return Switches(lower, there, share, moved, height, unseen, jnp.zeros_like(unseen))
+
+
+def _somewhere(flags, count) -> Switches:
+    """That there is a switch between points, not where."""
+    zero = jnp.zeros((), jnp.result_type(float))
+    none = jnp.zeros(flags.shape, zero.dtype)
+    return Switches(jnp.arange(flags.size) % count, flags.ravel(), none, none, none, zero, zero)
 
 
 def _jumps_of(rows):
@@ -185,13 +194,12 @@ def _in_choice(decision, at, line) -> Switches:
     hard, stack = _still(_choice(decision).scale) == 0, frozen.stack(still)
     best, odds = _best(stack), jnp.stack(list(frozen.at(still).probability.values()))
     flags = line.pairs & (best[1:] != best[:-1]) & hard
+    if not line.exact:
+        return _somewhere(flags, flags.shape[0])
     lower = jnp.nonzero(flags, size=line.room, fill_value=-1)[0]
     lower, there = jnp.maximum(lower, 0), lower >= 0
     turns = line.pairs & ~hard & (jnp.max(jnp.abs(odds[:, 1:] - odds[:, :-1]), axis=0) > 0.5)
     turning = jnp.sum(jnp.where(turns, line.mass, 0.0))
-    if not line.exact:
-        none = jnp.zeros(lower.shape, turning.dtype)
-        return Switches(lower, there, none, none, none, jnp.zeros_like(turning), turning)
     left, right = take(best, lower), take(best, lower + 1)
     ends = {name: (take(x, lower), take(x, lower + 1)) for name, x in at.items()}
     place, moved, height = _crossing(decision, frozen, ends, left, right)
