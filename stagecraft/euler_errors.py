@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from stagecraft._compose import Composer
+from stagecraft._compose import Composer, onward
 from stagecraft.horses.policy import implied
 from stagecraft.maximise import Maximise
-from stagecraft.model_circuit import ModelCircuit, check_solved, onward
+from stagecraft.model_circuit import ModelCircuit, check_solved
 from stagecraft.panel import Panel
 from stagecraft.simulate import simulate
 
