@@ -3,12 +3,10 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stagecraft._initial import Beginning
 from stagecraft._pass import log_chance
-from stagecraft._push import traced
 from stagecraft.types import Types
 
 _MANY = 10_000
@@ -36,17 +34,6 @@ def number_of(beginning: Beginning, agents: int | None) -> int:
             "from which agents are drawn (a frame with a column `weight`, or the `dist` of a perch)"
         )
     return agents or given or _MANY
-
-
-def check_kinds(kinds, types: Types | None) -> None:
-    """Types are whole numbers from 0."""
-    if kinds is None:
-        return
-    if types is None:
-        raise ValueError("`initial` gives type, but the circuit has no types; leave it out")
-    if not traced(kinds) and not np.all(np.isin(kinds, np.arange(len(types)))):
-        wrong = np.atleast_1d(kinds)[np.argmin(np.isin(np.atleast_1d(kinds), np.arange(len(types))))]
-        raise ValueError(f"`initial` gives type = {wrong:g}; types are whole numbers from 0 to {len(types) - 1}")
 
 
 def agents_of(beginning: Beginning, types: Types | None, key: PRNGKeyArray, first: int, count: int) -> Agents:

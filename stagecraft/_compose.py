@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import jax
 import jax.numpy as jnp
 
 from stagecraft.axes import Axis
@@ -67,6 +68,15 @@ class Composer:
         link = self.block.following(name, branch)
         target = self.onward(link.target) if link.crosses else self.arrival(link.target)
         return linked(self.circuit, link, target, self.t)
+
+
+def onward(circuit, t, there: int):
+    """The arrivals of the period after `t`, of the kind at position `there`, -1 for the terminal values."""
+    if there < 0:
+        return lambda name: circuit.terminal(name, t + 1)
+    block = circuit.structure.blocks[there]
+    rows = jax.tree.map(lambda x: x[jnp.clip(t + 1 - block.first, 0, block.last - block.first)], circuit.rows[there])
+    return Composer(circuit, block, t + 1, rows, lambda name: circuit.terminal(name, t + 2)).arrival
 
 
 def linked(circuit, link, target: AbstractFunctional, t) -> Linked:

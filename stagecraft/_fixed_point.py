@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft._compose import Composer
+from stagecraft._dtype import dtype_of, floating
 from stagecraft._linear_solve import solve_near_identity
 from stagecraft._sweep import Flags, nothing, placeholders, step
 from stagecraft.functional import Either
@@ -25,7 +26,6 @@ _MOST = 20_000
 _BEGIN = 20  # Full plain steps before the first Newton step.
 _BATCH = 40  # Plain steps after a Newton step that failed.
 _NEWTON = 30
-_POLICIES, _VALUES = (".control",), (".value",)
 _WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
 
 
@@ -49,7 +49,7 @@ def future_weight(rows) -> Float[Array, ""]:
     r"""How much next period's value counts in this period's, at most: $\kappa = 1 - 1/B$, where the constant reward 1 is worth
     $B = 1 + \kappa B$ through the same movers; one or more where Newton's steps found a $B$ that no sum of rewards has.
     """
-    weights = [x for path, x in zip(_paths(rows), jax.tree.leaves(rows), strict=True) if path.endswith(".weight")]
+    weights = (x for stored in rows.values() for x in stored.weights)
     most = jnp.stack([jnp.max(1 - 1 / jnp.where(x == 0, 1.0, x)) for x in weights])
     return jax.lax.stop_gradient(jnp.max(most))
 
@@ -97,12 +97,8 @@ def _stationary_jvp(primals, tangents):
         solution = tuple(jnp.where(still_there, x, jnp.nan) for x in solution)
     solution = iter(solution)
     still = lambda x: np.zeros(x.shape, jax.dtypes.float0)
-    tangent = jax.tree.map(lambda x: next(solution) if _floating(x) else still(x), rows)
+    tangent = jax.tree.map(lambda x: next(solution) if floating(x) else still(x), rows)
     return (rows, ending), (tangent, Ending(still(ending.iterations), jnp.zeros_like(ending.bound), still(ending.converged)))
-
-
-def _floating(x) -> bool:
-    return jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def _split(rows):
@@ -110,9 +106,9 @@ def _split(rows):
 
     def merge(floats):
         given = iter(floats)
-        return jax.tree.map(lambda x: next(given) if _floating(x) else x, rows)
+        return jax.tree.map(lambda x: next(given) if floating(x) else x, rows)
 
-    return tuple(x for x in jax.tree.leaves(rows) if _floating(x)), merge
+    return tuple(x for x in jax.tree.leaves(rows) if floating(x)), merge
 
 
 def _scales(floats):
@@ -124,9 +120,9 @@ def _scales(floats):
 def _tolerance(circuit):
     """The smallest setting of the name `tolerance` in any scope, or the default; never below rounding."""
     found = [names["tolerance"] for names in circuit.settings.values() if "tolerance" in names]
-    leaf = next(x for x in jax.tree.leaves(circuit.parameters) if _floating(x))
-    smallest = jnp.min(jnp.stack(found)) if found else jnp.asarray(TOLERANCE, leaf.dtype)
-    return jnp.maximum(smallest, 1e4 * jnp.finfo(leaf.dtype).eps)
+    dtype = dtype_of(circuit.parameters)
+    smallest = jnp.min(jnp.stack(found)) if found else jnp.asarray(TOLERANCE, dtype)
+    return jnp.maximum(smallest, 1e4 * jnp.finfo(dtype).eps)
 
 
 def _plain(circuit, tolerance):
@@ -134,8 +130,9 @@ def _plain(circuit, tolerance):
     start = placeholders(circuit, circuit.structure.blocks[0])
     leaves, tree = jax.tree.flatten(start)
     apply = lambda rows: _backward(circuit, rows)[0]
-    kinds = _POLICIES if any(_judged(path, _POLICIES) for path in _paths(start)) else _VALUES
-    needed = dependencies(apply, start, [_judged(path, kinds) for path in _paths(start)])
+    judged = _policies if _policies(start) else _values
+    places = judged(jax.tree.unflatten(tree, range(len(leaves))))
+    needed = dependencies(apply, start, [i in places for i in range(len(leaves))])
 
     def fill(kept):
         given = iter(kept)
@@ -145,7 +142,7 @@ def _plain(circuit, tolerance):
         kept, watch, k = state
         old = fill(kept)
         new, *_ = _backward(circuit, old, k == 0)
-        return [x for x, n in zip(jax.tree.leaves(new), needed, strict=True) if n], watch.seen(_gap(new, old, kinds)), k + 1
+        return [x for x, n in zip(jax.tree.leaves(new), needed, strict=True) if n], watch.seen(_gap(new, old, judged)), k + 1
 
     kept = [x for x, n in zip(leaves, needed, strict=True) if n]
     near = jnp.maximum(tolerance, _NEAR)
@@ -261,21 +258,20 @@ def _newton(circuit, rows, tolerance, count):
 def _same_rules(new, old):
     """Whether all that is not a floating-point number is the same."""
     pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
-    return jnp.all(jnp.stack([jnp.all(a == b) for a, b in pairs if not _floating(a)]))
+    return jnp.all(jnp.stack([jnp.all(a == b) for a, b in pairs if not floating(a)]))
 
 
-def _paths(rows):
-    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(rows)]
+def _policies(rows) -> list:
+    return [x for stored in rows.values() for x in stored.policies]
 
 
-def _judged(path, kinds):
-    return path.endswith(kinds) or ".controls[" in path and kinds != _VALUES
+def _values(rows) -> list:
+    return [x for stored in rows.values() for x in stored.values]
 
 
-def _gap(new, old, kinds=_POLICIES + _VALUES):
+def _gap(new, old, judged=lambda rows: _policies(rows) + _values(rows)):
     """The largest relative change of a policy or of a value."""
-    pairs = zip(_paths(new), jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
-    return jnp.max(jnp.stack([_relative(a, b) for path, a, b in pairs if _judged(path, kinds)]))
+    return jnp.max(jnp.stack([_relative(a, b) for a, b in zip(judged(new), judged(old), strict=True)]))
 
 
 def _relative(new, old):

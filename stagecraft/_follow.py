@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from stagecraft._compose import Composer
+from stagecraft._compose import Composer, onward
 from stagecraft._pass import log_chance, log_odds, pass_through, record
-from stagecraft.model_circuit import ModelCircuit, onward
+from stagecraft.model_circuit import ModelCircuit
 
 
 @dataclass(frozen=True)

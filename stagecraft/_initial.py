@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from stagecraft._cells import homes
+from stagecraft._dtype import dtype_of
 from stagecraft._push import traced
 from stagecraft.population import Population
+from stagecraft.types import Types
 
 
 class Beginning(NamedTuple):
@@ -46,15 +48,28 @@ def start_of(solved, initial):
     return starts[0], initial
 
 
+def beginnings(solved, initial) -> dict[str, Beginning]:
+    """What `initial` says, by the stage where households begin: of several if it gives the distribution in each."""
+    found, parts = {}, [initial]
+    if isinstance(initial, Mapping) and len(initial) > 1 and all(isinstance(x, Population) for x in initial.values()):
+        somebody = lambda x: traced(x) or np.any(np.asarray(x.weights) > 0)
+        parts = [{stage: x} for stage, x in initial.items() if somebody(x)] or [initial]
+    for part in parts:
+        start, inside = start_of(solved, part)
+        found[start] = read(inside, solved.structure.stage(start).dimensions("arvl"), dtype_of(solved.rows), ("type",))
+        check_kinds(found[start].kinds, solved.types)
+    return found
+
+
 def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Beginning:
-    """Arrays by name; weights of a distribution, or of a frame that has them.
+    """Arrays by name; weights of a distribution, or of a frame that has them, whose sum is then one.
 
     **Arguments:** `wanted`: the states on arrival; `also`: `("type",)` where the types of households may be given.
     """
-    weights = None
+    weights, frame = None, hasattr(initial, "columns")
     if isinstance(initial, Population):
         initial, weights = initial.states, initial.weights
-    elif hasattr(initial, "columns"):
+    elif frame:
         initial, weights = _columns(initial, wanted, also)
     also = tuple(name for name in also if name not in wanted)
     given = set(initial) if isinstance(initial, Mapping) else set()
@@ -65,6 +80,7 @@ def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Beginning:
     arrays = {name: _numbers(name, initial[name], dtype) for name in (*wanted, *[n for n in also if n in initial])}
     if weights is not None:
         weights = _weights(_numbers("weight", weights, dtype))
+        weights = weights / jnp.sum(weights) if frame else weights
     lengths = {x.shape[0] for x in (*arrays.values(), *([] if weights is None else [weights])) if x.ndim == 1}
     if any(x.ndim > 1 for x in arrays.values()) or len(lengths) > 1 or lengths == {0}:
         raise ValueError("`initial` takes numbers, or arrays of one axis and one length, at least one entry long")
@@ -97,7 +113,8 @@ def _numbers(name, x, dtype):
 
 def _weights(weights):
     """Weights of which some are positive, and none negative."""
-    if not traced(weights) and not (np.all(np.asarray(weights) >= 0) and np.sum(weights) > 0):
+    # A concrete array inside a transformation stays one in NumPy's hands alone.
+    if not traced(weights) and not (np.all(np.asarray(weights) >= 0) and np.any(np.asarray(weights) > 0)):
         raise ValueError("the weights of `initial` must be numbers of zero or more, some of them positive")
     return weights
 
@@ -110,6 +127,17 @@ def _check_finite(name, x, weights):
     if np.any(bad):
         where = f", first in entry {np.argmax(bad)}" if x.ndim else ""
         raise ValueError(f"`initial` gives values of {name} that are not finite{where}")
+
+
+def check_kinds(kinds, types: Types | None) -> None:
+    """Types are whole numbers from 0."""
+    if kinds is None:
+        return
+    if types is None:
+        raise ValueError("`initial` gives type, but the circuit has no types; leave it out")
+    if not traced(kinds) and not np.all(np.isin(kinds, np.arange(len(types)))):
+        wrong = np.atleast_1d(kinds)[np.argmin(np.isin(np.atleast_1d(kinds), np.arange(len(types))))]
+        raise ValueError(f"`initial` gives type = {wrong:g}; types are whole numbers from 0 to {len(types) - 1}")
 
 
 def check_sets(solved, start, states, weights=None):

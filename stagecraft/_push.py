@@ -48,13 +48,27 @@ class Pushed(eqx.Module):
                 rows.append({"stage": name, "period": t, **best, "most": int(best["most"])})
         return pd.DataFrame(rows, columns=["stage", "period", *REPORT])
 
+    @property
+    def periods(self) -> int:
+        """How many there are."""
+        return next(iter(self.infeasible.values())).shape[-1]
+
+    def scaled(self, share: Float[Array, "..."]) -> "Pushed":
+        """The same with all masses times `share`, one number or one for each type."""
+        times = lambda x: x * jnp.reshape(share, (*jnp.shape(share), *[1] * (x.ndim - jnp.ndim(share))))
+        start = {name: Population(x.states, times(x.weights), x.sizes) for name, x in self.start.items()}
+        counted = np.array([column not in ("most", "rough") for column in REPORT])
+        jumps = {name: jnp.where(counted, times(x), x) for name, x in self.jumps.items()}
+        masses, outside, infeasible = jax.tree.map(times, (self.masses, self.outside, self.infeasible))
+        return Pushed(start, masses, outside, infeasible, self.refine, jumps, self.error_bound)
+
     def entering(self, circuit, here: int, t, first: bool) -> dict[str, Population]:
         """Who is on arrival of the entries of period `t`; `first` for period 0."""
         if first:
             return self.start
         block = circuit.structure.blocks[here]
         masses = {name: x[t - block.first] for name, x in self.masses[here].items() if name in block.stages}
-        return {name: spread(cells(circuit, name, t, self.refine), x) for name, x in masses.items()}
+        return {name: spread(cells(circuit, name, clock(circuit, t), self.refine), x) for name, x in masses.items()}
 
 
 class Passed(eqx.Module):
@@ -65,6 +79,11 @@ class Passed(eqx.Module):
     cntn: dict[str, Population]
     infeasible: Float[Array, ""]
     jumps: Float[Array, " report"] | None
+
+
+def clock(circuit, t):
+    """The period of the model in which period `t` of a push lies: of an infinite horizon the only one."""
+    return t if circuit.structure.horizon is not None else jnp.zeros_like(t)
 
 
 def traced(*trees) -> bool:

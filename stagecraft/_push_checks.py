@@ -31,7 +31,7 @@ def check(solved, dists):
     """Speak of mass without a choice, and of mass beyond a grid, where numbers are concrete."""
     if traced(dists):
         return
-    _check_feasible(solved, dists)
+    check_feasible(solved, dists)
     over_types = lambda x: np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)
     for name, x in dists.outside.items():
         x = over_types(x)
@@ -53,7 +53,8 @@ def check(solved, dists):
                     )
 
 
-def _check_feasible(solved, dists):
+def check_feasible(solved, dists):
+    """Speak of mass without a choice; `ValueError` with the first stage and period."""
     found = []
     for name, x in dists.infeasible.items():
         x = np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from stagecraft._compose import Composer, arrival_axes
+from stagecraft._dtype import floating
 from stagecraft.axes import along
 from stagecraft.functional import AbstractFunctional, Either
 from stagecraft.maximise import Maximise
@@ -165,7 +166,7 @@ def _table_flags(table: Table):
 
 
 def _finite(tree) -> Bool[Array, ""]:
-    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    floats = [x for x in jax.tree.leaves(tree) if floating(x)]
     return jnp.all(jnp.isfinite(jnp.concatenate([jnp.ravel(x) for x in floats])))
 
 

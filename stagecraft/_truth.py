@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stagecraft._dtype import dtype_of
 from stagecraft._push import traced
 from stagecraft.model_circuit import ModelCircuit
 
@@ -24,7 +25,7 @@ def _differences(solved, truth):
     """Triples of a part in words and what it is in either circuit; in an order in which each is there if those before agree."""
     ours, theirs = solved.structure, truth.structure
     yield "the horizon", ours.horizon, theirs.horizon
-    yield "numbers of the type", _dtype(solved), _dtype(truth)
+    yield "numbers of the type", *(str(dtype_of(circuit.parameters)) for circuit in (solved, truth))
     yield "the stages", [num.name for num in ours.stages], [num.name for num in theirs.stages]
     for mine, other in zip(ours.stages, theirs.stages, strict=True):
         for part in ("branches", "controls", "discrete controls", "perches"):
@@ -61,10 +62,6 @@ def _shown(part):
     return ", ".join(part) or "none" if isinstance(part, list) else str(part)
 
 
-def _dtype(circuit):
-    return next(str(x.dtype) for x in jax.tree.leaves(circuit.parameters) if jnp.issubdtype(x.dtype, jnp.floating))
-
-
 def _check_discrete(solved, truth):
     """Policies are known at the values of discrete states that they were solved for, and at no others."""
     for mine, other in zip(solved.structure.stages, truth.structure.stages, strict=True):
@@ -92,4 +89,4 @@ def _first(values):
 
 def _values(circuit, stage, grid):
     """The set in every period, `(periods, values)`."""
-    return jax.vmap(lambda t: grid.build(circuit.scope(stage, t)))(jnp.arange(len(circuit)))
+    return jax.vmap(lambda t: grid.build(circuit.scope(stage, t)))(jnp.arange(circuit.structure.horizon or 1))

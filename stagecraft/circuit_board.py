@@ -10,46 +10,18 @@ function is compared by identity, so a board handed to a jitted function compile
 functions once, at module level, or build the board inside the jitted function.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
-from stagecraft._graph import Edge, cycles, digraph, faults, misnamed, ordered, refuse, strangers
+from stagecraft._graph import Edge, digraph, faults, misnamed, ordered, refuse, strangers
+from stagecraft._held import Held, as_array
+from stagecraft._run_board import run
 
 if TYPE_CHECKING:
     import networkx as nx
-
-
-class _Held(eqx.Module):
-    """A user's callable as a pytree: its arrays are leaves, all else is static and decides the compilation."""
-
-    arrays: tuple
-    rest: Any = eqx.field(static=True)
-
-    def __init__(self, function: Callable, place: str):
-        if not callable(function):
-            raise ValueError(f"{place}: expected a callable, found {function!r}.")
-        if isinstance(function, functools.partial):
-            function = jax.tree_util.Partial(function.func, *function.args, **function.keywords)
-        leaves, structure = jax.tree.flatten(function)
-        # Whole numbers are sizes and stay static; reals are parameters.
-        moving = [eqx.is_array_like(leaf) and not isinstance(leaf, bool | int) for leaf in leaves]
-        self.arrays = tuple(_array(leaf) for leaf, moves in zip(leaves, moving, strict=True) if moves)
-        self.rest = structure, tuple(None if moves else (leaf,) for leaf, moves in zip(leaves, moving, strict=True))
-        try:
-            hash(self.rest)
-        except TypeError as error:
-            raise ValueError(f"{place}: {error}; whatever is not an array must be hashable.") from error
-
-    @property
-    def function(self) -> Callable:
-        structure, fixed = self.rest
-        arrays = iter(self.arrays)
-        return jax.tree.unflatten(structure, [next(arrays) if leaf is None else leaf[0] for leaf in fixed])
 
 
 class CircuitBoard(eqx.Module):
@@ -78,9 +50,9 @@ class CircuitBoard(eqx.Module):
     groups: tuple[str | None, ...] = eqx.field(static=True)
     sol: dict[str, Any]
     dist: dict[str, Any]
-    _operators: dict[str, _Held]
-    _joins: dict[str, _Held]
-    _merges: dict[str, _Held]
+    _operators: dict[str, Held]
+    _joins: dict[str, Held]
+    _merges: dict[str, Held]
 
     def __init__(
         self,
@@ -105,9 +77,9 @@ class CircuitBoard(eqx.Module):
         self.sol = _placed(self, "sol", {name: getattr(perch, "sol", None) for name, perch in given.items()})
         self.dist = _placed(self, "dist", {name: getattr(perch, "dist", None) for name, perch in given.items()})
         operators = {edge.name: operator for edge, operator in forward + backward if operator is not None}
-        self._operators = {name: _Held(operator, f"mover `{name}`") for name, operator in operators.items()}
-        self._joins = {perch: _Held(join, f"join of `{perch}`") for perch, join in joins.items()}
-        self._merges = {perch: _Held(merge, f"merge of `{perch}`") for perch, merge in merges.items()}
+        self._operators = {name: Held(operator, f"mover `{name}`") for name, operator in operators.items()}
+        self._joins = {perch: Held(join, f"join of `{perch}`") for perch, join in joins.items()}
+        self._merges = {perch: Held(merge, f"merge of `{perch}`") for perch, merge in merges.items()}
 
     @property
     def operators(self) -> dict[str, Callable]:
@@ -189,7 +161,7 @@ def pull(board: CircuitBoard, sol: Mapping[str, Any] | None = None) -> CircuitBo
     **Raises:** `ValueError` listing cycles, terminals without `sol`, movers without operator, perches without join.
     """
     board = board.with_sol(sol or {})
-    return board.with_sol(_run(board, "sol", sol or {}))
+    return board.with_sol(run(board, "sol", sol or {}))
 
 
 def push(board: CircuitBoard, dist: Mapping[str, Any] | None = None) -> CircuitBoard:
@@ -210,7 +182,7 @@ def push(board: CircuitBoard, dist: Mapping[str, Any] | None = None) -> CircuitB
     the distributions that arrive neither add up nor have a merge.
     """
     board = board.with_dist(dist or {})
-    return board.with_dist(_run(board, "dist", dist or {}))
+    return board.with_dist(run(board, "dist", dist or {}))
 
 
 def validate(board: CircuitBoard) -> CircuitBoard:
@@ -232,74 +204,12 @@ def _mover(item: Any) -> tuple[Edge, Callable | None]:
     return Edge(name or f"{source}_to_{target}", source, target), operator
 
 
-def _array(leaf: Any) -> jax.Array:
-    # A Python number makes a weakly typed array, which would be traced once more than a strong one.
-    return jnp.asarray(leaf, jnp.result_type(leaf)) if getattr(leaf, "weak_type", True) else leaf
-
-
 def _placed(board: CircuitBoard, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     refuse(f"No such perch for {kind}", strangers(board, [(name, f"`{kind}`") for name in data]))
     strange = {name: [x for x in jax.tree.leaves(tree) if not eqx.is_array_like(x)] for name, tree in data.items()}
     faults = [f"{kind} of `{name}`: {leaves[0]!r} is not an array." for name, leaves in strange.items() if leaves]
     refuse("Perches hold pytrees of arrays", faults)
-    return {name: jax.tree.map(_array, tree) for name, tree in data.items() if tree is not None}
-
-
-def _run(board: CircuitBoard, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands on every perch once every mover of one graph has run."""
-    pulled = kind == "sol"
-    edges, held = (board.backward, board._joins) if pulled else (board.forward, board._merges)
-    arrivals = {perch: [edge for edge in edges if edge.target == perch] for perch in board.perches}
-    refuse(f"The board cannot be {'pulled' if pulled else 'pushed'}", _gaps(board, kind, edges, arrivals, given))
-    filled = dict(getattr(board, kind))
-    for perch in board.backward_order if pulled else board.forward_order:
-        arrived = []
-        for edge in arrivals[perch]:
-            policy = () if pulled else (board.sol.get(edge.source),)
-            operator = board._operators[edge.name]
-            arrived.append(_call(operator, f"mover `{edge.name}` ({edge})", filled[edge.source], *policy))
-        if arrived and perch in held:
-            filled[perch] = _call(held[perch], f"{'join' if pulled else 'merge'} of `{perch}`", *arrived)
-        elif arrived:
-            filled[perch] = arrived[0] if pulled else _total(perch, arrived)
-    return filled
-
-
-def _gaps(board: CircuitBoard, kind: str, edges: tuple, arrivals: Mapping[str, list], given: Iterable[str]) -> list[str]:
-    """What is missing, or one too many, for a run."""
-    verb = "pull" if kind == "sol" else "push"
-    bare = dict.fromkeys(e.source for e in edges if not arrivals[e.source] and e.source not in getattr(board, kind))
-    faults = [f"no mover brings a {kind} to `{perch}`; give it, {verb}(board, {{'{perch}': ...}})." for perch in bare]
-    faults += [f"`{p}` is given a {kind} that `{arrivals[p][0].name}` would overwrite." for p in given if arrivals[p]]
-    faults += [f"mover `{edge.name}` has no operator." for edge in edges if edge.name not in board._operators]
-    faults += cycles(board, "backward" if kind == "sol" else "forward")
-    for perch, into in arrivals.items():
-        if kind == "sol" and len(into) > 1 and perch not in board._joins:
-            names = ", ".join(f"`{edge.name}`" for edge in into)
-            faults.append(f"{names} all bring a sol to `{perch}`; say how they join: joins={{'{perch}': jnp.maximum}}.")
-    return faults
-
-
-def _call(held: _Held, place: str, *carried: Any) -> Any:
-    try:
-        result = held.function(*carried)
-    except Exception as error:
-        # An error in the user's own function keeps its type and gains its place.
-        error.add_note(f"in the {place}")
-        raise
-    if result is None:
-        raise ValueError(f"The {place} returned nothing; it must return what the perch is to hold.")
-    return result
-
-
-def _total(perch: str, dists: list) -> Any:
-    alike = all(eqx.is_array_like(dist) and jnp.shape(dist) == jnp.shape(dists[0]) for dist in dists)
-    if len(dists) > 1 and not alike:
-        raise ValueError(
-            f"The distributions that arrive at `{perch}` are not arrays of one shape, so they do not add up by "
-            f"themselves; give merges={{'{perch}': ...}}."
-        )
-    return functools.reduce(jnp.add, dists) if alike else dists[0]
+    return {name: jax.tree.map(as_array, tree) for name, tree in data.items() if tree is not None}
 
 
 def _is_dict(node: Any) -> bool:

@@ -1,5 +1,6 @@
 """Euler errors: how far the policy is from the one that its own continuation implies, in units of consumption."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -8,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from stagecraft._compose import Composer
+from stagecraft._compose import Composer, onward
 from stagecraft.horses.policy import implied
 from stagecraft.maximise import Maximise
-from stagecraft.model_circuit import ModelCircuit, check_solved, onward
+from stagecraft.model_circuit import ModelCircuit, check_solved
 from stagecraft.panel import Panel
 from stagecraft.simulate import simulate
 
@@ -95,7 +96,7 @@ def euler_errors(
     - `panel`: where to look; simulated if left out, from `initial`, else with agents spread evenly over the knots of the
       continuation grid, `agents` of them (1,000 if left out), with `key` (seed 0 if left out).
 
-    **Raises:** `ValueError` for an unsolved circuit.
+    **Raises:** `ValueError` for an unsolved circuit, and for a panel that has not kept what is needed, with its names.
     """
     check_solved(solved)
     if panel is None:
@@ -103,7 +104,8 @@ def euler_errors(
         given = _spread(solved, agents or 1_000) if initial is None else initial
         periods = 1 if solved.structure.horizon is None else None
         panel = simulate(solved, given, agents=agents, periods=periods, key=key)
-    errors, beyond = _errors(solved, panel.data)
+    _check_kept(solved, panel)
+    errors, beyond = _errors(dataclasses.replace(solved, dists=None), panel.data)
     return EulerErrors(errors, {name: panel.inside(name) for name in errors}, beyond, panel.age)
 
 
@@ -125,12 +127,29 @@ def _spread(solved, agents):
     return given
 
 
+def _judged(num) -> bool:
+    """Whether a stage has a first-order condition whose error can be told."""
+    return num.method in _METHODS and not num.discrete
+
+
+def _check_kept(solved, panel):
+    """Speak of variables that a panel made with `keep` lacks."""
+    lacking, keep = [], []
+    for num in filter(_judged, solved.structure.stages):
+        states, ends = [_tagged(num, n) for n in num.dimensions("dcsn")], [_end(num, n) for n in num.dimensions("cntn")]
+        wanted = [f"{num.name}.{n}" for n in dict.fromkeys((*states, *num.controls, *ends))]
+        lacking += [name for name in wanted if name.rpartition(".")[2] not in panel.data.get(num.name, {})]
+        keep += wanted
+    if lacking:
+        raise ValueError(f"the panel has no {', '.join(lacking)}; simulate it with keep={keep}, or without `keep`")
+
+
 @jax.jit
 def _errors(solved: ModelCircuit, data):
     """The errors by stage, and who is beyond the last knot."""
     structure, found = solved.structure, {}
     for num in structure.stages:
-        if num.method not in _METHODS or num.discrete:
+        if not _judged(num):
             continue
         parts = []
         for position, block in enumerate(structure.blocks):
@@ -164,13 +183,13 @@ def _errors(solved: ModelCircuit, data):
 
 def _period_errors(optimise, continuation, num, variables):
     knots = optimise.knots
-    post = variables[num.post if num.post not in num.dimensions("dcsn") else f"{num.post}_cntn"]
+    post = variables[_end(num, num.post)]
     errors = (_searched_errors if isinstance(optimise, Maximise) else _euler_errors)(optimise, continuation, num, variables)
     return errors, post > knots[-1] + 1e-9 * (1.0 + jnp.abs(knots[-1]))
 
 
 def _euler_errors(optimise, continuation, num, variables):
-    ends = {n: variables[n if n not in num.dimensions("dcsn") else f"{n}_cntn"] for n in num.dimensions("cntn")}
+    ends = {n: variables[_end(num, n)] for n in num.dimensions("cntn")}
     passive = {axis.key: variables[_tagged(num, axis.name)] for axis in optimise.axes}
     problem = optimise.problem.given(**passive)
     p = problem.parameters
@@ -190,7 +209,7 @@ def _euler_errors(optimise, continuation, num, variables):
 
 def _searched_errors(maximise, continuation, num, variables):
     """The largest error of all controls that are free."""
-    ends = {n: variables[n if n not in num.dimensions("dcsn") else f"{n}_cntn"] for n in num.dimensions("cntn")}
+    ends = {n: variables[_end(num, n)] for n in num.dimensions("cntn")}
     states = {n: variables[_tagged(num, n)] for n in num.dimensions("dcsn")}
     problem, controls = maximise.problem, {n: variables[n] for n in num.controls}
     found, errors = implied(problem, states, controls, continuation.at(ends)), []
@@ -205,5 +224,14 @@ def _searched_errors(maximise, continuation, num, variables):
 
 def _tagged(num, name):
     """The name of a decision state in a panel: tagged where it stands on arrival, or among the shocks, too."""
-    before = (*num.dimensions("arvl"), *[d for shock in num.shocks for d in shock.dimensions])
-    return f"{name}_dcsn" if name in before else name
+    return f"{name}_dcsn" if name in _first(num) else name
+
+
+def _end(num, name):
+    """The name of a post-state in a panel: tagged where it stands anywhere before, too."""
+    return f"{name}_cntn" if name in (*_first(num), *num.dimensions("dcsn"), *num.controls) else name
+
+
+def _first(num):
+    """What stands first in a panel: the states on arrival, and the shocks."""
+    return (*num.dimensions("arvl"), *[d for shock in num.shocks for d in shock.dimensions])

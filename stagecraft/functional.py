@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from stagecraft._dtype import floating
 from stagecraft.horses.arrival import arrive
 from stagecraft.horses.evaluate import room_above
 from stagecraft.horses.problems import ExpectationProblem
@@ -70,7 +71,7 @@ def _prepare(functional, states) -> States:
     if set(states) != set(wanted):
         given = ", ".join(sorted(states)) or "nothing"
         raise ValueError(f"this function is called with {', '.join(wanted)}; {given} given")
-    floats = (x.dtype for x in jax.tree.leaves(functional) if jnp.issubdtype(x.dtype, jnp.floating))
+    floats = (x.dtype for x in jax.tree.leaves(functional) if floating(x))
     dtype = next(floats, jnp.result_type(float))
     arrays = [jnp.asarray(states[name], dtype) for name in wanted]
     return dict(zip(wanted, jnp.broadcast_arrays(*arrays), strict=True))

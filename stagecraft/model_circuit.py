@@ -1,7 +1,6 @@
 """The model circuit: all periods of a model, its parameters and, once solved, its solution."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from stagecraft import _show
-from stagecraft._compose import Composer
 from stagecraft._paths import replace
-from stagecraft._push import Pushed, advance, traced
+from stagecraft._push import Pushed, traced
+from stagecraft._view import kinds, of_all_types, view
 from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import Closed
 from stagecraft.period import Period, boards
-from stagecraft.population import together
 from stagecraft.solution import Policies, Rows, Table
-from stagecraft.stage import Branches, Stage, build_stage
+from stagecraft.stage import Stage, build_stage
 from stagecraft.types import Types
 
 
@@ -83,8 +81,8 @@ class ModelCircuit(eqx.Module):
     dists: Pushed | None = None
 
     def __len__(self) -> int:
-        """The number of periods."""
-        return self.structure.horizon or 1
+        """The number of periods: of an infinite horizon 1, since all are alike, and after a push those that were pushed."""
+        return self.structure.horizon or (1 if self.dists is None else self.dists.periods)
 
     def __getitem__(self, t: int) -> Period:
         """Period `t`, from 0; negative indices count from the end; `IndexError` beyond the horizon.
@@ -95,14 +93,14 @@ class ModelCircuit(eqx.Module):
             raise TypeError(f"a period is an integer, found {t!r}")
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
-            raise IndexError(f"period {t} of a circuit with periods 0 to {last}")
+            raise IndexError(f"period {t} of a circuit with {self._periods(last)}")
         if self.types is not None and self.dists is not None:
-            return _of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
+            return of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
         if self.types is not None:
             raise ValueError(f"households are of {len(self.types)} types; look at one of them: circuit.of_type(0)[{t}]")
         pushed = self.dists is not None
         first, jumps = pushed and t % len(self) == 0, pushed and traced(self)
-        period = _view(self, t % len(self), *_kinds(self.structure, t % len(self)), first, jumps)
+        period = view(self, t % len(self), *kinds(self.structure, t % len(self)), first, jumps)
         # Outside the compiled view, which remembers the source that it was first traced with.
         order = self.structure.block(t % len(self)).stages
         stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
@@ -143,6 +141,14 @@ class ModelCircuit(eqx.Module):
     def _repr_html_(self) -> str:
         return _show.page(self._title(), _show.parameters(self.parameters), self.board)
 
+    def _periods(self, last: int) -> str:
+        """Those that there are, in words."""
+        if self.structure.horizon is not None:
+            return f"periods 0 to {last}"
+        if self.dists is None or self.dists.error_bound is not None:
+            return "an infinite horizon, whose periods are all alike; look at period 0"
+        return f"an infinite horizon that was pushed for {last + 1} periods, 0 to {last}; push it for more"
+
     def _title(self) -> str:
         horizon = self.structure.horizon
         periods = "infinite horizon" if horizon is None else f"{horizon} periods"
@@ -174,73 +180,17 @@ def check_solved(circuit) -> None:
         raise ValueError("the circuit is not solved; call stagecraft.solve first")
 
 
+def periods_of(circuit: ModelCircuit, periods: int | None) -> int | None:
+    """For how many periods a stationary circuit is followed; `None` for a finite horizon, which has its own; `ValueError`."""
+    horizon = circuit.structure.horizon
+    if horizon is None and (not isinstance(periods, int) or isinstance(periods, bool) or periods < 1):
+        raise ValueError(f"the horizon is infinite; say for how many periods, `periods=200`, found {periods!r}")
+    if horizon is not None and periods not in (None, horizon):
+        raise ValueError(f"`periods` is for an infinite horizon; this one has {horizon} periods")
+    return None if horizon is not None else periods
+
+
 def worthless(parameters: dict, *states: Array) -> Array:
     """The value of what nothing is known of: zero."""
     del parameters
     return jnp.zeros_like(states[0])
-
-
-def _kinds(structure, t: int) -> tuple[int, int]:
-    """The positions of the blocks of a period and of the next; -1 after the last."""
-    blocks = structure.blocks
-    here = blocks.index(structure.block(t))
-    if structure.horizon is not None and t == structure.horizon - 1:
-        return here, -1
-    return here, here if structure.horizon is None or t < blocks[here].last else here + 1
-
-
-@functools.partial(jax.jit, static_argnames=("here", "there", "first", "jumps"))
-def _view(circuit: ModelCircuit, t: Array, here: int, there: int, first: bool, jumps: bool) -> Period:
-    """A period with the solutions and the populations of its stages, if there are any; `first` for pushed period 0."""
-    blocks = circuit.structure.blocks
-    of = lambda i, t: jax.tree.map(lambda x: x[t - blocks[i].first], circuit.rows[i])
-    rows = of(here, t) if circuit.rows is not None else {}
-    period = Composer(circuit, blocks[here], t, rows, onward(circuit, t, there) if rows else None)
-    stages = {name: period.stage(name) for name in period.block.stages}
-    if circuit.rows is not None:
-        for name, stage in stages.items():
-            ends = dict(zip([b.name for b in stage.num.branches], period.continuations(name), strict=True))
-            put = lambda perch, sol: dataclasses.replace(perch, sol=sol)
-            cntn = (
-                Branches({n: put(p, ends[n]) for n, p in stage.cntn.items()}) if stage.branching else put(stage.cntn, ends[""])
-            )
-            arvl, dcsn = put(stage.arvl, period.arrival(name)), put(stage.dcsn, period.decision(name))
-            stages[name] = dataclasses.replace(stage, arvl=arvl, dcsn=dcsn, cntn=cntn)
-    if circuit.dists is not None:
-        passed, _ = advance(period, circuit.dists.entering(circuit, here, t, first), circuit.dists.refine, jumps)
-        stages |= {name: _populated(stages[name], people) for name, people in passed.items()}
-    return Period(stages, t, circuit.structure.blocks[here].links)
-
-
-def _of_all_types(periods: list[Period]) -> Period:
-    """The households of all types on one period's perches; a solution is each type's own, and not there."""
-
-    def perch(*same):
-        dists = [p.dist for p in same]
-        return dataclasses.replace(same[0], sol=None, dist=None if dists[0] is None else together(*dists))
-
-    def stage(*same):
-        ends = (Branches({n: perch(*[s.cntn[n] for s in same]) for n in same[0].cntn}) if same[0].branching
-                else perch(*[s.cntn for s in same]))  # fmt: skip
-        arvl, dcsn = perch(*[s.arvl for s in same]), perch(*[s.dcsn for s in same])
-        return dataclasses.replace(same[0], arvl=arvl, dcsn=dcsn, cntn=ends)
-
-    stages = {name: stage(*[period.stages[name] for period in periods]) for name in periods[0].stages}
-    return dataclasses.replace(periods[0], stages=stages)
-
-
-def _populated(stage: Stage, people) -> Stage:
-    """A stage with the households on its perches."""
-    put = lambda perch, dist: dataclasses.replace(perch, dist=dist)
-    cntn = people.cntn
-    ends = Branches({n: put(p, cntn[n]) for n, p in stage.cntn.items()}) if stage.branching else put(stage.cntn, cntn[""])
-    return dataclasses.replace(stage, arvl=put(stage.arvl, people.arvl), dcsn=put(stage.dcsn, people.dcsn), cntn=ends)
-
-
-def onward(circuit: ModelCircuit, t, there: int):
-    """The arrivals of the period after `t`, of the kind at position `there`, -1 for the terminal values."""
-    if there < 0:
-        return lambda name: circuit.terminal(name, t + 1)
-    block = circuit.structure.blocks[there]
-    rows = jax.tree.map(lambda x: x[jnp.clip(t + 1 - block.first, 0, block.last - block.first)], circuit.rows[there])
-    return Composer(circuit, block, t + 1, rows, lambda name: circuit.terminal(name, t + 2)).arrival

@@ -116,7 +116,7 @@ class Population(eqx.Module):
         mass = self.mass
         # Where nobody is a state may be anything; a point of no weight may still have a derivative.
         total = jnp.sum(jnp.where((self.weights == 0) & ~jnp.isfinite(x), 0.0, x) * self.weights)
-        return jnp.where(mass > 0, total / jnp.where(mass > 0, mass, 1.0), jnp.nan)
+        return jnp.where(mass == 0, jnp.nan, total / jnp.where(mass == 0, 1.0, mass))
 
     def _sorted(self, name):
         """Values in increasing order with their weights; empty points beyond the others stand at the end of those."""

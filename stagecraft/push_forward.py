@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from stagecraft._cells import cells, empty, settle, spread
-from stagecraft._compose import Composer
+from stagecraft._compose import Composer, onward
 from stagecraft._jumps import REPORT
 from stagecraft._population_of import population_of
-from stagecraft._push import Pushed, advance, traced
+from stagecraft._push import Pushed, advance, clock, traced
 from stagecraft._push_checks import check, refinable, watched
 from stagecraft.functional import Either
-from stagecraft.model_circuit import ModelCircuit, check_solved, onward
+from stagecraft.model_circuit import ModelCircuit, check_solved, periods_of
 from stagecraft.operators.interpolate import FOUND
 
 _FINEST = 64
 
 
-def push_forward(solved: ModelCircuit, initial: Any, *, refine: int | str = 1) -> ModelCircuit:
+def push_forward(solved: ModelCircuit, initial: Any, *, periods: int | None = None, refine: int | str = 1) -> ModelCircuit:
     r"""Move a distribution through every mover of every stage, from period 0 to the last.
 
     $\mu_v = \mu_a \circ g_{av}^{-1}$ over the quadrature nodes, $\mu_e = \mu_v \circ g_{ve}(\cdot, \pi)^{-1}$ with the
@@ -40,27 +40,29 @@ def push_forward(solved: ModelCircuit, initial: Any, *, refine: int | str = 1) -
 
     - `initial`: for every state on arrival of the stage where households begin a number (an atom, exact until the first
       lottery) or an array (a sample, put on the grid: read as a density on the cells); a pandas frame with a column for each
-      state, and perhaps `weight`; the `dist` of another perch; or `{STAGE: ...}`.
+      state, and perhaps `weight`; the `dist` of another perch; or `{STAGE: ...}`, of several stages where these are all `dist`.
+      `type` may be given beside the states, from 0; every type has its weight's part of all where it is not.
+    - `periods`: how many periods of an infinite horizon; a finite one is pushed to its end.
     - `refine`: into how many parts every cell of a continuous grid is cut, for the distribution alone; `"auto"` for the fewest
       (a power of two up to 64) at which no cell holds two jumps and derivatives are to be trusted. The number is
       `pushed.dists.refine`, to be given where derivatives are taken; `pushed.dists.jumps_to_pandas()` is the table behind it.
 
-    **Returns:** the circuit with `dists`: `pushed[t]["CONS"].cntn.dist.mean("a_nxt")`, `.dcsn.dist.quantile("c", 0.5)`.
+    **Returns:** the circuit with `dists`: `pushed[t]["CONS"].cntn.dist.mean("a_nxt")`, `.dcsn.dist.quantile("c", 0.5)`; of an
+    infinite horizon it has the `periods` that were pushed.
 
-    **Raises:** `ValueError` for an unsolved circuit, for wrong, missing or NaN states, states off the grid, and where mass has
-    no feasible choice, naming stage and period.
+    **Raises:** `ValueError` for an unsolved circuit, missing `periods`, wrong, missing or NaN states, states off the grid, and
+    where mass has no feasible choice, naming stage and period.
     """
     check_solved(solved)
-    if solved.structure.horizon is None:
-        raise ValueError("the horizon is infinite, and a push has no last period")
+    periods = periods_of(solved, periods)
     if refine == "auto":
-        return _refined(solved, initial)
+        return _refined(solved, initial, periods)
     if isinstance(refine, bool) or not isinstance(refine, int) or refine < 1:
         raise ValueError(f'`refine` must be a positive integer or "auto", found {refine!r}')
-    return _pushed(solved, initial, refine, False)
+    return _pushed(solved, initial, refine, periods, False)
 
 
-def _refined(solved, initial):
+def _refined(solved, initial, periods):
     """The coarsest distribution of which derivatives are to be trusted, as far as finer cells help."""
     if traced(solved, initial):
         raise ValueError(
@@ -68,55 +70,55 @@ def _refined(solved, initial):
         )
     refine = 1
     while True:
-        pushed = _pushed(solved, initial, refine, True)
+        pushed = _pushed(solved, initial, refine, periods, True)
         if refine >= _FINEST or not refinable(pushed.dists.jumps):
             return pushed
         refine *= 2
 
 
-def _pushed(solved, initial, refine, look):
+def _pushed(solved, initial, refine, periods, look):
     """One push; `look` for jumps even where no derivative can be asked for."""
-    start = population_of(solved, initial, refine)
+    kinds = (None,) if solved.types is None else range(len(solved.types))
+    start = [population_of(solved, initial, refine, kind) for kind in kinds]
     bare = dataclasses.replace(solved, info=None, dists=None)
     # Cells in which nobody can live are looked for where there may be some; that costs one more look at every decision.
-    push = _push if solved.types is None else _by_type
+    push = functools.partial(_of_all, bare, start, refine, periods)
     jumps = traced(bare, start)
-    dists = push(bare, start, refine, edge=jumps, jumps=jumps or look)
+    dists = push(edge=jumps, jumps=jumps or look)
     if not traced(dists) and any(np.any(x > 0) for x in dists.infeasible.values()):
-        dists = push(bare, start, refine, edge=True, jumps=look)
+        dists = push(edge=True, jumps=look)
     check(solved, dists)
     return dataclasses.replace(solved, dists=watched(dists) if jumps else dists)
 
 
-def _by_type(solved, start, refine, edge, jumps):
-    """Every type begins with its weight's part of the households."""
-    found = []
-    for k in range(len(solved.types)):
-        own = {name: dataclasses.replace(x, weights=x.weights * solved.types.weights[k]) for name, x in start.items()}
-        found.append(_push(solved.of_type(k), own, refine, edge, jumps))
-    return jax.tree.map(lambda *xs: jnp.stack(xs), *found)
+def _of_all(solved, start, refine, periods, edge, jumps):
+    """One push, or that of every type, side by side."""
+    if solved.types is None:
+        return _push(solved, start[0], refine, periods, edge, jumps)
+    return solved.types.each(lambda k: _push(solved.of_type(k), start[k], refine, periods, edge, jumps))
 
 
-@functools.partial(jax.jit, static_argnames=("refine", "edge", "jumps"))
-def _push(solved: ModelCircuit, start, refine: int, edge: bool, jumps: bool) -> Pushed:
+@functools.partial(jax.jit, static_argnames=("refine", "periods", "edge", "jumps"))
+def _push(solved: ModelCircuit, start, refine: int, periods: int | None, edge: bool, jumps: bool) -> Pushed:
     """One scan for each kind of period; period 0 comes before, since its households need not be on a grid."""
     structure, carry, parts = solved.structure, {}, []
     for position, block in enumerate(structure.blocks):
         body = functools.partial(_step, solved, position, (refine, edge, jumps))
+        last = block.last if periods is None else periods - 1
         names = landings(structure, block)
         at = lambda name, block=block: cells(solved, name, jnp.asarray(block.first), refine)
         carry = {name: carry[name] if name in carry else empty(at(name)) for name in names}
         if position:
-            carry, found = jax.lax.scan(_remembering(body), carry, jnp.arange(block.first, block.last + 1))
+            carry, found = jax.lax.scan(_remembering(body), carry, jnp.arange(block.first, last + 1))
         else:
             nobody = carry
             carry, report = next_period(solved, 0, (refine, edge, jumps), jnp.asarray(0), start, names)
             found = jax.tree.map(lambda x: x[None], (nobody, *report))
-            if block.last > 0:
-                carry, rest = jax.lax.scan(_remembering(body), carry, jnp.arange(1, block.last + 1))
+            if last > 0:
+                carry, rest = jax.lax.scan(_remembering(body), carry, jnp.arange(1, last + 1))
                 found = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), found, rest)
         parts.append(found)
-    return _assembled(solved, start, parts, refine)
+    return _assembled(solved, start, parts, refine, periods)
 
 
 def landings(structure, block) -> tuple[str, ...]:
@@ -133,7 +135,7 @@ def _remembering(body):
 
 def _step(solved, position, how, carry, t):
     """One period of a scan: from mass on the cells to mass on the cells of the next."""
-    block = solved.structure.blocks[position]
+    t, block = clock(solved, t), solved.structure.blocks[position]
     entering = {n: spread(cells(solved, n, t, how[0]), mass) for n, mass in carry.items() if n in block.stages}
     after, report = next_period(solved, position, how, t, entering, tuple(carry))
     return after, (carry, *report)
@@ -176,6 +178,8 @@ def _open(axes, arrival):
 def _following(solved, position, t):
     """The arrivals of the period after `t`, whether that is of the same kind or not."""
     blocks = solved.structure.blocks
+    if solved.structure.horizon is None:
+        return onward(solved, t, position)
     block, there = blocks[position], position + 1 if position + 1 < len(blocks) else -1
     if block.first == block.last:
         return onward(solved, t, there)
@@ -183,10 +187,10 @@ def _following(solved, position, t):
     return lambda name: Either(t == block.last, last(name), same(name))
 
 
-def _assembled(solved, start, parts, refine) -> Pushed:
+def _assembled(solved, start, parts, refine, periods) -> Pushed:
     """Reports of all kinds of period in one array for each stage."""
     structure = solved.structure
-    spans = [block.last - block.first + 1 for block in structure.blocks]
+    spans = [periods or block.last - block.first + 1 for block in structure.blocks]
 
     def whole(place, name):
         some = next(part[place][name] for part in parts if name in part[place])

@@ -11,14 +11,15 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from stagecraft._agent_keys import agent_key
-from stagecraft._agents import Agents, agents_of, check_kinds, number_of
+from stagecraft._agents import Agents, agents_of, number_of
 from stagecraft._chunks import check_count, in_chunks
+from stagecraft._dtype import dtype_of
 from stagecraft._follow import Followed, Wish, follow
-from stagecraft._initial import beyond, check_sets, read, start_of
+from stagecraft._initial import beginnings, beyond, check_sets, read
 from stagecraft._pass import pass_through
 from stagecraft._push import traced
 from stagecraft._truth import check_truth
-from stagecraft.model_circuit import ModelCircuit, check_solved
+from stagecraft.model_circuit import ModelCircuit, check_solved, periods_of
 from stagecraft.panel import Panel
 from stagecraft.population import equal
 from stagecraft.stage import Stage
@@ -82,7 +83,7 @@ def simulate(
     if truth is not None:
         check_truth(solved, truth)
     start, beginning = _beginning(solved, initial)
-    wish = Wish(start, _periods(solved, periods), _names(keep), bool(values))
+    wish = Wish(start, periods_of(solved, periods), _names(keep), bool(values))
     types = solved.types if truth is None or truth.types is None else truth.types
 
     def run(first, count):
@@ -112,22 +113,12 @@ def _names(keep) -> tuple[str, ...] | None:
     return tuple(keep)
 
 
-def _periods(solved, periods) -> int | None:
-    """The number of periods of a stationary circuit."""
-    horizon = solved.structure.horizon
-    if horizon is None and (not isinstance(periods, int) or isinstance(periods, bool) or periods < 1):
-        raise ValueError(f"the horizon is infinite; say for how many periods, `periods=200`, found {periods!r}")
-    if horizon is not None and periods not in (None, horizon):
-        raise ValueError(f"`periods` is for an infinite horizon; this one has {horizon} periods")
-    return None if horizon is not None else periods
-
-
 def _beginning(solved, initial):
     """The stage where agents begin, and what is said of them there."""
-    start, initial = start_of(solved, initial)
-    dtype = next(x.dtype for x in jax.tree.leaves(solved.rows) if jnp.issubdtype(x.dtype, jnp.floating))
-    beginning = read(initial, solved.structure.stage(start).dimensions("arvl"), dtype, ("type",))
-    check_kinds(beginning.kinds, solved.types)
+    found = beginnings(solved, initial)
+    if len(found) > 1:
+        raise ValueError(f"agents begin in one stage, and `initial` gives {', '.join(found)}; simulate those of each alone")
+    ((start, beginning),) = found.items()
     check_sets(solved, start, beginning.states, beginning.weights)
     return start, beginning
 
@@ -171,8 +162,7 @@ def _through(stage: Stage, initial, agents, key) -> Stage:
     """Agents on arrival, at the decision and in the continuations of one solved stage."""
     if not stage.solved:
         raise ValueError(f"stage {stage.name} is not solved; call stagecraft.solve first")
-    dtype = next(x.dtype for x in jax.tree.leaves(stage.dcsn.sol) if jnp.issubdtype(x.dtype, jnp.floating))
-    beginning = read(initial, stage.arvl.dimensions, dtype)
+    beginning = read(initial, stage.arvl.dimensions, dtype_of(stage.dcsn.sol))
     people = agents_of(beginning, None, key, 0, number_of(beginning, agents))
     passed = pass_through(stage, stage.dcsn.sol, people.states, key)
     sample = lambda perch, x: dataclasses.replace(perch, dist=equal(x))

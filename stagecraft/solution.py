@@ -1,4 +1,7 @@
-"""What a solve stores, and what a functional object answers: arrays only, so that both cross every transformation."""
+"""What a solve stores, and what a functional object answers: arrays only, so that both cross every transformation.
+
+Of whatever is stored one may ask which of its arrays are `policies`, `values`, and `weights`.
+"""
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int
@@ -91,11 +94,41 @@ class Rows(eqx.Module):
     inner: dict[str, Float[Array, "*rows dcsn"]] = eqx.field(default_factory=dict)
     lowest_inner: dict[str, Float[Array, "*rows"]] = eqx.field(default_factory=dict)
 
+    @property
+    def policies(self) -> tuple:
+        """The controls."""
+        return (self.control,)
+
+    @property
+    def values(self) -> tuple:
+        """What the solution is worth."""
+        return (self.value,)
+
+    @property
+    def weights(self) -> tuple:
+        """What the constant reward 1 is worth."""
+        return (self.weight,)
+
 
 class Table(eqx.Module):
     """Answers stored on the grid of an arrival, an axis a state in the order of the stage's rows."""
 
     answer: Answer
+
+    @property
+    def policies(self) -> tuple:
+        """The controls."""
+        return ()
+
+    @property
+    def values(self) -> tuple:
+        """What the solution is worth."""
+        return (self.answer.value,)
+
+    @property
+    def weights(self) -> tuple:
+        """What the constant reward 1 is worth."""
+        return (self.answer.weight,)
 
 
 class PostTable(eqx.Module):
@@ -130,3 +163,18 @@ class Policies(eqx.Module):
     feasible: Bool[Array, "rows dcsn"]
     bounded: Bool[Array, "rows dcsn"]
     after: PostTable
+
+    @property
+    def policies(self) -> tuple:
+        """The controls."""
+        return tuple(self.controls.values())
+
+    @property
+    def values(self) -> tuple:
+        """What the solution is worth."""
+        return (self.after.answer.value,)
+
+    @property
+    def weights(self) -> tuple:
+        """What the constant reward 1 is worth."""
+        return (self.after.answer.weight,)

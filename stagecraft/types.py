@@ -1,6 +1,10 @@
 """Ex-ante types of household: one circuit for each, solved together."""
 
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -18,6 +22,10 @@ class Types(eqx.Module):
     def __len__(self) -> int:
         """The number of types."""
         return self.weights.shape[0]
+
+    def each(self, find: Callable[[int], Any]) -> Any:
+        """What `find` gives for every type, stacked along a leading axis."""
+        return jax.tree.map(lambda *xs: jnp.stack(xs), *[find(k) for k in range(len(self))])
 
     def parameters(self, parameters: dict, k: "int | Int[Array, '']") -> dict:
         """The parameters of type `k`: those of all, and in place of some its own."""

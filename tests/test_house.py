@@ -24,9 +24,9 @@ LAYERS = {
         ["_nonconcave"], ["_equilibrium"], ["_economy"], ["_unused"], ["_clock"], ["structure"], ["circuit_spec"], ["load"], ["_writing"], ["explain"], ["_latex"], ["_latex_shocks"], ["_latex_stage"], ["to_latex"], ["check"], ["_schema_blocks"], ["schema"], ["__main__"],
     ],
     "stagecraft": [
-        ["results"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["afterwards"], ["searched"], ["whisperers"], ["population"], ["perch"], ["inner"], ["_switches"], ["_switch_knots"], ["mover"], ["maximise"],
-        ["_graph"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["_cells"], ["_jumps"], ["_density"], ["_push"], ["_push_checks"], ["model_circuit"],
-        ["load"], ["_sweep"], ["_linear_solve"], ["_fixed_point"], ["_diagnose"], ["solve"], ["panel"], ["_agent_keys"], ["_initial"], ["_pass"], ["_agents"], ["_truth"], ["_follow"], ["_chunks"], ["simulate"], ["_population_of"], ["push_forward"], ["stationary"], ["comparative_statics"], ["euler_errors"], ["accuracy"], ["_written"], ["explain"], ["to_latex"], ["precision"],
+        ["results"], ["_dtype"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["afterwards"], ["searched"], ["whisperers"], ["population"], ["perch"], ["inner"], ["_switches"], ["_switch_knots"], ["mover"], ["maximise"],
+        ["_graph"], ["_held"], ["_run_board"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["_cells"], ["_jumps"], ["_density"], ["_push"], ["_push_checks"], ["_view"], ["model_circuit"],
+        ["load"], ["_sweep"], ["_linear_solve"], ["_classes"], ["_fixed_point"], ["_diagnose"], ["solve"], ["panel"], ["_agent_keys"], ["_initial"], ["_pass"], ["_agents"], ["_truth"], ["_follow"], ["_chunks"], ["simulate"], ["_population_of"], ["push_forward"], ["stationary"], ["comparative_statics"], ["euler_errors"], ["accuracy"], ["_written"], ["explain"], ["to_latex"], ["precision"],
     ],
     "dynx_runner": [
         ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],

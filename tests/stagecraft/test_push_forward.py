@@ -12,11 +12,10 @@ import pytest
 
 import stagecraft as sc
 from stagecraft._cells import cells, settle, spread
-from stagecraft._compose import Composer
+from stagecraft._compose import Composer, onward
 from stagecraft._push import advance
 from stagecraft.decision import Tabulated
 from stagecraft.horses.arrival import weights_of
-from stagecraft.model_circuit import onward
 from stagecraft.operators.pushforward import lottery
 from stagecraft.population import Population
 from stagecraft.solution import Answer, Table
@@ -324,6 +323,33 @@ def test_types_enter_by_their_weights():
     np.testing.assert_allclose(two.mean("a_nxt"), alone.mean("a_nxt"), rtol=1e-12)
     both = pushed[6]["CONS"].cntn.dist
     np.testing.assert_allclose(both.mean("a_nxt"), 0.25 * one.mean("a_nxt") + 0.75 * two.mean("a_nxt"), rtol=1e-12)
+
+
+def test_a_column_of_types_says_who_is_of_which(buffer):
+    """Two rows of type 0 and one of type 1, as a panel reads them; every type is as if it were alone, and of its own mass."""
+    model = BUFFER.replace("  connections:", "  types: {beta: [0.9, 0.97], weights: [0.25, 0.75]}\n  connections:", 1)
+    solved = sc.solve(sc.load(model))
+    frame = pd.DataFrame({"a": [0.5, 1.5, 3.0], "type": [0, 0, 1]})
+    pushed = sc.push_forward(solved, frame)
+    panel = sc.simulate(solved, frame, key=jax.random.key(0))
+    parts = pushed[0]["CONS"].arvl.dist.by("type")
+    for k, mass, mean in ((0, 2 / 3, 1.0), (1, 1 / 3, 3.0)):
+        np.testing.assert_allclose([parts[k].mass, parts[k].mean("a")], [mass, mean], rtol=1e-12)
+        here = np.asarray(panel.types) == k
+        np.testing.assert_allclose([here.mean(), np.asarray(panel["a"])[0][here].mean()], [mass, mean])
+    alone = sc.push_forward(sc.solve(sc.load(BUFFER, parameters={"main.beta": 0.9})), frame[:2][["a"]])[5]["CONS"].cntn.dist
+    np.testing.assert_allclose(pushed[5]["CONS"].cntn.dist.by("type")[0].mean("a_nxt"), alone.mean("a_nxt"), rtol=1e-12)
+    weighted = sc.push_forward(solved, frame.assign(weight=[1.0, 1.0, 6.0]))
+    np.testing.assert_allclose(weighted.of_type(1)[6]["CONS"].arvl.dist.mass, 0.75, rtol=1e-12)
+    # What a push leaves, as a distribution and as a frame, says it, too; a number is the type of all.
+    for start in (parts[1], pushed[0]["CONS"].arvl.dist.to_pandas().query("type == 1"), {"a": 3.0, "type": 1}):
+        again = sc.push_forward(solved, start)
+        np.testing.assert_allclose(again.of_type(0)[2]["CONS"].arvl.dist.mass, 0.0)
+        np.testing.assert_allclose(again[0]["CONS"].arvl.dist.mean("a"), 3.0)
+    with pytest.raises(ValueError, match="gives type = 2; types are whole numbers from 0 to 1"):
+        sc.push_forward(solved, frame.assign(type=2))
+    with pytest.raises(ValueError, match="gives type, but the circuit has no types"):
+        sc.push_forward(buffer, frame)
 
 
 def test_statistics_of_weighted_points_are_those_of_numpy():

@@ -98,6 +98,23 @@ def test_euler_errors_fall_with_the_grid():
     assert len(frame) == 12 and frame["constrained"].between(0, 1).all()
 
 
+def test_euler_errors_say_what_a_panel_has_not_kept(solved, panel):
+    initial, key = {"a": jnp.zeros(50)}, jax.random.key(1)
+    with pytest.raises(ValueError, match=r"the panel has no CONS.m, CONS.a_nxt; simulate it with keep=\['CONS.m', 'CONS.c'"):
+        sc.euler_errors(solved, sc.simulate(solved, initial, key=key, keep=["CONS.c"]))
+    few = sc.simulate(solved, initial, key=key, keep=["CONS.m", "CONS.c", "CONS.a_nxt"])
+    assert sc.euler_errors(solved, few).mean == sc.euler_errors(solved, sc.simulate(solved, initial, key=key)).mean
+
+
+def test_a_post_state_may_have_the_name_of_the_arrival():
+    """Euler errors read assets at the end of the period, not at its beginning, whatever they are called."""
+    errors = []
+    for model in (BUFFER, BUFFER.replace("a_nxt", "a")):
+        circuit = sc.solve(sc.load(model))
+        errors.append(sc.euler_errors(circuit, sc.simulate(circuit, {"a": jnp.ones(20)}, key=jax.random.key(0))))
+    np.testing.assert_allclose(np.asarray(errors[0]), np.asarray(errors[1]), equal_nan=True)
+
+
 def test_euler_errors_of_the_example_are_small():
     path = Path(__file__).parents[2] / "examples" / "cons_indshock" / "cons_indshock.yml"
     solved = sc.solve(sc.load(path))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import stagecraft as sc
+from stagecraft._classes import AWAY, classes
 
 TEXT = (Path(__file__).parents[1] / "models" / "aiyagari.yml").read_text()
 SMALL = TEXT.replace("n_a: 300, n_z: 7, a_max: 200.0", "n_a: 60, n_z: 3, a_max: 60.0").replace("beta: 0.96", "beta: 0.94")
@@ -92,6 +93,74 @@ def test_what_cannot_be_invariant_is_said(solved):
     dying = SMALL.replace("mapping: {a_nxt: a, z: z_pre}", "survival: 0.98, mapping: {a_nxt: a, z: z_pre}")
     with pytest.raises(ValueError, match="mass is lost"):
         sc.stationary(sc.solve(sc.load(dying)))
+
+
+HALVES = SMALL.replace(
+    "shock_method: rouwenhorst, log: true, rho: rho, std: sigma, n_points: n_z, given: z_pre",
+    "shock_method: markov, values: [0.5, 0.7, 1.3, 1.5], given: z_pre,\n"
+    "               transition_matrix: [[0.8, 0.2 - up, up, 0], [0.2, 0.8, 0, 0], [0, 0, 0.8, 0.2], [0, 0, 0.2, 0.8]]",
+).replace("beta: 0.94", "up: 0.0, beta: 0.94")
+
+
+def test_households_who_never_meet_are_named():
+    """Two halves of a chain, and the wages of workers for ever: what is invariant there is any mixture."""
+    circuit = sc.load(HALVES)
+    with pytest.raises(ValueError, match=r"stage CONS: whoever arrives with z_pre = .* never comes to z_pre = .*`types:`"):
+        sc.stationary(sc.solve(circuit))
+    mccall = sc.load(Path(__file__).parents[2] / "examples" / "gallery" / "mccall.yml")
+    with pytest.raises(ValueError, match="stage WORK: whoever arrives with w .* never comes to w "):
+        sc.stationary(sc.solve(mccall))
+
+
+@pytest.mark.slow
+def test_households_who_never_meet_have_no_derivative():
+    """Where nobody can be told, no number looks like one."""
+    circuit = sc.load(HALVES)
+    mean = lambda r: sc.stationary(sc.solve(circuit.with_parameters({"main.r": r})))[0]["CONS"].cntn.dist.mean("a_nxt")
+    assert np.isnan(jax.jit(jax.jvp, static_argnums=0)(mean, (0.03,), (1.0,))).all()
+    assert np.isnan(jax.jit(jax.grad(mean))(0.03))
+
+
+def test_what_is_transient_is_no_class_of_its_own():
+    """A way out of the lower half, however narrow, empties it; nothing is said of that."""
+    solved = sc.solve(sc.load(HALVES, parameters={"main.up": 1e-3}))
+    steady = sc.stationary(solved)
+    parts = steady[0]["CONS"].arvl.dist.by("z_pre", values=[0.5, 0.7, 1.3, 1.5])
+    np.testing.assert_allclose([float(x.mass) for x in parts.values()], [0.0, 0.0, 0.5, 0.5], atol=1e-8)
+    # As the message of several classes says, a long push keeps the part of each.
+    halves = {"a": jnp.full(4, 1.0), "z_pre": jnp.array([0.5, 1.3, 1.3, 1.5])}
+    pushed = sc.push_forward(sc.solve(sc.load(HALVES)), halves, periods=60)
+    parts = pushed[59]["CONS"].arvl.dist.by("z_pre", values=[0.5, 0.7, 1.3, 1.5])
+    np.testing.assert_allclose([float(x.mass) for x in parts.values()], [0.125, 0.125, 0.375, 0.375], atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "away"),
+    [
+        ([[0.5, 0.5, 0], [1, 0, 0], [0, 0, 1]], [2]),
+        ([[0, 1, 0], [1, 0, 0], [0.3, 0.3, 0.4]], []),  # A cycle, and a way to it.
+        ([[0.2, 0.4, 0.4], [0, 1, 0], [0, 0, 1]], [2]),
+        ([[1 - 1e-12, 1e-12, 0], [0, 1, 0], [0, 1, 0]], [1, 2]),  # What rounding may bring counts as nothing.
+        ([[0.9, 0.1, 0], [0, 0.9, 0.1], [0.1, 0, 0.9]], []),
+    ],
+)
+def test_classes_of_a_chain(matrix, away):
+    """Most mass is on the first cell, wherever that leads; cells that are away include another class and only such as miss it."""
+    law = jnp.array(matrix, float)
+    (found,) = classes(lambda x: (x[0] @ law,), (jnp.array([0.6, 0.3, 0.1]),))
+    assert np.flatnonzero(found == AWAY).tolist() == away
+
+
+@pytest.mark.slow
+def test_every_type_has_its_part_of_all_reports():
+    """Beyond the top of a small grid; shares are of all households, not of a type."""
+    model = SMALL.replace("a_max: 60.0", "a_max: 3.0")
+    typed = model.replace("  connections:", "  types: {beta: [0.9, 0.94], weights: [0.5, 0.5]}\n  connections:", 1)
+    with pytest.warns(UserWarning, match="above the last knot"):
+        both = sc.stationary(sc.solve(sc.load(typed)))
+    with pytest.warns(UserWarning, match="above the last knot"):
+        alone = sc.stationary(sc.solve(sc.load(model)))
+    np.testing.assert_allclose(both.dists.outside["CONS"][1, 0], 0.5 * alone.dists.outside["CONS"][0], rtol=1e-6)
 
 
 def test_generations_side_by_side():
