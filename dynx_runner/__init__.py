@@ -1,6 +1,6 @@
 """What one asks of a solved model: draws of parameters, metrics, sweeps."""
 
-from dynx_runner.backends.launch import prepare_mpi as prepare_mpi
+from dynx_runner._launch import prepare_mpi as prepare_mpi
 from dynx_runner.circuit_factory import circuit_factory as circuit_factory
 from dynx_runner.circuit_runner import CircuitRunner as CircuitRunner
 from dynx_runner.plots import plot_bars as plot_bars

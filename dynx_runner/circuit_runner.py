@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dynx_runner._launch import watch_exceptions
 from dynx_runner._places import EPOCHS, STAGES, Place, advise, find_place
 from dynx_runner._prior import Prior, seeded
 from dynx_runner.circuit_factory import CircuitFactory
@@ -45,6 +46,7 @@ class CircuitRunner:
 
         Raises `ValueError` for a path that is not there, with the nearest one that is.
         """
+        watch_exceptions()  # What fails between here and the sweep must end the other processes of the job, too.
         self._configs = copy.deepcopy((dict(epochs_cfgs), dict(stage_cfgs), dict(conn_cfg)))
         self._priors = tuple(Prior(path, spec) for path, spec in param_specs.items())
         self.param_names = tuple(param_specs)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from dynx_runner.backends.launch import meet, world
+from dynx_runner._launch import meet, world
 from dynx_runner.backends.local import Record, solve_here
 from dynx_runner.backends.mpi import ending_the_job, solve_together
 

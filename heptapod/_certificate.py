@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import sympy as sp
 
-from heptapod._invert import small
 from heptapod._lower import freeze
 from heptapod._numeric import number
 from heptapod._stated import Stated, real
+from heptapod._steps import small
 from heptapod.equation import SLOPE
 
 POINTS, LEAST = 48, 3

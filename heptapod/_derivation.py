@@ -1,11 +1,14 @@
 """The formulas of a stage that has one post-state, one endogenous state and one control that move together."""
 
+import sys
+
 import sympy as sp
 
-from heptapod._invert import invert, small, time_boxed
+from heptapod._invert import invert
 from heptapod._kinks import bends, join, sides
 from heptapod._lower import freeze
 from heptapod._stated import LAMBDA, UTIL, V, real
+from heptapod._steps import lowest_terms, small, step
 
 
 class Derivation:
@@ -82,8 +85,6 @@ class Derivation:
 
     def invert(self, expression, symbol):
         """A conjecture that takes parameters and control as positive."""
-        if not small(expression):
-            return None
         found = invert(expression.subs(self.there), self.there.get(symbol, symbol))
         found = None if found is None else _merged(found.subs(self.back))
         return found if found is not None and writable(found) else None
@@ -125,23 +126,42 @@ def writable(expression: sp.Basic) -> bool:
 
 def _merged(expression):
     """Powers of one base in a product as one power, c^(1-gamma)/c as c^(-gamma), which has no 0/0."""
-    return expression.replace(lambda e: e.is_Mul, sp.powsimp)
+    merged = step("merging powers", lambda e: e.replace(lambda part: part.is_Mul, sp.powsimp), expression, terms=_ANY)
+    return expression if merged is None else merged
+
+
+# Forms of an expression, with the most terms, multiplied out, of one that is brought into it.
+_ANY = sys.maxsize
+_FORMS = (
+    ("multiplying out", sp.expand, 300),
+    ("merging powers", sp.powsimp, _ANY),
+    ("factoring out", sp.factor_terms, _ANY),
+    ("cancelling", lowest_terms, _ANY),
+    ("cancelling", lambda e: lowest_terms(sp.powsimp(sp.expand(e))), 300),
+)
+_STRONGER = (
+    ("merging roots", lambda e: sp.powdenest(sp.expand(e), force=True), 300),
+    ("cancelling", lambda e: lowest_terms(sp.expand_log(sp.expand(e), force=True)), 300),
+)
 
 
 def _tidy(expression):
-    """The shortest of a few plain forms: always the same one, whatever the machine."""
-    if expression.has(sp.Piecewise) or not small(expression, 300):
+    """The shortest of a few plain forms."""
+    if expression.has(sp.Piecewise):
         return expression
-    forms = [expression]
-    for change in (sp.expand, sp.powsimp, sp.factor_terms, sp.cancel, lambda e: sp.cancel(sp.powsimp(sp.expand(e)))):
-        forms.append(time_boxed(lambda change=change: change(expression), 0.3))
-    return min((f for f in forms if f is not None and writable(f)), key=sp.count_ops, default=expression)
+    forms = [expression, *_forms(expression, _FORMS)]
+    return min((form for form in forms if writable(form)), key=sp.count_ops, default=expression)
+
+
+def _forms(expression, forms):
+    """An expression in every form for which it is small enough."""
+    found = [step(name, change, expression, parts=300, terms=terms) for name, change, terms in forms]
+    return [form for form in found if form is not None]
 
 
 def _without(expression, symbol):
-    """The same, by any means that sympy has, if a symbol then drops out."""
+    """The same in a form in which a symbol drops out, if there is one."""
     plain = _tidy(expression)
-    if not plain.has(symbol) or plain.has(sp.Piecewise) or not small(plain, 300):
+    if not plain.has(symbol) or plain.has(sp.Piecewise):
         return plain
-    simple = time_boxed(lambda: sp.simplify(plain), 0.4)
-    return plain if simple is None or simple.has(symbol) or not writable(simple) else simple
+    return next((form for form in _forms(plain, _STRONGER) if not form.has(symbol) and writable(form)), plain)

@@ -9,18 +9,18 @@ import sympy as sp
 
 from heptapod import _certificate as certificate
 from heptapod._derivation import Derivation, writable
-from heptapod._invert import budget, invert, small, time_boxed
+from heptapod._invert import invert
 from heptapod._lower import freeze
 from heptapod._numeric import number
 from heptapod._parse import Bounds
 from heptapod._stated import UTIL, Stated, V, real
-from heptapod.derive import Derived
+from heptapod._steps import noting
+from heptapod.derive import Derived, without_continuation
 from heptapod.equation import key
 from heptapod.grids import Grid, ends
 
 # A search over the product of more candidates than this many controls have is not worth waiting for.
 MOST = 3
-_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Direct:
     and its `grid`, `None` where its knots follow from those of the post-state; `rows`: (other decision state, grid) pairs;
     `post`: the post-state along which the continuation is interpolated last; `posts`: (post-state, grid) pairs of all of
     them; `base`: the state that leads to a post-state while every control takes as little as it may, or `None`; `utility`,
-    `utility_inverse` (of `u`): the reward in one control alone, `control`, or `None`.
+    `utility_inverse` (of `u`): the reward in one control alone, `control`, or `None`; `left_out`: as of `Derived`.
     """
 
     limits: tuple[tuple[str, Bounds], ...]
@@ -44,6 +44,7 @@ class Direct:
     control: str | None = None
     utility: sp.Expr | None = None
     utility_inverse: sp.Expr | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def read_direct(reading, equations, derived: Derived, grids: Mapping[str, Grid | None], numbers: Mapping) -> Direct | None:
@@ -66,10 +67,10 @@ def read_direct(reading, equations, derived: Derived, grids: Mapping[str, Grid |
     rows = tuple(sorted(((n, g) for n, g in grids.items() if n != state), key=lambda row: not row[1].discrete))
     limits = tuple((c, equations.bounds[c]) for c in controls)
     found = Direct(limits, state, grids[state], rows, post, posts)
-    with budget(_SECONDS):
-        base = None if grids[state] is not None else time_boxed(lambda: _base(found, branch, numbers), _SECONDS)
-        level = time_boxed(lambda: _level(found, branch, equations, numbers), _SECONDS)
-    return Direct(limits, state, grids[state], rows, post, posts, base, *(level or (None, None, None)))
+    with noting() as left:
+        base = None if grids[state] is not None else _base(found, branch, numbers)
+        level = _level(found, branch, equations, numbers)
+    return Direct(limits, state, grids[state], rows, post, posts, base, *(level or (None, None, None)), tuple(left))
 
 
 def _posts(reading, equations, branch, grids, numbers):
@@ -148,7 +149,7 @@ def _base(found: Direct, branch, numbers):
         at = [bound.upper, bound.lower] if up else [bound.lower, bound.upper]
         g = g.subs(real(control), next((b for b in at if b is not None), sp.Integer(0)))
     state, post = real(key(found.state, "dcsn")), real(key(found.post, "cntn"))
-    inverse = invert(post - g, state) if small(g) and g.has(state) else None
+    inverse = invert(post - g, state) if g.has(state) else None
     return inverse if inverse is not None and writable(inverse) else None
 
 
@@ -158,7 +159,7 @@ def _level(found: Direct, branch, equations, numbers):
     discount = sp.diff(objective, V)
     if discount.has(V) or discount == 0:
         return None
-    reward = sp.expand_mul(objective).subs(V, 0)
+    reward = without_continuation(objective)
     scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
     for control, bound in found.limits:
         stage = Stated(objective, (), control, bound.lower, bound.upper, (), scalars)

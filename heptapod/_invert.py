@@ -1,110 +1,44 @@
-"""Solving one equation for one symbol: patterns first, sympy in a time box second, and never a guess."""
-
-import contextlib
-import contextvars
-import inspect
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import Any
+"""Solving one equation for one symbol by a fixed list of patterns, and never a guess."""
 
 import sympy as sp
+from sympy.polys.polyroots import roots_cubic
 
+from heptapod._steps import lowest_terms, step
 from heptapod.builtins import cara, cara_inverse, crra, crra_inverse
 
-SECONDS = 0.6
-LARGEST = 3_000
-# Whoever waits gives up after this many times the seconds of work, on a machine that has other things to do.
-_PATIENCE = 5
-_LEFT: contextvars.ContextVar[list[float]] = contextvars.ContextVar("left")
-
-
-@contextlib.contextmanager
-def budget(seconds: float) -> Iterator[None]:
-    """All time boxes inside share this many seconds of work."""
-    token = _LEFT.set([seconds])
-    try:
-        yield
-    finally:
-        _LEFT.reset(token)
-
-
-def small(expression: sp.Basic, most: int = LARGEST) -> bool:
-    """Whether an expression has few enough parts, written out as a tree, to be worked on."""
-    return sum(1 for _ in islice(sp.preorder_traversal(expression), most + 1)) <= most
+# What an inverse is sought for is smaller than what is merely differentiated.
+_PARTS, _TERMS = 1_000, 200
+# Powers of a fraction that are multiplied out; roots of polynomials of a higher degree have no formula that anybody reads.
+_DEGREE = 3
 
 
 def invert(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr | None:
     """The one `symbol` at which `expression` is zero, or `None` where no unique closed form was found.
 
-    Patterns $A s^p + k$, $A\\log s + k$, $A e^{ps} + k$, those of `crra` and `cara`, and straight lines answer at once and
-    take the branch that is right for a positive base; the result is a conjecture that a numeric certificate must confirm.
+    Tried in this order, each once: the patterns $A s^p + k$, $A\\log s + k$, $A e^{ps} + k$, those of `crra` and `cara`, and
+    straight lines; two powers or exponentials of which one is divided by the other; a product of powers of which one root
+    makes a fraction; a sum of logarithms of which the exponential is one; a fraction in the symbol, or in one power or
+    exponential of it, whose numerator has degree three at most.
+    The branch is taken that is right for a positive base; the result is a conjecture that a numeric certificate must confirm.
     """
     if not expression.has(symbol):
         return None
+    return step("solving for a variable", lambda e: _inverted(e, symbol), expression, parts=_PARTS, terms=_TERMS)
+
+
+def _inverted(expression, symbol):
     if expression.has(sp.Piecewise):
         return _by_branch(expression, symbol)
-    found = _by_pattern(expression, symbol)
-    if found is None:
-        found = time_boxed(lambda: _by_solve(expression, symbol))
-    return found
-
-
-def time_boxed(work: Callable[[], Any], seconds: float = SECONDS) -> Any:
-    """The result of `work`, or `None` if it raised or took longer than this, or than the budget; works in any thread.
-
-    Seconds are those of the processor, so that the formulas of a model do not depend on what else the machine does.
-    """
-    left = _LEFT.get([seconds])
-    seconds = min(seconds, left[0])
-    if seconds <= 0:
-        return None
-    box, context = [], contextvars.copy_context()
-
-    def run():
-        sys.settrace(_clock(seconds))
-        try:
-            box.append(context.run(work))
-        except (Exception, _TimeUp):  # sympy raises nearly everything.
-            box.append(None)
-        finally:
-            sys.settrace(None)
-            left[0] -= time.thread_time()
-
-    # A thread of its own, since one long step inside sympy's C parts would hold up whoever waits for it.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(_PATIENCE * seconds)
-    return box[0] if box else None
-
-
-def _clock(seconds: float) -> Callable:
-    """A trace that ends a search at one of sympy's next calls after so much work; nothing else is interrupted."""
-    calls = 0
-
-    def trace(frame, event, arg):
-        del event, arg  # Calls alone are traced.
-        nonlocal calls
-        calls += 1
-        late = calls % 32 == 0 and time.thread_time() > seconds
-        # A generator may be called to be closed, where nobody would catch anything.
-        mine = late and not frame.f_code.co_flags & inspect.CO_GENERATOR
-        if mine and frame.f_globals.get("__name__", "").startswith("sympy."):
-            raise _TimeUp
-        calls -= late  # The next call is asked, too, until one of sympy's comes.
-
-    return trace
-
-
-class _TimeUp(BaseException):
-    pass
+    for attempt in (_by_pattern, _by_root, _by_logarithms, _by_fraction):
+        found = attempt(expression, symbol)
+        if found is not None:
+            return found
+    return None
 
 
 def _by_branch(expression, symbol):
     """Invert a conditional branch by branch, when no condition depends on the symbol."""
-    folded = time_boxed(lambda: sp.piecewise_fold(expression))
+    folded = sp.piecewise_fold(expression)
     if not isinstance(folded, sp.Piecewise):
         return None
     if any(condition.has(symbol) for _, condition in folded.args if condition is not sp.true):
@@ -120,6 +54,8 @@ def _by_pattern(expression, s):
     kinds = [_split(t, s) for t in terms if t.has(s)]
     if not kinds or any(kind is None for kind in kinds):
         return None
+    if len({kind[:3] for kind in kinds}) == 2 and constant == 0:
+        kinds, constant = _divided(kinds)
     if len({kind[:3] for kind in kinds}) != 1:
         return None
     head, line, power, _ = kinds[0]
@@ -185,7 +121,100 @@ def _powers(term):
     return sp.powsimp(sp.powdenest(apart, force=True), combine="exp", force=True)
 
 
-def _by_solve(expression, symbol):
-    solutions = [sp.powdenest(x) for x in sp.solve(sp.Eq(expression, 0), symbol)]
-    real = [x for x in solutions if x.is_real is not False and x.is_negative is not True and not x.has(sp.I)]
-    return real[0] if len(real) == 1 else None
+def _divided(kinds):
+    """$A L^p + B L^q = 0$ as $L^{p-q} + B/A = 0$, and $A e^L + B e^M = 0$ as $e^{L-M} + B/A = 0$; (kinds, constant)."""
+    (head, line, power), other = dict.fromkeys(kind[:3] for kind in kinds)
+    ours = sp.Add(*[a for *kind, a in kinds if tuple(kind) == (head, line, power)])
+    theirs = sp.Add(*[a for *kind, a in kinds if tuple(kind) == other])
+    if head == other[0] == "power" and line == other[1]:
+        return [("power", line, lowest_terms(power - other[2]), sp.Integer(1))], theirs / ours
+    if head == other[0] == "exp":
+        return [("exp", sp.expand_mul(line - other[1]), power, sp.Integer(1))], theirs / ours
+    return kinds, sp.Integer(0)
+
+
+def _by_root(expression, s):
+    """$A\\,N^p/D^p + k$, as of $\\sqrt{(s + x)/s}$: the $p$-th root of $-k/A$ leaves a fraction in $s$."""
+    terms = sp.Add.make_args(sp.expand_mul(expression, deep=False))
+    moving = [t for t in terms if t.has(s)]
+    if len(moving) != 1:
+        return None
+    factors = [f.as_base_exp() for f in sp.Mul.make_args(_powers(moving[0]))]
+    inside = [(base, power) for base, power in factors if base.has(s)]
+    if len(inside) < 2 or any(power.has(s) for _, power in factors):
+        return None
+    root = inside[0][1]
+    powers = [lowest_terms(power / root) for _, power in inside]
+    if root == 1 or not all(power.is_Integer and abs(power) <= _DEGREE for power in powers):
+        return None
+    rest = sp.Mul(*[base**power for base, power in factors if not base.has(s)])
+    target = -sp.Add(*[t for t in terms if not t.has(s)]) / rest
+    product = sp.Mul(*[base**power for (base, _), power in zip(inside, powers, strict=True)])
+    return _by_fraction(product - target ** (1 / root), s)
+
+
+def _by_logarithms(expression, s):
+    """$A\\,(\\log N - \\log D) + k$: the exponential of $-k/A$ is a fraction in $s$."""
+    terms = sp.Add.make_args(sp.expand_mul(sp.expand_log(expression, force=True), deep=False))
+    moving = [t.as_independent(s, as_Add=False) for t in terms if t.has(s)]
+    if len(moving) < 2 or not all(isinstance(logarithm, sp.log) for _, logarithm in moving):
+        return None
+    first = moving[0][0]
+    powers = [lowest_terms(factor / first) for factor, _ in moving]
+    if not all(power.is_Integer and abs(power) <= _DEGREE for power in powers):
+        return None
+    target = -sp.Add(*[t for t in terms if not t.has(s)]) / first
+    product = sp.Mul(*[logarithm.args[0] ** power for (_, logarithm), power in zip(moving, powers, strict=True)])
+    return _by_fraction(product - sp.exp(target), s)
+
+
+def _by_fraction(expression, s):
+    """The root of the numerator, a polynomial in `s` or in one power or exponential of `s`."""
+    inner = _kernel(expression, s)
+    if inner is None:
+        return _root(expression, s)
+    kernel, reduced, y = inner
+    reached = None if reduced is None or reduced.has(s) else _root(reduced, y)
+    return None if reached is None else _by_pattern(kernel - reached, s)
+
+
+def _kernel(expression, s):
+    """(kernel, expression in `y`, `y`) where `s` stands in powers and exponentials of one kernel; `None` where in none."""
+    own = sorted({e for e in expression.atoms(sp.exp) | expression.atoms(sp.Pow) if e.has(s)}, key=sp.default_sort_key)
+    own = [e for e in own if isinstance(e, sp.exp) or not e.exp.is_Integer]
+    if not own:
+        return None
+    first, y = own[0], sp.Dummy("y", positive=True)
+    base = first.as_base_exp()[0]
+    ratios = [lowest_terms(e.as_base_exp()[1] / first.as_base_exp()[1]) for e in own]
+    if any(e.as_base_exp()[0] != base for e in own) or not all(ratio.is_Rational for ratio in ratios):
+        return first, None, y
+    # The kernel of which all are whole powers, e.g. sqrt(s) of sqrt(s) and s^(3/2).
+    common = sp.Rational(1, sp.ilcm(1, *[ratio.q for ratio in ratios]))
+    powers = {e: y ** (ratio / common) for e, ratio in zip(own, ratios, strict=True)}
+    return base ** (first.as_base_exp()[1] * common), expression.xreplace(powers), y
+
+
+def _root(expression, s):
+    """The one root that may be real and positive of a fraction whose numerator is a polynomial of low degree."""
+    numerator = sp.fraction(lowest_terms(sp.together(expression)))[0]
+    if not numerator.is_polynomial(s):
+        return None
+    polynomial = sp.Poly(numerator, s)
+    if polynomial.degree() == 1:
+        a, b = polynomial.all_coeffs()
+        return lowest_terms(-b / a)
+    roots = [root for root in _roots(polynomial) if root.is_real is not False and root.is_negative is not True]
+    roots = [root for root in roots if not root.has(sp.I)]
+    return roots[0] if len(roots) == 1 else None
+
+
+def _roots(polynomial):
+    """The roots of a polynomial of degree two or three, each once; none of another."""
+    if polynomial.degree() == 3:
+        return roots_cubic(polynomial)
+    if polynomial.degree() != 2:
+        return ()
+    a, b, c = polynomial.all_coeffs()
+    spread = sp.sqrt(b**2 - 4 * a * c)
+    return dict.fromkeys(sp.expand((-b + sign * spread) / (2 * a)) for sign in (1, -1))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from heptapod._invert import invert, time_boxed
+from heptapod._invert import invert
+from heptapod._steps import KINKS, lowest_terms, step
 
-KINDS = (sp.Max, sp.Min, sp.Piecewise, sp.Abs, sp.sign, sp.Heaviside)
 _MOST = 12
 _LOST = "the side of a kink in the transition cannot be told from the post-state"
 
@@ -33,9 +33,9 @@ def sides(g: sp.Expr, c: sp.Symbol, m: sp.Symbol) -> tuple[tuple[sp.Expr, sp.Bas
 
     `None` where the sides could not be told apart.
     """
-    if not any(part.has(c, m) for kind in KINDS for part in g.atoms(kind)):
+    if not any(part.has(c, m) for kind in KINKS for part in g.atoms(kind)):
         return ((g, sp.true),)
-    folded = time_boxed(lambda: sp.piecewise_fold(g.rewrite(sp.Piecewise)))
+    folded = _folded(g)
     if not isinstance(folded, sp.Piecewise):
         return None if folded is None else ((folded, sp.true),)
     if not any(q.has(c, m) for _, q in folded.args):
@@ -65,7 +65,7 @@ def join(branches: tuple, solve: Callable, c: sp.Symbol, m: sp.Symbol, x: sp.Sym
         return Joined(problem="the place of a kink in the transition has no closed form")
     together = lambda values, tests: sp.Piecewise(*zip(values, tests, strict=True), evaluate=False)
     parts = [together([each[i] for each in solved], tests) for i in range(3)]
-    trade = [sp.cancel(sp.diff(b, m) / sp.diff(b, c)) for b, _ in branches]
+    trade = [lowest_terms(sp.diff(b, m) / sp.diff(b, c)) for b, _ in branches]
     alike = len(set(trade)) == 1
     return Joined(*parts, trade[0] if alike else together(trade, [q for _, q in branches]), tuple(dict.fromkeys(kinks)))
 
@@ -74,19 +74,26 @@ def edges(condition: sp.Basic, x: sp.Symbol) -> list[sp.Expr | None]:
     """The post-states at which a condition on the post-state may change; `None` for one without closed form."""
     relations = [r for r in condition.atoms(sp.core.relational.Relational) if r.has(x)]
     found = [invert(r.lhs - r.rhs, x) for r in sorted(relations, key=sp.default_sort_key)]
-    return [None if e is None else sp.cancel(e) for e in found]
+    return [None if e is None else lowest_terms(e) for e in found]
 
 
 def bends(reward: sp.Expr, c: sp.Symbol, m: sp.Symbol, x: sp.Symbol) -> tuple[tuple[sp.Expr, ...], bool]:
     """Post-states at which the reward has a kink, and whether it has any that moves with the post-state."""
-    parts = sorted({p for kind in KINDS for p in reward.atoms(kind) if _turns(p, x)}, key=sp.default_sort_key)
+    parts = sorted({p for kind in KINKS for p in reward.atoms(kind) if _turns(p, x)}, key=sp.default_sort_key)
     found = []
     for part in parts:
-        whole = time_boxed(lambda part=part: sp.piecewise_fold(part.rewrite(sp.Piecewise)))
+        whole = _folded(part)
         conditions = [q for _, q in whole.args] if isinstance(whole, sp.Piecewise) else []
         found += [edge for q in conditions for edge in edges(q, x)]
     alone = [e for e in found if e is not None and not e.has(c, m)]
     return tuple(dict.fromkeys(alone)), bool(parts)
+
+
+def _folded(expression):
+    """An expression with its conditions outside, or `None`."""
+    return step(
+        "telling the sides of kinks apart", lambda e: sp.piecewise_fold(e.rewrite(sp.Piecewise)), expression, parts=1_000
+    )
 
 
 def _turns(part, x):
@@ -114,5 +121,7 @@ def _side(condition, control_inverse, state_inverse, branch, c, m):
 
 def _without(expression, c, m):
     """An expression in a form in which state and control drop out, if they do."""
-    plain = sp.expand(expression)
-    return sp.cancel(plain) if plain.has(c, m) else plain
+    plain = step("multiplying out", sp.expand, expression, parts=1_000)
+    if plain is None:
+        return expression
+    return lowest_terms(plain) if plain.has(c, m) else plain

@@ -98,6 +98,7 @@ def _single(reading, equations, branch, control, numbers, asked="auto") -> Chose
     stated = _stated(reading, equations, branch, control, bound, numbers)
     derived = derive(stated)
     warn_not_concave(reading.reader, reading.scope.place("Q"), stated, derived)
+    _warn_left_out(reading, derived.left_out)
     problem = derived.problem or _moving_condition(branch, derived, control)
     if problem or asked == "vfi":
         return Chosen("vfi", problem or "it was asked for", derived)
@@ -116,7 +117,19 @@ def _by_search(reading, equations, found: Chosen, numbers) -> Chosen | None:
     """The same with what a direct search stands on; `None` after an error."""
     grids = {name: _grid_of(reading, equations, name) for name in equations.spaces["dcsn"].dimensions}
     direct = read_direct(reading, equations, found.derived, grids, numbers)
-    return None if direct is None else replace(found, direct=direct, rows=direct.rows)
+    if direct is None:
+        return None
+    more = tuple(words for words in direct.left_out if words not in found.derived.left_out)
+    _warn_left_out(reading, more)
+    derived = replace(found.derived, left_out=(*found.derived.left_out, *more))
+    return replace(found, derived=derived, direct=direct, rows=direct.rows)
+
+
+def _warn_left_out(reading, left_out):
+    """A warning that names the steps of the derivation for which an expression is too large."""
+    if left_out:
+        help = "closed forms may be missing: write parts of the equations as states, or split the stage"
+        reading.reader.warning("left-out", "; ".join(left_out), reading.scope.place("Q"), help, key=True)
 
 
 def _moving_condition(branch, derived, control):

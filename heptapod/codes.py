@@ -38,6 +38,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "horizon": "the horizon is missing, or no number of periods",
         "import": "an import names no file beside the master, or one that is no stage file",
         "index": "something other than a perch tag stands in square brackets after a name",
+        "left-out": "a warning: an expression is too large for a step of the derivation, which is left out",
         "literal": "a number that is not real, is out of range, or would take for ever to compute",
         "mapping": "a connection maps names that do not exist, maps two to one, or leaves an arrival state without a source",
         "markov": "a Markov shock has no `given`, one that is no arrival state, or two equal values",

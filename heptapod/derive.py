@@ -9,10 +9,8 @@ import sympy as sp
 
 from heptapod import _certificate as certificate
 from heptapod._derivation import Derivation, writable
-from heptapod._invert import budget, time_boxed
 from heptapod._stated import UTIL, Stated, V, real
-
-SECONDS = 1.0
+from heptapod._steps import noting, step
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,8 @@ class Derived:
     the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the least post-state);
     `objective`: $Q$ with passive post-states written out; `post`, `state`: keys; `corner`: the bound that leads there;
     `kinks`: values of the active post-state at which transition or reward change their branch; `bent`: whether there is any,
-    there or elsewhere in the reward; `problem`: why EGM cannot solve the stage; `notes`.
+    there or elsewhere in the reward; `problem`: why EGM cannot solve the stage; `notes`; `left_out`: steps of the derivation
+    for which an expression is too large, in words.
     """
 
     post: str | None = None
@@ -45,6 +44,7 @@ class Derived:
     corner: str = "upper"
     problem: str | None = None
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @functools.lru_cache(maxsize=256)
@@ -61,9 +61,9 @@ def derive(stage: Stated) -> Derived:
 
 @functools.lru_cache(maxsize=256)
 def _from_text(stage: Stated) -> Derived:
-    with budget(SECONDS):  # What is spent on inverses that are not found must not cost those that are.
-        found = time_boxed(lambda: _formulas(stage), SECONDS)
-    return found if found is not None else Derived(problem="no derivatives were found within the time that they may take")
+    with noting() as left:
+        found = _formulas(stage)
+    return replace(found, left_out=tuple(left))
 
 
 def _formulas(stage):
@@ -78,13 +78,19 @@ def _formulas(stage):
     problem = _objection(stage, discount, state, post)
     if problem:
         return Derived(problem=problem)
-    reward = sp.expand_mul(objective).subs(V, 0)
+    reward = without_continuation(objective)
     derivation = Derivation(stage, reward, discount, transition[post], c, real(state), real(post))
     parts = derivation.parts()
     unwritten = [n for n in ("foc", "envelope", "trade_off", "lowest") if parts.get(n) is not None and not writable(parts[n])]
     if unwritten:
         return Derived(problem="a derivative that it needs has no formula")
     return Derived(post=post, state=state, discount=discount, reward=reward, objective=objective, **parts)
+
+
+def without_continuation(objective: sp.Expr) -> sp.Expr:
+    """What an objective that is linear in V[>] gives at once, as a sum of terms."""
+    spread = step("multiplying the objective out", sp.expand_mul, objective)
+    return (objective if spread is None else spread).subs(V, 0)
 
 
 def _objection(stage, discount, state, post):
@@ -157,7 +163,7 @@ def _certified(found: Derived, stage: Stated) -> Derived:
     found = replace(found, **parts)
     problem = _refusal(found, derivation, points)
     if problem:
-        return Derived(problem=problem)
+        return Derived(problem=problem, left_out=found.left_out)
     if derivation.kinked:  # Conditions of a side that is never reached have their edges, too.
         lasting = derivation.bends[0]
         found = replace(found, kinks=tuple(k for k in found.kinks if k in lasting or _turns(found, k, points)))
@@ -203,7 +209,8 @@ def _notes(found, derivation):
     if found.kinks:
         places = ", ".join(str(k) for k in found.kinks)
         notes.append(f"kinks where {found.post[:-3]} is {places}: two knots there")
-    equal = [p for e in (reward, g) for p in e.atoms(sp.Eq) if not any(str(q).endswith("]") for q in p.free_symbols)]
+    equal = [p for e in (reward, g) for p in sorted(e.atoms(sp.Eq), key=sp.default_sort_key)]
+    equal = [p for p in equal if not any(str(q).endswith("]") for q in p.free_symbols)]
     if equal:
         shown = f"{equal[0].lhs} == {equal[0].rhs}"
         notes.append(f"`{shown}` gives no derivative in it at equality; crra(c, gamma) and the like do")

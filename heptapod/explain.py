@@ -40,6 +40,7 @@ def _stage(problem: FunctionalProblem) -> str:
     lines += _choice(problem) + (_derived(problem) if num.method in ("egm", "nested") else _written(problem))
     lines += _searched(problem) if num.method == "vfi" else []
     lines += [("note", note) for note in problem.derived.notes]
+    lines += [("left out", words) for words in problem.derived.left_out]
     lines += _origins(problem.provenance)
     width = max(len(label) for label, _ in lines)
     return "\n".join([f"stage {problem.name}", *[f"  {label:<{width}}  {text}" for label, text in lines]])

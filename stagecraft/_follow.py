@@ -91,17 +91,17 @@ def follow(solved, truth, states, here, told, key, *, wish: Wish) -> Followed:
         # Whoever comes from another kind of period, or begins here, may enter where nobody of this kind does.
         names = dict.fromkeys((*block.entries, *entering))
         entering = {n: entering.get(n) or _nobody(solved, n, count, states) for n in names}
-        body = functools.partial(_period, run, i, known)
+        body = _scanned(run, i, known)
         if wish.periods is not None:
-            always = lambda carry, clock, body=body: body(carry, jnp.asarray(0), False, clock)
+            always = lambda carry, clock, body=body: body(carry, jnp.asarray(0), clock=clock)
             _, found = jax.lax.scan(always, (entering, told), jnp.arange(wish.periods))
         elif block.first == block.last:
-            (entering, told), found = body((entering, told), jnp.asarray(block.first), True)
+            (entering, told), found = body((entering, told), jnp.asarray(block.first), last=True)
             found = jax.tree.map(lambda x: x[None], found)
         else:
             middle = jnp.arange(block.first, block.last)
-            carry, found = jax.lax.scan(functools.partial(body, last=False), (entering, told), middle)
-            (entering, told), last = body(carry, jnp.asarray(block.last), True)
+            carry, found = jax.lax.scan(body, (entering, told), middle)
+            (entering, told), last = body(carry, jnp.asarray(block.last), last=True)
             found = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), found, last)
         parts.append(found)
     _check_kept(wish.keep, known)
@@ -120,6 +120,15 @@ def _check_kept(keep, known):
             there = "; ".join(f"{stage}: {', '.join(found)}" for stage, found in known.items())
             hint = "; for values give `values=True`" if name.rpartition(".")[2] == "value" else ""
             raise ValueError(f"`keep` names {name!r}, which no stage has{hint}. There are {there}")
+
+
+def _scanned(run, position, known):
+    """A period as a plain function: JAX writes the text of what it scans, and that of a partial holds the whole circuit."""
+
+    def period(carry, t, last=False, clock=None):
+        return _period(run, position, known, carry, t, last, clock)
+
+    return period
 
 
 def _period(run, position, known, carry, t, last, clock=None):

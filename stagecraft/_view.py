@@ -2,13 +2,16 @@
 
 import dataclasses
 import functools
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from stagecraft._compose import Composer, onward
-from stagecraft._push import advance, clock
+from stagecraft._push import advance, clock, traced
 from stagecraft.period import Period
 from stagecraft.population import Population, together
 from stagecraft.stage import Branches, Stage
@@ -21,6 +24,31 @@ def kinds(structure, t: int) -> tuple[int, int]:
     if structure.horizon is not None and t == structure.horizon - 1:
         return here, -1
     return here, here if structure.horizon is None or t < blocks[here].last else here + 1
+
+
+# A look copies what it shows, so only the latest of each circuit are kept.
+_LATEST = 16
+_looks: dict[int, OrderedDict[int, Period]] = {}
+
+
+def once(circuit, t: int, look: Callable[[int], Period]) -> Period:
+    """Period `t` as it was looked at before, or `look(t)`: a concrete circuit never changes, so its stages are built once.
+
+    What is looked at inside a transformation belongs to that, and is not kept.
+    """
+    if id(circuit) not in _looks:
+        _looks[id(circuit)] = OrderedDict()
+        weakref.finalize(circuit, _looks.pop, id(circuit), None)
+    seen = _looks[id(circuit)]
+    if t not in seen:
+        found = look(t)
+        if traced(found):
+            return found
+        seen[t] = found
+    seen.move_to_end(t)
+    if len(seen) > _LATEST:
+        seen.popitem(last=False)
+    return seen[t]
 
 
 @functools.partial(jax.jit, static_argnames=("here", "there", "first", "jumps"))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from stagecraft import _show
 from stagecraft._paths import replace
 from stagecraft._push import Pushed, traced
-from stagecraft._view import kinds, of_all_types, view
+from stagecraft._view import kinds, of_all_types, once, view
 from stagecraft.circuit_board import CircuitBoard
 from stagecraft.functional import Closed
 from stagecraft.period import Period, boards
@@ -94,15 +94,17 @@ class ModelCircuit(eqx.Module):
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
             raise IndexError(f"period {t} of a circuit with {self._periods(last)}")
-        if self.types is not None and self.dists is not None:
-            return of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
-        if self.types is not None:
+        if self.types is not None and self.dists is None:
             raise ValueError(f"households are of {len(self.types)} types; look at one of them: circuit.of_type(0)[{t}]")
+        return self._look(t % len(self)) if traced(self) else once(self, t % len(self), self._look)
+
+    def _look(self, t: int) -> Period:
+        if self.types is not None:
+            return of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
         pushed = self.dists is not None
-        first, jumps = pushed and t % len(self) == 0, pushed and traced(self)
-        period = view(self, t % len(self), *kinds(self.structure, t % len(self)), first, jumps)
+        period = view(self, t, *kinds(self.structure, t), pushed and t == 0, pushed and traced(self))
         # Outside the compiled view, which remembers the source that it was first traced with.
-        order = self.structure.block(t % len(self)).stages
+        order = self.structure.block(t).stages
         stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
         return Period(stages, period.t, period.links)
 

@@ -103,7 +103,7 @@ def _push(solved: ModelCircuit, start, refine: int, periods: int | None, edge: b
     """One scan for each kind of period; period 0 comes before, since its households need not be on a grid."""
     structure, carry, parts = solved.structure, {}, []
     for position, block in enumerate(structure.blocks):
-        body = functools.partial(_step, solved, position, (refine, edge, jumps))
+        body = _period(solved, position, (refine, edge, jumps))
         last = block.last if periods is None else periods - 1
         names = landings(structure, block)
         at = lambda name, block=block: cells(solved, name, jnp.asarray(block.first), refine)
@@ -133,12 +133,19 @@ def _remembering(body):
     return jax.checkpoint(body, policy=jax.checkpoint_policies.save_only_these_names(FOUND))
 
 
-def _step(solved, position, how, carry, t):
-    """One period of a scan: from mass on the cells to mass on the cells of the next."""
-    t, block = clock(solved, t), solved.structure.blocks[position]
-    entering = {n: spread(cells(solved, n, t, how[0]), mass) for n, mass in carry.items() if n in block.stages}
-    after, report = next_period(solved, position, how, t, entering, tuple(carry))
-    return after, (carry, *report)
+def _period(solved, position, how):
+    """One period of a scan: from mass on the cells to mass on the cells of the next.
+
+    A plain function: JAX writes the text of what it scans, and that of a partial holds the whole circuit.
+    """
+
+    def period(carry, t):
+        now, block = clock(solved, t), solved.structure.blocks[position]
+        entering = {n: spread(cells(solved, n, now, how[0]), mass) for n, mass in carry.items() if n in block.stages}
+        after, report = next_period(solved, position, how, now, entering, tuple(carry))
+        return after, (carry, *report)
+
+    return period
 
 
 def next_period(solved, position, how, t, entering, names):

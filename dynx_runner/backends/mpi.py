@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dynx_runner.backends.launch import end_the_job, wait_until
+from dynx_runner._launch import end_the_job, wait_until
 from dynx_runner.backends.local import Record, attempt
 
 _TOGETHER = 0.1

@@ -3,6 +3,7 @@
 `python tests/heptapod/derivations.py > tests/heptapod/derived.json` writes the list that `test_derivations.py` holds.
 """
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -80,15 +81,31 @@ def _method(stage) -> str:
 
 
 def told(source: Path | Mapping) -> str:
-    """All that is said of a model: its diagnostics, methods, reasons and formulas, frozen ones included."""
+    """All that is said of a model: its diagnostics, methods, reasons and formulas, and the frozen ones part by part."""
     said = [str(d) for d in heptapod.check(source)]
     try:
         spec = heptapod.load(source)
     except heptapod.ModelError:
         return "\n".join(said)
-    frozen = [repr(stage.num) for stage in spec.stages.values()]
-    return "\n".join([*said, heptapod.explain(spec), *frozen])
+    return "\n".join([*said, heptapod.explain(spec), *[str(_frozen(stage.num)) for stage in spec.stages.values()]])
+
+
+def _frozen(value):
+    """A record as nested lists in which formulas stand in full."""
+    if dataclasses.is_dataclass(value):
+        return [(f.name, _frozen(getattr(value, f.name))) for f in dataclasses.fields(value) if f.name != "_hash"]
+    if isinstance(value, Mapping):
+        return [(name, _frozen(part)) for name, part in value.items()]
+    if isinstance(value, tuple | list):
+        return [_frozen(part) for part in value]
+    return str(value)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({name: methods(source) for name, source in models().items()}, indent=1) + "\n")
+    if sys.argv[1:]:  # `told` in an order, and all of it again.
+        order = [(name, source) for name, source in models().items() if name.endswith(".yml") or "transition" in name]
+        order = order[:: -1 if sys.argv[1] == "backward" else 1]
+        first, again = ({name: told(source) for name, source in order} for _ in range(2))
+        sys.stdout.write(json.dumps([first, again], sort_keys=True))
+    else:
+        sys.stdout.write(json.dumps({name: methods(source) for name, source in models().items()}, indent=1) + "\n")

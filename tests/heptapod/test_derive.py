@@ -1,9 +1,6 @@
 """The rules of derivation: first-order condition, inverses, envelope, corner and kinks, against the equations as written."""
 
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -462,25 +459,10 @@ def test_the_inverse_of_a_built_in_utility_is_right_at_its_limits(gamma):
         assert np.isfinite(slope)
 
 
-def test_hard_algebra_is_given_up_in_time():
+def test_hard_algebra_is_given_up_by_its_size():
     tower = "log(c)"
     for _ in range(6):
         tower = f"log(1 + ({tower})^2 + c*exp(-c))"
-    start = time.perf_counter()
     problem = problem_of(simple(f"{tower} + log(c) + beta*V[>]"))
-    assert time.perf_counter() - start < 2.5
-    assert problem.num.method in ("egm", "vfi") and problem.derived.control_inverse is None
-
-
-@pytest.mark.slow
-def test_the_housing_model_is_loaded_and_checked_in_time():
-    code = (
-        "import heptapod, time\n"
-        "for _ in range(2):\n"
-        "    start = time.perf_counter()\n"
-        f"    heptapod.load({str(MODELS / 'housing.yml')!r}), heptapod.check({str(MODELS / 'housing.yml')!r})\n"
-        "    print(time.perf_counter() - start)\n"
-    )
-    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(3)]
-    first, second = (min(float(run.stdout.split()[i]) for run in runs) for i in range(2))
-    assert first < 3 and second < 0.3
+    assert problem.num.method == "egm" and problem.derived.control_inverse is None
+    assert any("solving for a variable was left out" in words for words in problem.derived.left_out)

@@ -1,7 +1,5 @@
 """Equations are arithmetic over declared names; everything else is refused at its place, and nothing is executed."""
 
-import time
-
 import pytest
 import sympy
 from sympy import Rational, exp, log
@@ -38,10 +36,8 @@ ARRIVAL = Scope({**SYMBOLS, **PARAMETERS, "V": V}, where="A of stage CONS", expe
 
 
 def refused(text, scope=SCOPE, read_as=parse):
-    start = time.perf_counter()
     with pytest.raises(ModelError) as raised:
         read_as(text, scope)
-    assert time.perf_counter() - start < 1
     assert all(d.mark.line >= 1 and d.mark.column >= 1 and d.code for d in raised.value.diagnostics)
     return raised.value
 
@@ -438,10 +434,10 @@ def test_the_attack_would_have_worked_on_sympify(tmp_path):
         "2^(1/3) + 3^(1/5)",
     ],
 )
-def test_what_is_legal_is_cheap(text):
-    start = time.perf_counter()
-    parse_expression(text, SCOPE)
-    assert time.perf_counter() - start < 0.5
+def test_what_is_legal_stays_as_short_as_it_was_written(text):
+    """Nothing is multiplied out, and no number grows digits that nobody wrote."""
+    found = parse_expression(text, SCOPE)
+    assert sum(1 for _ in sympy.preorder_traversal(found)) <= 3 * len(text) and len(str(found)) <= 1000 + 3 * len(text)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """YAML is read as version 1.2, with the place of everything, and never as code."""
 
 import math
-import time
 
 import pytest
 import yaml
@@ -26,10 +25,8 @@ stages:
 
 
 def refused(text):
-    start = time.perf_counter()
     with pytest.raises(ModelError) as raised:
         read(text, "model.yml")
-    assert time.perf_counter() - start < 2
     assert raised.value.file == "model.yml"
     return raised.value
 

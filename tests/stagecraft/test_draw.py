@@ -4,7 +4,6 @@ import itertools
 import os
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
@@ -141,13 +140,11 @@ def test_svg_escapes_what_xml_reserves():
     assert "a<b & c" in [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_svg_of_a_period_takes_less_than_five_milliseconds():
-    def seconds():
-        start = time.perf_counter()
-        svg(BOARDS["period"])
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(30)) < 0.005
+def test_svg_of_a_period_is_short():
+    """A notebook keeps it in its file, once for every cell that shows it."""
+    board = BOARDS["period"]
+    things = len(board.forward) + len(board.backward) + len(list(arrange(board).perches))
+    assert len(svg(board)) < 700 * things
 
 
 def test_text_and_svg_start_no_backend_and_import_no_graph_library():

@@ -90,9 +90,12 @@ def end_the_job() -> None:
 
 
 def watch_exceptions() -> None:
-    """Let an exception that ends this process end the whole job, whose other processes would wait for it for ever."""
+    """Let an exception that ends this process end the whole job, whose other processes would wait for it for ever.
+
+    Nothing happens in a process that no launcher started together with others.
+    """
     previous = sys.excepthook
-    if getattr(previous, "ends_the_job", False):
+    if _launched_size() < 2 or getattr(previous, "ends_the_job", False):
         return
 
     def hook(kind, error, trace):
@@ -173,7 +176,3 @@ def _share_cores(MPI: Any) -> None:
         # A thread may end in the meantime.
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(int(thread), share)
-
-
-# Inert in a process that is alone. Under mpirun it must be there before the first line of the user's that can fail.
-watch_exceptions()
