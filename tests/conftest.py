@@ -3,17 +3,125 @@
 The library itself never touches JAX's configuration, nor checks shapes.
 """
 
+import functools
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Most tests compile for longer than they run. These options make programs that compile in a quarter of the time and run two to
+# four times longer; they are read when JAX starts, here and in the processes that tests start.
+CHEAP = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = CHEAP
+
 import hypothesis
 import jax
 import pytest
 from jaxtyping import install_import_hook
+from xdist.scheduler import LoadScopeScheduling
 
 jax.config.update("jax_enable_x64", True)
+# Tracing makes many small objects that live long; looking for rings among them all the time takes a tenth of a run.
+gc.set_threshold(50_000, 20, 20)
 install_import_hook(["stagecraft.operators", "stagecraft.horses", "stagecraft.solution"], "beartype.beartype")
 
 # The same cases on every machine: a run that fails must fail again.
 hypothesis.settings.register_profile("dynx", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("dynx")
+
+sys.path.insert(0, str(Path(__file__).parent))
+import compiled
+
+# Files that compile much come first, so that those of many short tests fill the gaps at the end.
+ORDER = ("stagecraft", "theory", "tests", "runner", "heptapod")
+# What a run shares between its processes: the programs that they compile, and the names of the structures.
+SHARED = "DYNX_TESTS_SHARED"
+
+
+def pytest_configure(config):
+    """One folder for a run, which goes with it; what it takes long to compile is kept there, for whoever compiles it next."""
+    config.whole = not hasattr(config, "workerinput") and config.option.markexpr == "not slow" and config.args == ["tests/"]
+    if not hasattr(config, "workerinput"):
+        config.shared = os.environ[SHARED] = tempfile.mkdtemp(prefix="dynx-tests-")
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", config.shared)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+    # JAX has read the environment already.
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    least = float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+
+
+def pytest_sessionstart():
+    import stagecraft  # noqa: F401 - it must be there to be watched.
+
+    compiled.watch(_record)
+
+
+def _record(digest, label):
+    with open(Path(os.environ[SHARED]) / f"structures.{os.getpid()}", "a") as file:
+        file.write(json.dumps([digest, label]) + "\n")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """A whole run compiles what the list names, and nothing else."""
+    if not session.config.whole or session.testsfailed or not session.testscollected:
+        return
+    lines = [line for file in Path(session.config.shared).glob("structures.*") for line in file.read_text().splitlines()]
+    found = dict(map(json.loads, lines))
+    if os.environ.get("DYNX_COMPILED") == "write":
+        compiled.LIST.write_text(compiled.written(found))
+    more = {name: count for name, count in compiled.counted(found).items() if count > compiled.listed().get(name, 0)}
+    if more:
+        told = "".join(f"\n  {count} of {name}, {compiled.listed().get(name, 0)} in the list" for name, count in more.items())
+        session.config.get_terminal_writer().line(f"\ncompiled beside tests/compiled.txt:{told}", red=True)
+        session.exitstatus = 1
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "shared"):
+        shutil.rmtree(config.shared, ignore_errors=True)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of a file share a worker, and so what it compiles; no two jobs of `mpirun` run at a time."""
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):
+    def _split_scope(self, nodeid):
+        file, _, test = nodeid.partition("::")
+        return "mpirun" if "test_mpi" in file or "mpirun" in test else file
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: ORDER.index(item.path.parent.name))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A test that is held to the last digits has its answer from a process that compiles without the cheap options."""
+    if os.environ["XLA_FLAGS"] != CHEAP or pyfuncitem.get_closest_marker("exact") is None:
+        return None
+    status, text = _exactly(pyfuncitem.session, pyfuncitem.path)
+    if f"PASSED {pyfuncitem.nodeid}" not in status:
+        pytest.fail(text, pytrace=False)
+    return True
+
+
+@functools.cache
+def _exactly(session, path):
+    """The lines that say how the exact tests of a file ended in a process of their own, and all that it printed."""
+    names = [item.nodeid for item in session.items if item.path == path and item.get_closest_marker("exact") is not None]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-rA", "--durations=0", "-m", "", *names]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+    done = subprocess.run(command, cwd=session.config.rootpath, env=environment, capture_output=True, text=True, timeout=600)
+    return set(done.stdout.splitlines()), done.stdout + done.stderr
 
 
 @pytest.fixture(autouse=True, scope="module")

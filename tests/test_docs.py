@@ -59,12 +59,16 @@ def fragments() -> list[tuple[str, str]]:
     return found
 
 
+# Pages of cells alone that compile much are run by the build of the pages, and not once more.
+BUILT = ("panels", "estimation")
+
+
 def timed(page):
-    """Pages that compile much are left to the slow tests."""
-    return pytest.param(page, marks=pytest.mark.slow if page.stem in ("distributions", "panels", "estimation") else ())
+    """A page of which the build runs only a part, and which compiles much, is left to the slow tests."""
+    return pytest.param(page, marks=pytest.mark.slow if page.stem == "distributions" else ())
 
 
-@pytest.mark.parametrize("page", [timed(page) for page in PAGES], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [timed(page) for page in PAGES if page.stem not in BUILT], ids=lambda p: p.stem)
 def test_the_python_of_a_page_runs_in_order_and_prints_what_is_shown(page, monkeypatch):
     """A `text` block right after a `python` block is what that block prints."""
     from matplotlib import pyplot as plt
@@ -208,5 +212,7 @@ def test_the_pages_are_built_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(DOCS), str(tmp_path / "html")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    for page in BUILT:  # Nothing but cells, which the build runs.
+        assert {language for language, _ in blocks(DOCS / f"{page}.md")} == {"{code-cell}"}
     for page in PAGES:
         assert (tmp_path / "html" / f"{page.stem}.html").stat().st_size > 2_000

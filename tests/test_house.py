@@ -114,8 +114,7 @@ def test_importing_starts_nothing(package):
 
 
 @pytest.mark.parametrize("launched", [{}, {"PMI_SIZE": "2"}], ids=["alone", "under mpirun"])
-@pytest.mark.parametrize("package", PACKAGES)
-def test_importing_changes_nothing(package, launched):
+def test_importing_changes_nothing(launched):
     """Hooks, warnings, signals, the environment and what runs at exit are as they were, also in a job of several processes."""
     code = (
         "import atexit, os, signal, sys, threading, warnings\n"
@@ -125,7 +124,7 @@ def test_importing_changes_nothing(package, launched):
         "    list(warnings.filters), dict(os.environ), [signal.getsignal(s) for s in signal.valid_signals()],\n"
         "    atexit._ncallbacks(), threading.active_count(), sys.getrecursionlimit(), list(sys.path))\n"
         "before = look()\n"
-        f"import {package}\n"
+        "import heptapod, stagecraft, dynx_runner\n"
         "changed = [(a, b) for a, b in zip(before, look()) if a != b]\n"
         "assert not changed, changed\n"
     )

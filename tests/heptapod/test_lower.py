@@ -213,6 +213,7 @@ SMOOTH = {
 }
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("name", SMOOTH)
 def test_preferences_are_exact_at_their_limits_in_value_and_derivatives(name):
     function, (exact, points) = getattr(_smooth, name), SMOOTH[name]

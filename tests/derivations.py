@@ -1,6 +1,6 @@
 """What is derived of many models, as text that two versions of DynX, two machines and two processes can compare.
 
-`python tests/heptapod/derivations.py > tests/heptapod/derived.json` writes the list that `test_derivations.py` holds.
+`python tests/derivations.py > tests/heptapod/derived.json` writes the list that `test_derivations.py` holds.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import heptapod
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 FILES = sorted(
     path
     for folder in ("examples", "tests/models", "tests/theory/fixtures", "tests/cases")
@@ -87,23 +87,23 @@ def told(source: Path | Mapping) -> str:
         spec = heptapod.load(source)
     except heptapod.ModelError:
         return "\n".join(said)
-    return "\n".join([*said, heptapod.explain(spec), *[str(_frozen(stage.num)) for stage in spec.stages.values()]])
+    return "\n".join([*said, heptapod.explain(spec), *[str(frozen(stage.num)) for stage in spec.stages.values()]])
 
 
-def _frozen(value):
+def frozen(value):
     """A record as nested lists in which formulas stand in full."""
     if dataclasses.is_dataclass(value):
-        return [(f.name, _frozen(getattr(value, f.name))) for f in dataclasses.fields(value) if f.name != "_hash"]
+        return [(f.name, frozen(getattr(value, f.name))) for f in dataclasses.fields(value) if f.name != "_hash"]
     if isinstance(value, Mapping):
-        return [(name, _frozen(part)) for name, part in value.items()]
+        return [(name, frozen(part)) for name, part in value.items()]
     if isinstance(value, tuple | list):
-        return [_frozen(part) for part in value]
+        return [frozen(part) for part in value]
     return str(value)
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:  # `told` in an order, and all of it again.
-        order = [(name, source) for name, source in models().items() if name.endswith(".yml") or "transition" in name]
+        order = [(name, source) for name, source in models().items() if name.startswith(("examples/", "tests/cases/"))]
         order = order[:: -1 if sys.argv[1] == "backward" else 1]
         first, again = ({name: told(source) for name, source in order} for _ in range(2))
         sys.stdout.write(json.dumps([first, again], sort_keys=True))
