@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from timing import best
 
-from stagecraft.operators.envelope import refine
+from stagecraft.operators.envelope.envelope import refine
 
 
 def correspondence(n: int, folds: int, fall: float, seed: int = 0) -> tuple[np.ndarray, ...]:

@@ -1,7 +1,7 @@
 """The API page: docstrings, which are Markdown, put into the page as Markdown.
 
-A comment `<!-- api stagecraft -->` stands for all public names of a package, `<!-- api stagecraft.draw: svg -->` for some
-names of a module that its package does not hand on itself.
+A comment `<!-- api stagecraft -->` stands for all public names of a package, `<!-- api stagecraft.board.draw: svg -->` for
+some names of a module that its package does not hand on itself.
 """
 
 import importlib

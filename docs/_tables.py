@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from heptapod.codes import CODES
-from heptapod.grids import GRID_KEYS, GRID_TYPES
-from heptapod.keys import KEYS
+from heptapod.dialect.codes import CODES
+from heptapod.dialect.keys import KEYS
 from heptapod.shocks.read import SHOCK_KEYS
+from heptapod.spaces.grids import GRID_KEYS, GRID_TYPES
 
 PAGE = Path(__file__).with_name("language.md")
 MARK = re.compile(r"^<!-- table (\w+)(?: (.+?))? -->\n\n((?:\|.*\n)*)", flags=re.M)

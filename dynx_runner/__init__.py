@@ -1,7 +1,7 @@
 """What one asks of a solved model: draws of parameters, metrics, sweeps."""
 
-from dynx_runner._launch import prepare_mpi as prepare_mpi
-from dynx_runner.circuit_factory import circuit_factory as circuit_factory
-from dynx_runner.circuit_runner import CircuitRunner as CircuitRunner
+from dynx_runner.launch import prepare_mpi as prepare_mpi
 from dynx_runner.plots import plot_bars as plot_bars
-from dynx_runner.sweep import mpi_map as mpi_map
+from dynx_runner.runner.circuit_factory import circuit_factory as circuit_factory
+from dynx_runner.runner.circuit_runner import CircuitRunner as CircuitRunner
+from dynx_runner.sweep.mpi_map import mpi_map as mpi_map

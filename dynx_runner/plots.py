@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynx_runner._places import advise
+from dynx_runner.runner.places import advise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ import json
 import sys
 
 from heptapod.check import run
-from heptapod.schema import schema
+from heptapod.reports.schema import schema
 
 if __name__ == "__main__":
     text, status = (json.dumps(schema(), indent=2), 0) if sys.argv[1:] == ["schema"] else run(sys.argv[1:])

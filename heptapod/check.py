@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from heptapod.circuit_spec import read_model
 from heptapod.errors import Diagnostic, ModelError
 from heptapod.load import reader_of
+from heptapod.read_model import read_model
 
 
 def check(source: str | Path | Mapping) -> tuple[Diagnostic, ...]:

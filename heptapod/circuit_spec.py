@@ -1,37 +1,15 @@
 """A whole model: its stages, what connects them, and its calibration."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from heptapod import keys
-from heptapod._clock import count_of, read_clock
-from heptapod._contraction import warn_no_contraction
-from heptapod._declare import read_scope
-from heptapod._economy import Economy, read_economy
-from heptapod._equations import StageReader
-from heptapod._equilibrium import Equilibrium, Types
-from heptapod._idle import warn_idle
-from heptapod._link_parts import End
-from heptapod._nodes import Nodes
-from heptapod._nonconcave import envelopes
-from heptapod._read_grid import mentions
-from heptapod._sets import check_sets
-from heptapod._stage_scope import StageScope
-from heptapod._stages import read_kind, read_stages
-from heptapod._terminal import read_terminals
-from heptapod._tree import Reader, kind
-from heptapod._unused import Sight, provenance, warn_unread, warn_unused
-from heptapod.calibration import MAIN, Calibration
-from heptapod.connections import read_links
-from heptapod.errors import Diagnostic, did_you_mean
-from heptapod.functional_problem import FunctionalProblem, build_problem, read_methods, read_movers
-from heptapod.periods import Graph
-from heptapod.structure import Structure
-
-INHERITANCE = ("all", "none")
+from heptapod.circuit.structure import Structure
+from heptapod.economy.equilibrium import Equilibrium
+from heptapod.economy.types import Types
+from heptapod.errors import Diagnostic
+from heptapod.problem.functional_problem import FunctionalProblem
 
 
 @dataclass(frozen=True)
@@ -66,143 +44,3 @@ class CircuitSpec:
                 return getattr(next(iter(self.stages.values())), name)
             raise AttributeError(f"`{name}` belongs to a stage; this model has {', '.join(self.stages)}: use .stages[...]")
         raise AttributeError(f"a CircuitSpec has no attribute `{name}`")
-
-
-def read_model(reader: Reader) -> CircuitSpec:
-    """Read a document; raises `ModelError` with every error in it."""
-    spec = _Model(reader).read()
-    if spec is None and not reader.collector.errors:
-        reader.error("model", "this model cannot be read, for a reason that is not known", (), "please report it")
-    reader.collector.raise_if_any()
-    return spec
-
-
-class _Model:
-    """One pass over a document: scopes, shocks, equations, connections, periods, and then what follows from them.
-
-    What one mistake leads to is not told: names and stages in error are known as such to all that comes after.
-    """
-
-    def __init__(self, reader: Reader):
-        self.reader = reader
-        self.bad: set[str] = set()
-
-    def read(self) -> CircuitSpec | None:
-        """The model, `None` after an error."""
-        reader = self.reader
-        if not self._is_model():
-            return None
-        warn_unread(reader)
-        self.time, self.infinite = read_clock(reader)
-        self.inherit = self._inherits()
-        self.scopes = {MAIN: read_scope(reader, ("model",), MAIN, self.time, None, False)}
-        self.paths, unread = read_stages(reader)
-        readings = {n: self._counted(n, self._reading, n, path) for n, path in self.paths.items()}
-        methods = {n: self._counted(n, read_methods, reader, path) for n, path in self.paths.items()}
-        if not readings:
-            return None
-        nodes = Nodes(readings, unread)
-        equations = {n: self._counted(n, r.read, nodes.seen_from(n)) for n, r in readings.items()}
-        graph, blocks = self._graph(readings, equations, unread)
-        endings = read_terminals(reader, readings, graph, blocks, self.infinite, self.time)
-        equations = {n: e and dataclasses.replace(e, terminal=endings.get(n)) for n, e in equations.items()}
-        built = {n: build_problem(readings[n], e, self.scopes[n], methods[n])
-                 for n, e in equations.items() if e is not None and n not in self.bad}  # fmt: skip
-        economy = read_economy(reader, self.scopes, equations, bool(self.bad or unread))
-        if reader.collector.errors or None in built.values() or len(built) < len(readings):
-            return None
-        return self._spec(readings, built, graph, blocks, nodes, economy)
-
-    def _counted(self, name, work, *arguments):
-        """The result of some work on a stage, which is noted as bad where an error was found."""
-        before = self.reader.collector.count
-        result = work(*arguments)
-        if self.reader.collector.count > before or result is None:
-            self.bad.add(name)
-        return result
-
-    def _is_model(self):
-        reader = self.reader
-        if not isinstance(reader.get(()), Mapping):
-            help = "a file has `model:` and `stage:`"
-            return reader.error("model", "the file is no model: it has no `key: value` at its top", (), help)
-        reader.mapping((), keys.of("a file"), "a model file")
-        if reader.get(("imports",)) is not None:
-            help = "put it into a file, and load the file"
-            reader.error("import", "text cannot import files, since it stands in no folder", ("imports",), help, key=True)
-        dialect = reader.get(("dialect",))
-        if dialect is not None and (dialect != 1 or not isinstance(dialect, int) or isinstance(dialect, bool)):
-            reader.error("dialect", "this dialect is not known", ("dialect",), "this is dialect 1")
-        if reader.get(("model",)) is None:
-            return reader.missing("model", "the file has no `model:`", (), "a file has `model:` and `stage:`")
-        name = reader.mapping(("model",), keys.of("`model`"), "`model`").get("name")
-        if isinstance(name, (Mapping, list, bool)):
-            reader.error("type", f"the name of a model is text, found {kind(name)}", ("model", "name"))
-        return ("model",) not in reader.unread
-
-    def _inherits(self):
-        """Whether every stage sees all names of the model; taken to be so after an error, since then most is said."""
-        reader, path = self.reader, ("model", "defaults")
-        before = reader.collector.count
-        reader.mapping(path, keys.of("`defaults`"), "`defaults`")
-        word = reader.word((*path, "inherit"), INHERITANCE, "`defaults.inherit`", "none")
-        return word == "all" or reader.collector.count > before or reader.lost(path)
-
-    def _reading(self, name, path):
-        """The scopes of a stage and its movers, and its shocks."""
-        reader, main = self.reader, self.scopes[MAIN]
-        branching = read_kind(reader, path)
-        own = self.scopes[name] = read_scope(reader, path, name, self.time, main, self.inherit)
-        if "*" in own.broken or mentions(reader.get(path), own.broken):
-            self.bad.add(name)
-        movers = {}
-        for mover, inherits in read_movers(reader, path).items():
-            place, full = (*path, "movers", mover), f"{name}.{mover}"
-            movers[mover] = self.scopes[full] = read_scope(reader, place, full, self.time, own, inherits)
-        return StageReader(StageScope(reader, path, name, self.time, main, own, movers, self.inherit), branching)
-
-    def _graph(self, readings, equations, unread):
-        """All connections, and the kinds of period that follow from them, none after an error."""
-        reader = self.reader
-        ends = {n: End(r.scope, r.branch_names, r.branches_unread, equations[n]) for n, r in readings.items()}
-        ends |= dict.fromkeys(unread)
-        found = read_links(reader, ends, count_of(self.time, self.infinite))
-        for link, place in found:
-            check_sets(reader, ends[link.source], ends[link.target], link, place)
-        links, places = tuple(link for link, _ in found), tuple(place for _, place in found)
-        periods = None if self.infinite else self.time.periods
-        branches = {n: r.branch_names for n, r in readings.items()}
-        graph = Graph(reader, branches, links, places, periods, self._start(readings))
-        return graph, () if reader.collector.errors else graph.blocks()
-
-    def _start(self, readings):
-        """The stages named by `start:`."""
-        path, start = ("model", "start"), self.reader.get(("model", "start"))
-        several = isinstance(start, list)
-        names = start if several else [] if start is None else [start]
-        if several and not names:
-            self.reader.error("type", "the list of stages to start from is empty", path, "start: NAME")
-        places = [(*path, i) for i in range(len(names))] if several else [path]
-        for name, place in zip(names, places, strict=False):
-            if not isinstance(name, str) or name not in readings:
-                help = did_you_mean(str(name), readings) or f"the stages are {', '.join(readings)}"
-                self.reader.error("reference", f"no stage `{name}` to start from", place, help)
-        return tuple(str(name) for name in names)
-
-    def _spec(self, readings, built, graph, blocks, nodes, economy: Economy):
-        reader, document, scopes = self.reader, self.reader.document, self.scopes
-        flags = envelopes(graph, {n: (p, readings[n]) for n, p in built.items()})
-        sights = {n: Sight(self.paths[n], scopes, r.scope) for n, r in readings.items()}
-        for name, problem in built.items():
-            warn_idle(readings[name], problem.equations)
-        warn_unused(reader, scopes, sights, economy.used | self.time.settings)
-        warn_no_contraction(reader, graph, built)
-        nums = {n: dataclasses.replace(p.num, **flags[n]) for n, p in built.items()}
-        stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, sights[n])) for n, p in built.items()}
-        calibration = Calibration(tuple(d.table for d in scopes.values()), self.time.age, graph.periods)
-        structure = Structure(graph.periods, calibration, tuple(s.num for s in stages.values()), graph.links, blocks,
-                              graph.starts(), nodes.borrowed())  # fmt: skip
-        name = str(reader.get(("model", "name")) or next(iter(stages)))
-        return CircuitSpec(name, document.text, document.file, stages, structure,
-                           {k: d.defaults for k, d in scopes.items()}, {k: d.setting_defaults for k, d in scopes.items()},
-                           economy.types, economy.aggregates, economy.equilibrium, reader.collector.diagnostics)  # fmt: skip

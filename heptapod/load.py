@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from heptapod._bundle import assemble
-from heptapod._dictionary import document_of
-from heptapod._tree import Reader
-from heptapod._yaml import read
-from heptapod.circuit_spec import CircuitSpec, read_model
+from heptapod.circuit_spec import CircuitSpec
 from heptapod.errors import Collector
+from heptapod.parsing.reader import Reader
+from heptapod.read_model import read_model
+from heptapod.text.bundle import assemble
+from heptapod.text.dictionary import document_of
+from heptapod.text.yaml import read
 
 
 def load(source: str | Path | Mapping) -> CircuitSpec:

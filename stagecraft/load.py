@@ -6,8 +6,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from stagecraft.model_circuit import ModelCircuit, Source
-from stagecraft.types import Types
+from stagecraft.circuit.model_circuit import ModelCircuit, Source
+from stagecraft.households.types import Types
 
 
 def load(source: str | Path | Mapping, *, parameters: Mapping | None = None, settings: Mapping | None = None) -> ModelCircuit:

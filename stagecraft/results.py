@@ -2,6 +2,8 @@
 
 import enum
 
+TOLERANCE = 1e-8  # Of a fixed point, where the model sets none.
+
 
 class Outcome(enum.IntEnum):
     """The ending of a solve; `solved.info.outcome` holds one as an integer array, so that it survives `jit`."""

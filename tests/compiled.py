@@ -30,7 +30,7 @@ def digest(circuit) -> str:
 
 def watch(record) -> None:
     """Call `record(digest, label)` whenever a circuit is traced in order to be solved."""
-    module = sys.modules["stagecraft.solve"]
+    module = sys.modules["stagecraft.backward.solve"]
     before = module._solve_one
 
     def solve_one(circuit):

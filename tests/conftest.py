@@ -28,7 +28,7 @@ from xdist.scheduler import LoadScopeScheduling
 jax.config.update("jax_enable_x64", True)
 # Tracing makes many small objects that live long; looking for rings among them all the time takes a tenth of a run.
 gc.set_threshold(50_000, 20, 20)
-install_import_hook(["stagecraft.operators", "stagecraft.horses", "stagecraft.solution"], "beartype.beartype")
+install_import_hook(["stagecraft.arrays", "stagecraft.operators", "stagecraft.horses"], "beartype.beartype")
 
 # The same cases on every machine: a run that fails must fail again.
 hypothesis.settings.register_profile("dynx", derandomize=True, deadline=None)

@@ -137,6 +137,20 @@ def test_the_tables_of_the_page_are_those_of_the_checker():
     assert sorted(map(str, shown)) == sorted(map(str, wanted))
 
 
+def test_the_plan_of_the_page_is_that_of_the_imports():
+    layout = from_docs("_layout")
+    page = layout.PAGE.read_text()
+    assert layout.written(page) == page, "run python docs/_layout.py"
+    assert [package for package, _ in layout.MARK.findall(page)] == list(layout.ORDER)
+
+
+def test_files_and_folders_named_on_the_page_of_the_layout_are_there():
+    named = re.findall(
+        r"`((?:heptapod|stagecraft|dynx_runner|tests|docs|examples|benchmarks)/[\w/.]*)`", (DOCS / "layout.md").read_text()
+    )
+    assert named and [name for name in named if not (ROOT / name).exists()] == []
+
+
 def rows(head: str) -> list[list[str]]:
     """The cells of the table that begins with a line."""
     text = LANGUAGE.split(head)[1].partition("\n\n")[0]
@@ -144,21 +158,21 @@ def rows(head: str) -> list[list[str]]:
 
 
 def test_every_built_in_function_has_its_arguments_on_the_page():
-    from heptapod._reader import _NUMPY
-    from heptapod.builtins import BUILTINS
+    from heptapod.formulas.builtins import BUILTINS
+    from heptapod.parsing.syntax import NUMPY
 
     calls = dict(re.findall(r"`(\w+)\(([^)]*)\)`", "\n".join(row[0] for row in rows("| function | value |"))))
     assert set(calls) == set(BUILTINS)
     for name, (arity, _) in BUILTINS.items():
         assert ("..." in calls[name]) if arity is None else (calls[name].count(",") + 1 == arity), name
-    assert [name for name in _NUMPY if f"`np.{name}`" not in LANGUAGE] == []
+    assert [name for name in NUMPY if f"`np.{name}`" not in LANGUAGE] == []
 
 
 def test_equations_movers_methods_and_words_are_on_the_page():
-    from heptapod._method import METHODS
-    from heptapod._stage_scope import MOVER_OF, MOVERS, SLOTS
-    from heptapod._tree import RESERVED
+    from heptapod.parsing.kinds import RESERVED
+    from heptapod.problem.method import METHODS
     from heptapod.shocks import normal, uniform
+    from heptapod.stage.scope import MOVER_OF, MOVERS, SLOTS
 
     assert [row[0] for row in rows("| key | from | to | default |")][:-1] == [f"`{slot}`" for slot in SLOTS]
     of = {f"`{mover}`": ", ".join(f"`{s}`" for s, m in MOVER_OF.items() if m == mover) for mover in MOVERS}

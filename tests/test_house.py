@@ -1,6 +1,8 @@
 """The house: arrows point one way, classes are abstract or final, and importing does nothing."""
 
 import ast
+import graphlib
+import importlib
 import inspect
 import os
 import subprocess
@@ -15,65 +17,114 @@ import stagecraft
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"heptapod": 0, "stagecraft": 1, "dynx_runner": 2}
+# The order in which a model passes through a package: a wing (a folder) or a file of the root imports from those before it.
 LAYERS = {
     "heptapod": [
-        ["codes"], ["keys"], ["errors"], ["_text"], ["_yaml"], ["_smooth"], ["_foreign"], ["_formula"], ["builtins"], ["_arithmetic"], ["_scope"], ["_express"], ["_source"],
-        ["_reader"], ["_parse"], ["_lower"], ["_numeric"], ["_dictionary"], ["_join"], ["_bundle"], ["_tree"], ["calibration"], ["_declared"], ["_by_age"], ["_numbers"], ["_entries"], ["_declare"], ["_steps"], ["_invert"],
-        ["equation"], ["_stated"], ["_certificate"], ["_kinks"], ["_derivation"], ["derive"], ["_concave"], ["grids"], ["_read_grid"], ["shocks"], ["perch_space"], ["_stage_scope"], ["_branches"], ["_draws"], ["_arrival"], ["_controls"], ["_objective"], ["_equations"], ["_idle"],
-        ["_direct"], ["_refusal"], ["_method"], ["numeric_problem"], ["functional_problem"], ["_stages"], ["_nodes"], ["_link_parts"], ["connections"], ["_sets"], ["periods"], ["_terminal"], ["_contraction"],
-        ["_nonconcave"], ["_equilibrium"], ["_economy"], ["_unused"], ["_clock"], ["structure"], ["circuit_spec"], ["load"], ["_writing"], ["explain"], ["_latex"], ["_latex_shocks"], ["_latex_stage"], ["to_latex"], ["check"], ["_schema_blocks"], ["schema"], ["__main__"],
+        "dialect", "errors", "text", "formulas", "parsing", "parameters", "spaces", "shocks", "derivation", "stage",
+        "problem", "circuit", "economy", "checks", "circuit_spec", "read_model", "load", "check", "reports",
+        "__main__",
     ],
     "stagecraft": [
-        ["results"], ["_dtype"], ["operators"], ["solution"], ["horses"], ["axes"], ["functional"], ["decision"], ["afterwards"], ["searched"], ["whisperers"], ["population"], ["perch"], ["inner"], ["_switches"], ["_switch_knots"], ["mover"], ["maximise"],
-        ["_graph"], ["_held"], ["_run_board"], ["circuit_board"], ["_layout"], ["draw"], ["_show"], ["stage"], ["period"], ["_paths"], ["_compose"], ["types"], ["_cells"], ["_jumps"], ["_density"], ["_push"], ["_push_checks"], ["_view"], ["model_circuit"],
-        ["load"], ["_sweep"], ["_linear_solve"], ["_classes"], ["_fixed_point"], ["_diagnose"], ["solve"], ["panel"], ["_agent_keys"], ["_initial"], ["_pass"], ["_agents"], ["_truth"], ["_follow"], ["_chunks"], ["simulate"], ["_population_of"], ["push_forward"], ["stationary"], ["comparative_statics"], ["euler_errors"], ["accuracy"], ["_written"], ["explain"], ["to_latex"], ["precision"],
+        "arrays", "results", "operators", "horses", "functionals", "whisperers", "board", "households", "movers",
+        "forward", "circuit", "load", "backward", "simulation", "distribution", "analysis", "reports", "precision",
     ],
     "dynx_runner": [
-        ["_launch"], ["_places"], ["_prior"], ["circuit_factory"], ["circuit_runner"], ["backends"], ["sweep"], ["plots"],
+        "launch", "design", "runner", "sweep", "plots",
     ],
 }  # fmt: skip
+# Whoever stands outside a package imports what its `__init__` hands on, and this.
+FACES = {*PACKAGES, "heptapod.errors"}
+AT_THE_ROOT, LINES, LONG_FILES = 10, 250, 3
+
+
+def dotted(path: Path) -> str:
+    """The name of a module, `stagecraft.board` for the `__init__` of that folder."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def wing(module: str) -> tuple[str, str]:
+    """The package, and the folder or the file in its root, that a module belongs to."""
+    package, name, *_ = [*module.split("."), "__init__"]
+    return package, name
 
 
 def source_files():
     return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
-def room(module: str) -> tuple[str, str]:
-    """The package and the room that a dotted module name stands in."""
-    parts = module.split(".")
-    return parts[0], parts[1] if len(parts) > 1 else "__init__"
-
-
 def imports(path: Path):
-    """Every module that a file imports at its top level, as absolute dotted names with the line."""
-    here = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno
-        elif isinstance(node, ast.ImportFrom):
-            base = here.rsplit(".", node.level)[0] + "." if node.level else ""
-            if node.module is None:
-                for alias in node.names:
-                    yield base + alias.name, node.lineno
-            else:
-                yield (base + node.module).rstrip("."), node.lineno
+    """Every module of ours that a file imports, within functions too, with the line."""
+    modules = {dotted(p) for p in source_files()}
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno} a relative import; write the whole name"
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            # `stagecraft.solve` may be a function that the package hands on; a package is asked for its names only.
+            names = [name if name in modules and node.module not in PACKAGES else node.module for name in full]
+        for name in dict.fromkeys(names):
+            if name.split(".")[0] in PACKAGES:
+                yield name, node.lineno
 
 
 @pytest.mark.parametrize("path", source_files(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_arrows_point_one_way(path):
-    """Between packages heptapod <- stagecraft <- dynx_runner; inside one, only rooms earlier in its list."""
-    package, name = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    order = {r: i for i, layer in enumerate(LAYERS[package]) for r in layer}
+    """Between packages heptapod <- stagecraft <- dynx_runner; inside one, only to wings earlier in its list."""
+    package, name = wing(dotted(path))
+    order = {place: i for i, place in enumerate(LAYERS[package])}
     if name != "__init__":
-        assert name in order, f"{path} has no place in the house: add it to LAYERS"
+        assert name in order, f"{path} stands in no wing: add it to LAYERS"
     for module, line in imports(path):
-        other, target = room(module)
-        if other not in PACKAGES:
-            continue
+        other, target = wing(module)
         assert PACKAGES[other] <= PACKAGES[package], f"{path}:{line} imports {module}, against the arrows"
-        if other == package and name != "__init__" and target not in (name, "__init__"):
+        if other != package:
+            assert module in FACES, f"{path}:{line} imports {module}, below the face of {other}"
+        elif name not in ("__init__", target):
+            assert target != "__init__", f"{path}:{line} imports the face of its own package"
             assert order[target] < order[name], f"{path}:{line} imports {module}, which comes later"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_circle_of_files(package):
+    """Inside a wing, too, files lead one way."""
+    files = [path for path in source_files() if dotted(path).split(".")[0] == package]
+    arrows = {dotted(path): {m for m, _ in imports(path) if m in map(dotted, files)} for path in files}
+    list(graphlib.TopologicalSorter(arrows).static_order())  # It raises CycleError, which names the circle.
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_wing_has_a_place_a_sentence_and_no_hidden_file(package):
+    """A wing hands nothing on: its first line says what it is, and the package's `__init__` hands on what is public."""
+    folder = ROOT / package
+    here = {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/__init__.py")}
+    assert here - {"__init__"} == set(LAYERS[package])
+    assert len(list(folder.glob("*.py"))) <= AT_THE_ROOT
+    shadowed = [
+        n for n in LAYERS[package] if (folder / n).is_dir() and not inspect.ismodule(getattr(sys.modules[package], n, sys))
+    ]
+    assert not shadowed, f"a public name of {package} hides the wing: {shadowed}"
+    for path in folder.rglob("*.py"):
+        assert not path.stem.startswith("_") or path.stem in ("__init__", "__main__"), path
+        assert (path.parent / "__init__.py").exists(), f"{path.parent} is no package"
+        body = ast.parse(path.read_text()).body
+        assert isinstance(body[0], ast.Expr), f"{path} does not say what it is"
+        assert path.stem != "__init__" or path.parent == folder or len(body) == 1, f"{path} hands names on"
+
+
+def test_files_are_short():
+    long = [str(p.relative_to(ROOT)) for p in source_files() if len(p.read_text().splitlines()) > LINES]
+    assert len(long) <= LONG_FILES, long
+
+
+def test_the_shape_checks_of_the_tests_hook_what_they_name():
+    """A module that has moved would be checked no more, in silence."""
+    tree = ast.parse((ROOT / "tests" / "conftest.py").read_text())
+    (call,) = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", None) == "install_import_hook"]
+    for name in ast.literal_eval(call.args[0]):
+        importlib.import_module(name)
+        inside = [m for n, m in sys.modules.items() if n == name or n.startswith(f"{name}.")]
+        own = [f for m in inside for _, f in inspect.getmembers(m, inspect.isfunction) if f.__module__ == m.__name__]
+        assert own and all(hasattr(f, "__wrapped__") for f in own), f"the shapes of {name} are not checked"
 
 
 def classes():

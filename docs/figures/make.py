@@ -201,8 +201,8 @@ def endogenous_grid():
 
 def board():
     """The five perches of examples/circuitCraft, as stagecraft draws any board."""
-    from stagecraft.circuit_board import CircuitBoard
-    from stagecraft.draw import svg
+    from stagecraft.board.circuit_board import CircuitBoard
+    from stagecraft.board.draw import svg
 
     pairs = [("arrival", "cash"), ("cash", "saved"), ("saved", "work"), ("saved", "retire")]
     drawn = CircuitBoard(["arrival", "cash", "saved", "work", "retire"], forward=pairs, backward=[(b, a) for a, b in pairs])

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 
-from stagecraft.circuit_board import CircuitBoard, pull, push, validate
-from stagecraft.draw import draw
+from stagecraft.board.circuit_board import CircuitBoard, pull, push, validate
+from stagecraft.board.draw import draw
 
 jax.config.update("jax_enable_x64", True)
 

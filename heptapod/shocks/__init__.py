@@ -1,0 +1,1 @@
+"""What is drawn: laws, their nodes and their draws, and how each is read."""

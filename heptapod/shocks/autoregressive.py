@@ -9,10 +9,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod import _smooth as smooth
-from heptapod._formula import Formula
-from heptapod.shocks._chain import long_run, stationary, step
+from heptapod.formulas import smooth
+from heptapod.formulas.formula import Formula
 from heptapod.shocks.base import AbstractShock, Moments, dtype_of
+from heptapod.shocks.chain import long_run, stationary, step
 
 METHODS = ("rouwenhorst", "tauchen")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod import _smooth as smooth
+from heptapod.formulas import smooth
 
 
 class Moments(NamedTuple):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod.shocks._chain import long_run, stationary, step
 from heptapod.shocks.base import AbstractShock, Moments
+from heptapod.shocks.chain import long_run, stationary, step
 from heptapod.shocks.vector import Matrix, Vector
 
 

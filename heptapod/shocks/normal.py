@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.special import ndtr, ndtri
 
-from heptapod import _smooth as smooth
-from heptapod._formula import Formula
-from heptapod.shocks._standard_normal import standard_normal
+from heptapod.formulas import smooth
+from heptapod.formulas.formula import Formula
 from heptapod.shocks.base import AbstractShock, Moments, dtype_of
 from heptapod.shocks.point_mass import PointMass
+from heptapod.shocks.standard_normal import standard_normal
 
 RULES = ("hermite", "legendre", "equiprobable")
 

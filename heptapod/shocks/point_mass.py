@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod._formula import Formula
+from heptapod.formulas.formula import Formula
 from heptapod.shocks.base import Moments, dtype_of, normalised
 
 

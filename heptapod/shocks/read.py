@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 
-from heptapod._parse import Scope
-from heptapod._tree import Path, Reader
 from heptapod.errors import did_you_mean
-from heptapod.shocks._read_chains import (
+from heptapod.parsing.parse import Scope
+from heptapod.parsing.reader import Path, Reader
+from heptapod.shocks.autoregressive import Autoregressive
+from heptapod.shocks.base import AbstractShock
+from heptapod.shocks.discrete import Discrete
+from heptapod.shocks.markov import Markov
+from heptapod.shocks.normal import Normal
+from heptapod.shocks.read_chains import (
     check_autoregressive,
     check_discrete,
     check_markov,
@@ -13,12 +18,7 @@ from heptapod.shocks._read_chains import (
     read_discrete,
     read_markov,
 )
-from heptapod.shocks._read_continuous import check_normal, check_uniform, read_normal, read_uniform
-from heptapod.shocks.autoregressive import Autoregressive
-from heptapod.shocks.base import AbstractShock
-from heptapod.shocks.discrete import Discrete
-from heptapod.shocks.markov import Markov
-from heptapod.shocks.normal import Normal
+from heptapod.shocks.read_continuous import check_normal, check_uniform, read_normal, read_uniform
 from heptapod.shocks.uniform import Uniform
 
 _COMMON = {

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod._formula import Formula
+from heptapod.formulas.formula import Formula
 from heptapod.shocks.base import AbstractShock, Moments, dtype_of
 from heptapod.shocks.normal import product_nodes
 from heptapod.shocks.point_mass import PointMass

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod._formula import Formula
-from heptapod._numeric import number
+from heptapod.formulas.formula import Formula
+from heptapod.formulas.in_numpy import number
 from heptapod.shocks.base import dtype_of
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stagecraft.horses.problems import ExpectationProblem
+from stagecraft.horses.solution import Answer
 from stagecraft.operators.expectation import expect
 from stagecraft.operators.interpolate import nearest, take
-from stagecraft.solution import Answer
 
 
 def arrive(

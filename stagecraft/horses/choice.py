@@ -8,8 +8,8 @@ from jaxtyping import Array, Bool, Float
 
 from stagecraft.horses.arrival import carried_by
 from stagecraft.horses.problems import Alternative, ChoiceProblem
+from stagecraft.horses.solution import Answer
 from stagecraft.operators.logsum import logsum, nature
-from stagecraft.solution import Answer
 
 States = dict[str, Float[Array, "..."]]
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.evaluate import room_above
+from stagecraft.arrays import room_above
 from stagecraft.operators.lean import lean
 
 States = dict[str, Float[Array, "..."]]

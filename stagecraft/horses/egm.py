@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.evaluate import beyond_bound, discount, envelope, other_bound, passive_marginal, room_above, trade_off
+from stagecraft.arrays import room_above
+from stagecraft.horses.evaluate import beyond_bound, discount, envelope, other_bound, passive_marginal, trade_off
 from stagecraft.horses.problems import ContinuousProblem
-from stagecraft.operators.envelope import read, refine
-from stagecraft.solution import Continuation, Rows
+from stagecraft.horses.solution import Continuation, Rows
+from stagecraft.operators.envelope.envelope import read, refine
 
 # Knots on the constrained branch, where another branch that starts below its end may cross it.
 _BRANCH = 16

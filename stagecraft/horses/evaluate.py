@@ -4,15 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from stagecraft.arrays import room_above
 from stagecraft.horses.problems import ContinuousProblem
+from stagecraft.horses.solution import Answer, Rows
 from stagecraft.operators.interpolate import Segment
-from stagecraft.solution import Answer, Rows
-
-
-def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The distance kept from an open bound: small beside any choice, large beside rounding."""
-    tiny = 1e-14 if jnp.finfo(bound.dtype).bits == 64 else 1e-6
-    return tiny * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
 
 
 def evaluate(

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.evaluate import room_above
+from stagecraft.arrays import room_above
 from stagecraft.horses.problems import MaximumProblem
-from stagecraft.solution import Answer
+from stagecraft.horses.solution import Answer
 
 States = dict[str, Float[Array, "..."]]
 After = Callable[[States], Answer]

@@ -1,0 +1,1 @@
+"""Operations on arrays that are no decision: interpolation, expectations, envelopes, roots, lotteries."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from stagecraft.axes import Axis, combinations
+from stagecraft.functionals.axes import Axis, combinations
 from stagecraft.horses.problems import Alternative, ChoiceProblem
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from stagecraft.axes import Axis
-from stagecraft.horses.evaluate import room_above
+from stagecraft.arrays import room_above
+from stagecraft.functionals.axes import Axis
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.operators.rootfind import bracketed_newton
 

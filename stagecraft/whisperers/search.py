@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from stagecraft.axes import Axis
+from stagecraft.functionals.axes import Axis
 from stagecraft.horses.knots import reach
 from stagecraft.horses.problems import MaximumProblem, Scale
 from stagecraft.whisperers.choice import Move, Worth

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from heptapod.codes import CODES
+from heptapod.dialect.codes import CODES
 
 ROOT = Path(__file__).parents[2] / "heptapod"
 # Whatever reports a diagnostic, and the position of the code among its arguments.
@@ -15,7 +15,7 @@ REPORTS = {
     "fail": 0,
     "Refusal": 0,
     "Diagnostic": 0,
-    "_Refused": 0,
+    "Refused": 0,
     "_absent": 0,
 }
 REPORTS |= {"_wrong": 0, "refuse": 1}

@@ -13,10 +13,10 @@ import sympy as sp
 import yaml
 
 import heptapod
-from heptapod import _derivation, derive
-from heptapod._formula import Formula
-from heptapod._lower import freeze
-from heptapod._numeric import number
+from heptapod.derivation import conditions, derive
+from heptapod.formulas.formula import Formula
+from heptapod.formulas.freeze import freeze
+from heptapod.formulas.in_numpy import number
 
 MODELS = Path(__file__).parents[1] / "models"
 PARAMETERS = {"beta": 0.95, "gamma": 2.5, "alpha": 0.3, "theta": 1.4, "R_s": 1.02, "R_b": 1.1, "b": 1.0, "phi": 0.6, "s": 0.9}
@@ -364,9 +364,9 @@ def test_other_defaults_give_the_same_formulas(name):
 )
 def test_a_wrong_inverse_is_caught_by_its_certificate(wrong, monkeypatch):
     """Every conjecture goes through one door; here it comes out wrong."""
-    right = _derivation.invert
+    right = conditions.invert
     derive._from_text.cache_clear(), derive.derive.cache_clear()
-    monkeypatch.setattr(_derivation, "invert", lambda e, s: wrong(right(e, s)))
+    monkeypatch.setattr(conditions, "invert", lambda e, s: wrong(right(e, s)))
     try:
         problem = problem_of(simple("log(c) + beta*V[>] + 0*gamma"))
     finally:

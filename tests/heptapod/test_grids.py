@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from heptapod.grids import place
+from heptapod.spaces.grids import place
 
 
 @pytest.mark.parametrize("kind", ["linspace", "geomspace", "exp", "power", "chebyshev"])

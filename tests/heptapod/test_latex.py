@@ -7,8 +7,8 @@ import pytest
 from matplotlib import mathtext
 
 import heptapod
-from heptapod._latex import plain
-from heptapod.calibration import MAIN
+from heptapod.parameters.calibration import MAIN
+from heptapod.reports.latex import plain
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted((Path(__file__).parents[1] / "models").glob("*.yml"))

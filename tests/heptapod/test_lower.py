@@ -12,10 +12,10 @@ import pytest
 import sympy
 from sympy import Abs, Heaviside, Max, Min, Piecewise, Rational, exp, log, sign, sqrt, tanh
 
-from heptapod import _smooth
-from heptapod._formula import evaluate, names
-from heptapod._lower import freeze, thaw
-from heptapod.builtins import BUILTINS, EXPECT, cara, ces, crra, ghh, normcdf
+from heptapod.formulas import smooth
+from heptapod.formulas.builtins import BUILTINS, EXPECT, cara, ces, crra, ghh, normcdf
+from heptapod.formulas.formula import evaluate, names
+from heptapod.formulas.freeze import freeze, thaw
 
 x, y, z = sympy.symbols("x y z", real=True)
 SYMBOLS = {"x": x, "y": y, "z": z}
@@ -89,7 +89,7 @@ def test_formulas_are_compared_by_value():
 @pytest.mark.slow
 def test_a_formula_is_the_same_in_every_process():
     code = (
-        "import sympy; from heptapod._lower import freeze; a, b, c = sympy.symbols('a b c', real=True);"
+        "import sympy; from heptapod.formulas.freeze import freeze; a, b, c = sympy.symbols('a b c', real=True);"
         "print(freeze(sympy.Max(a*b, c)**2 + sympy.exp(c - a)*b).tree)"
     )
     seeds = ("0", "1", "2")
@@ -216,7 +216,7 @@ SMOOTH = {
 @pytest.mark.exact
 @pytest.mark.parametrize("name", SMOOTH)
 def test_preferences_are_exact_at_their_limits_in_value_and_derivatives(name):
-    function, (exact, points) = getattr(_smooth, name), SMOOTH[name]
+    function, (exact, points) = getattr(smooth, name), SMOOTH[name]
     columns = jnp.array(points).T
     values = jax.jit(jax.vmap(function))(*columns)
     for i in range(len(columns)):
@@ -248,8 +248,8 @@ def test_symbolic_and_automatic_derivatives_agree(gamma, sigma):
 
 def test_ces_has_constant_returns_and_does_not_overflow():
     for sigma in (0.01, 0.5, 1.0, 5.0):
-        assert float(_smooth.ces(2e80, 6e80, 0.3, sigma)) == pytest.approx(2e80 * float(_smooth.ces(1.0, 3.0, 0.3, sigma)))
-        assert jnp.isfinite(_smooth.ces(1e-200, 1e200, 0.3, sigma))
+        assert float(smooth.ces(2e80, 6e80, 0.3, sigma)) == pytest.approx(2e80 * float(smooth.ces(1.0, 3.0, 0.3, sigma)))
+        assert jnp.isfinite(smooth.ces(1e-200, 1e200, 0.3, sigma))
 
 
 def test_single_precision_stays_single():

@@ -4,10 +4,10 @@ import pytest
 import sympy
 from sympy import Rational, exp, log
 
-from heptapod._parse import Bounds, Helper, Scope, parse, parse_bounds, parse_expression
-from heptapod._yaml import read
-from heptapod.builtins import EXPECT, ces, crra
 from heptapod.errors import Mark, ModelError
+from heptapod.formulas.builtins import EXPECT, ces, crra
+from heptapod.parsing.parse import Bounds, Helper, Scope, parse, parse_bounds, parse_expression
+from heptapod.text.yaml import read
 
 NAMES = ["m", "c", "a", "H", "H_new", "R", "G", "y", "gamma", "beta", "P_r", "lam"]
 m, c, a, H, H_new, R, G, y, gamma, beta, P_r, lam = (sympy.Symbol(name, real=True) for name in NAMES)

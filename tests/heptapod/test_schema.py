@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 import heptapod
-from heptapod import keys
-from heptapod._yaml import read
-from heptapod.grids import GRID_KEYS, GRID_TYPES
+from heptapod.dialect import keys
 from heptapod.shocks.read import SHOCK_KEYS
+from heptapod.spaces.grids import GRID_KEYS, GRID_TYPES
+from heptapod.text.yaml import read
 
 sys.path.insert(0, str(Path(__file__).parent))
 import structures as models

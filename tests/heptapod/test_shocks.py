@@ -18,17 +18,17 @@ from jax.flatten_util import ravel_pytree
 from scipy.special import ndtr, ndtri
 
 import heptapod
-from heptapod._parse import Scope
-from heptapod._tree import Reader
-from heptapod._yaml import read
-from heptapod.shocks._chain import stationary
-from heptapod.shocks._standard_normal import normal_quantile, standard_normal
+from heptapod.parsing.parse import Scope
+from heptapod.parsing.reader import Reader
 from heptapod.shocks.autoregressive import Autoregressive
+from heptapod.shocks.chain import stationary
 from heptapod.shocks.discrete import Discrete
 from heptapod.shocks.markov import Markov
 from heptapod.shocks.normal import Normal, standard_nodes
 from heptapod.shocks.read import SHOCK_KEYS, check_shock, read_shock
+from heptapod.shocks.standard_normal import normal_quantile, standard_normal
 from heptapod.shocks.uniform import Uniform
+from heptapod.text.yaml import read
 
 FRAME = """
 model: {{name: M, horizon: 3, terminal: 0, connections: {{inter_period: [{{source: S, target: S, mapping: {{b: a}}}}]}}}}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import heptapod
-from heptapod._lower import thaw
-from heptapod.explain import written
+from heptapod.formulas.freeze import thaw
+from heptapod.reports.explain import written
 
 sys.path.insert(0, str(Path(__file__).parent))
 import structures as models

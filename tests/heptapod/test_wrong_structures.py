@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import heptapod
-from heptapod.codes import CODES
+from heptapod.dialect.codes import CODES
 
 sys.path.insert(0, str(Path(__file__).parent))
 import structures as models

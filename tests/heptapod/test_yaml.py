@@ -5,8 +5,8 @@ import math
 import pytest
 import yaml
 
-from heptapod._yaml import Text, read
 from heptapod.errors import ModelError
+from heptapod.text.yaml import Text, read
 
 MODEL = """\
 model:

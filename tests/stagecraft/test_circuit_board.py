@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from stagecraft.circuit_board import CircuitBoard, pull, push, validate
+from stagecraft.board.circuit_board import CircuitBoard, pull, push, validate
 
 matplotlib.use("Agg")
 

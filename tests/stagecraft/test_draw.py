@@ -12,9 +12,9 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from stagecraft._layout import arrange
-from stagecraft.circuit_board import CircuitBoard
-from stagecraft.draw import draw, mermaid, svg
+from stagecraft.board.circuit_board import CircuitBoard
+from stagecraft.board.draw import draw, mermaid, svg
+from stagecraft.board.layout import arrange
 
 matplotlib.use("Agg")
 
@@ -151,8 +151,8 @@ def test_text_and_svg_start_no_backend_and_import_no_graph_library():
     # A platform that does not exist makes JAX raise as soon as anything asks for a backend.
     script = (
         "import sys\n"
-        "from stagecraft.circuit_board import CircuitBoard\n"
-        "from stagecraft.draw import mermaid, svg\n"
+        "from stagecraft.board.circuit_board import CircuitBoard\n"
+        "from stagecraft.board.draw import mermaid, svg\n"
         "cycle = [('b', 'a'), ('a', 'b', None, 'again')]\n"
         "board = CircuitBoard('ab', forward=[('a', 'b', lambda dist, sol: dist)], backward=cycle)\n"
         "svg(board), mermaid(board), repr(board)\n"

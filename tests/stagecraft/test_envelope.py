@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stagecraft.operators import envelope
-from stagecraft.operators.envelope import read
+from stagecraft.operators.envelope import envelope
+from stagecraft.operators.envelope.envelope import read
 from stagecraft.operators.interpolate import Segment
 
 N, SIZE = 20, 100

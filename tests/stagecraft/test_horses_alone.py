@@ -10,8 +10,8 @@ from stagecraft.horses.egm import egm
 from stagecraft.horses.evaluate import evaluate
 from stagecraft.horses.policy import follow
 from stagecraft.horses.problems import Alternative, ChoiceProblem, ContinuousProblem, ExpectationProblem, MaximumProblem
+from stagecraft.horses.solution import Answer, Continuation
 from stagecraft.horses.vfi import vfi
-from stagecraft.solution import Answer, Continuation
 
 BETA = 0.96
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 import stagecraft as sc
-from heptapod.shocks._standard_normal import standard_normal
-from stagecraft._agent_keys import agent_key
+from heptapod.shocks.standard_normal import standard_normal
+from stagecraft.simulation.agent_keys import agent_key
 
 sys.path.insert(0, str(Path(__file__).parent))
 from models import BUFFER, ODDS

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 
 import stagecraft as sc
-from stagecraft._cells import cells, settle, spread
-from stagecraft._compose import Composer, onward
-from stagecraft._push import advance
-from stagecraft.decision import Tabulated
+from stagecraft.circuit.composer import Composer, onward
+from stagecraft.forward.mass import advance
+from stagecraft.functionals.decision import Tabulated
 from stagecraft.horses.arrival import weights_of
-from stagecraft.operators.pushforward import lottery
-from stagecraft.population import Population
-from stagecraft.solution import Answer, Table
+from stagecraft.horses.solution import Answer, Table
+from stagecraft.households.cells import cells, settle, spread
+from stagecraft.households.population import Population
+from stagecraft.operators.lottery import lottery
 
 sys.path.insert(0, str(Path(__file__).parent))
 from models import BUFFER

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import stagecraft as sc
-from stagecraft._classes import AWAY, classes
+from stagecraft.distribution.classes import AWAY, classes
 
 TEXT = (Path(__file__).parents[1] / "models" / "aiyagari.yml").read_text()
 SMALL = TEXT.replace("n_a: 300, n_z: 7, a_max: 200.0", "n_a: 60, n_z: 3, a_max: 60.0").replace("beta: 0.96", "beta: 0.94")

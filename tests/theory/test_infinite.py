@@ -12,7 +12,7 @@ import pytest
 import stagecraft as sc
 from stagecraft.results import Outcome, SolveError
 
-_solve = importlib.import_module("stagecraft.solve")._solve
+_solve = importlib.import_module("stagecraft.backward.solve")._solve
 
 sys.path.insert(0, str(Path(__file__).parent))
 MODELS = Path(__file__).parents[1] / "models"

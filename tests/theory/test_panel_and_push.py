@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import stagecraft as sc
-from stagecraft._cells import cells
-from stagecraft._initial import start_of
+from stagecraft.households.cells import cells
+from stagecraft.households.initial import start_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from one_word import EXAMPLES_BY_NAME

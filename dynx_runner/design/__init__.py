@@ -1,0 +1,1 @@
+"""Which parameters are tried: priors and their draws."""

@@ -1,0 +1,1 @@
+"""Many draws, in one process or on all processes of a job."""

@@ -1,0 +1,1 @@
+"""Warnings that need the whole model: names never used, sets that do not meet, values that do not contract."""

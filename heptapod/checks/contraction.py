@@ -1,0 +1,75 @@
+"""A warning where an infinite horizon has no solution at the calibration: the future is worth as much as the present."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import sympy as sp
+
+from heptapod.circuit.periods import Graph
+from heptapod.derivation.certificate import value
+from heptapod.derivation.stated import V
+from heptapod.formulas.builtins import EXPECT
+from heptapod.parsing.reader import Reader
+from heptapod.problem.functional_problem import FunctionalProblem
+
+_MOST = 10_000
+
+
+def warn_no_contraction(reader: Reader, graph: Graph, stages: Mapping[str, FunctionalProblem]) -> None:
+    """Multiply the weights of the continuation around every cycle of stages; 1 or more is a warning.
+
+    A weight that depends on states, shocks or on the value itself is not judged.
+    """
+    if graph.periods is not None:
+        return
+    arrivals = {name: _arrival(problem) for name, problem in stages.items()}
+    steps = {name: [] for name in stages}
+    for link in graph.links:
+        weight, survives = _weight(stages[link.source], link.branch), arrivals[link.target]
+        if weight is not None and survives is not None:
+            steps[link.source].append((link.target, weight * survives))
+    worst = max((product for name in steps for product in _cycles(steps, name)), default=0.0)
+    if worst >= 1:
+        message = f"next period's value counts {worst:.6g} times in this period's: an infinite horizon needs less than 1"
+        reader.warning("contraction", message, ("model", "horizon"), "a lower discount factor, or a finite horizon")
+
+
+def _weight(problem, branch):
+    """$Q_V$ of a continuation, a number or `None`."""
+    found = next(b for b in problem.equations.branches if b.name == branch)
+    return _number(problem, sp.diff(found.objective if found.recorded is None else found.recorded, V))
+
+
+def _arrival(problem):
+    """The derivative of the value on arrival in the decision's: $\\sum A_E\\,\\partial_V$ over every $E[\\cdot]$ in it."""
+    arrival, inside = problem.equations.arrival, sp.Symbol("V", real=True)
+    total = 0.0
+    for i, mean in enumerate(sorted(arrival.atoms(EXPECT), key=str)):
+        hidden = sp.Symbol(f"mean_{i}", real=True)
+        outer = _number(problem, sp.diff(arrival.subs(mean, hidden), hidden))
+        inner = _number(problem, sp.diff(mean.args[0], inside))
+        if outer is None or inner is None:
+            return None
+        total += outer * inner
+    return total
+
+
+def _number(problem, expression):
+    """The largest number of an expression in parameters alone."""
+    if not {str(s) for s in expression.free_symbols} <= set(problem.parameters):
+        return None
+    found = value(expression, {n: v for n, v in problem.parameters.items() if np.ndim(v) == 0})
+    return None if found is None or not np.all(np.isfinite(found)) else float(np.max(np.abs(found)))
+
+
+def _cycles(steps, start):
+    """The product of weights around every simple cycle through a stage."""
+    wait, count = [(start, 1.0, (start,))], 0
+    while wait and count < _MOST:
+        here, product, seen = wait.pop()
+        count += 1
+        for target, weight in steps[here]:
+            if target == start:
+                yield product * weight
+            elif target not in seen:
+                wait.append((target, product * weight, (*seen, target)))

@@ -1,0 +1,98 @@
+"""Discrete states along a connection: both sides declare the same set, and a constant lies on it."""
+
+import numpy as np
+import sympy as sp
+
+from heptapod.circuit.connections import Link
+from heptapod.circuit.link_parts import End
+from heptapod.formulas.equation import key
+from heptapod.formulas.in_numpy import number
+from heptapod.parsing.reader import Path, Reader
+from heptapod.spaces.grids import Grid, calibrated
+from heptapod.spaces.perch_space import continuation
+
+
+def check_sets(reader: Reader, source: End, target: End, link: Link, path: Path) -> None:
+    """An error where the two ends of a connection disagree on a set.
+
+    **Arguments:** `path`: of the connection.
+    """
+    for here, there in link.mapping:
+        sets = _left(source, link.branch, here), _entered(target, there)
+        values = [_values(end, grid) for end, grid in zip((source, target), sets, strict=True)]
+        if any(v is None for v in values) or _same(*values):
+            continue
+        if not reader.once("sets", *sorted(map(_shown, values))):
+            continue  # The same two sets meet elsewhere.
+        message = f"`{here}` of {link.end} and `{there}` of {link.target} are two different sets: {_shown(values[0])} and " \
+                  f"{_shown(values[1])}"  # fmt: skip
+        reader.error("set", message, path, "declare one set for both, e.g. a vector parameter of the model")
+    for name, formula in link.constants:
+        grid = _entered(target, name)
+        values = _values(target, grid)
+        if values is None or not formula.names <= set(source.scope.own.numbers):
+            continue
+        value = number(formula, source.scope.own.numbers)
+        if not np.all(np.any(np.isclose(_rows(values), np.ravel(value)), axis=0)):
+            place = next(p for k in ("set", "mapping") if reader.get(p := (*path, k, name)) is not None)
+            message = f"`{name}` is set to {np.ravel(value)[0]:g}, which is not in its set ({_shown(values)})"
+            reader.error("set", message, place, "one of its values")
+
+
+def _left(end: End, branch: str, name: str) -> Grid | None:
+    """The set of a post-state: its own, or that of the state or control whose value it has."""
+    space = end.scope.spaces[continuation(branch)]
+    equations = end.equations
+    if space.grid(name) is not None or equations is None:
+        return _discrete(space.grid(name))
+    expression = next(b.g_ve for b in equations.branches if b.name == branch)[name]
+    for control, grid in equations.discrete:
+        if expression == sp.Symbol(control, real=True):
+            return _discrete(grid)
+    for state in end.scope.spaces["dcsn"].dimensions:
+        if expression == sp.Symbol(key(state, "dcsn"), real=True):
+            return _decided(end, state)
+    return None
+
+
+def _decided(end: End, name: str) -> Grid | None:
+    """The set of a decision state: its own, or that of the arrival state whose value it has."""
+    if end.scope.spaces["dcsn"].grid(name) is not None:
+        return _discrete(end.scope.spaces["dcsn"].grid(name))
+    source = end.equations.g_av[name]
+    for state in end.scope.spaces["arvl"].dimensions:
+        if source == sp.Symbol(key(state, "arvl"), real=True):
+            return _discrete(end.scope.spaces["arvl"].grid(state))
+    return None
+
+
+def _entered(end: End, name: str) -> Grid | None:
+    """The set of an arrival state: its own, or that of the decision state that has its value."""
+    if end.scope.spaces["arvl"].grid(name) is not None or end.equations is None:
+        return _discrete(end.scope.spaces["arvl"].grid(name))
+    carried = [n for n, e in end.equations.g_av.items() if e == sp.Symbol(key(name, "arvl"), real=True)]
+    return _discrete(end.scope.spaces["dcsn"].grid(carried[0])) if carried else None
+
+
+def _values(end: End, grid: Grid | None) -> np.ndarray | None:
+    """The values of a set at the calibration; `None` where they are not known, or are told of elsewhere."""
+    values = None if grid is None else calibrated(grid, end.scope.own.numbers)
+    return None if values is None or np.any(np.diff(_rows(values), axis=0) <= 0) else values
+
+
+def _discrete(grid: Grid | None) -> Grid | None:
+    return grid if grid is not None and grid.discrete else None
+
+
+def _same(one, other) -> bool:
+    return len(one) == len(other) and np.allclose(_rows(one), _rows(other))
+
+
+def _rows(values):
+    """One row for each value, one column for each period or for all of them."""
+    return np.asarray(values).reshape(len(values), -1)
+
+
+def _shown(values) -> str:
+    flat = _rows(values)[:, 0]
+    return ", ".join(f"{v:g}" for v in flat[:6]) + (", ..." if len(flat) > 6 else "")

@@ -1,0 +1,131 @@
+"""What is declared and never used, and where every name that a stage sees comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heptapod.parameters.calibration import MAIN
+from heptapod.parameters.declared import GROUPS, Declared
+from heptapod.parsing.reader import Path, Reader
+from heptapod.stage.scope import StageScope
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A stage as this room sees it: its place, all scopes of the model, and the names that its texts looked up."""
+
+    path: Path
+    scopes: Mapping[str, Declared]
+    scope: StageScope
+
+
+# Settings that no equation names: the solver reads them.
+SOLVER_SETTINGS = ("tolerance",)
+
+
+def warn_unused(reader: Reader, scopes: Mapping[str, Declared], sights: Mapping[str, Sight], main_used: set[str]) -> None:
+    """A warning for every parameter, setting, definition, bracket and helper that nothing of the model uses.
+
+    **Arguments:** `main_used`: names of the model's own scope that its horizon, aggregates and markets use.
+    """
+    used = {MAIN: set(main_used)}
+    for name, sight in sights.items():
+        own = set(sight.scope.used)
+        for mover, seen in sight.scope.mover_used.items():
+            table = scopes[f"{name}.{mover}"].table
+            closed = _closed(table, seen)
+            _warn_scope(reader, (*sight.path, "movers", mover), table, closed)
+            own |= _above(table, closed)
+        table = scopes[name].table
+        closed = _closed(table, own)
+        _warn_scope(reader, sight.path, table, closed)
+        used[MAIN] |= _above(table, closed)
+        _warn_helpers(reader, sight)
+    table = scopes[MAIN].table
+    _warn_scope(reader, ("model",), table, _closed(table, used[MAIN]))
+
+
+def warn_unread(reader: Reader) -> None:
+    """A warning for every key without a value, which is read as if it were not there."""
+    wait = [((), reader.get(()))]
+    while wait:
+        path, node = wait.pop()
+        items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+        for k, value in items:
+            if value is None and isinstance(node, Mapping):
+                message = f"`{k}` has no value, and is read as if it were not there"
+                reader.warning("empty", message, (*path, k), "drop it", key=True)
+            wait.append(((*path, k), value))
+
+
+def _closed(table, used):
+    """With what the definitions and sizes in use name themselves."""
+    entries, done, wait = table.entries, set(), list(used)
+    while wait:
+        name = wait.pop()
+        if name not in done:
+            done.add(name)
+            entry = entries.get(name)
+            if entry is not None:
+                wait += [*(entry.formula.names if entry.formula is not None else ()), *entry.sources]
+    return done
+
+
+def _above(table, used):
+    """The names of the scope above that a scope uses: behind brackets, and those it does not declare itself."""
+    entries = table.entries
+    own = {entry.target for name, entry in entries.items() if entry.kind == "reference" and name in used}
+    return own | {name for name in used if name not in entries}
+
+
+def _warn_scope(reader, path, table, used):
+    for name, entry in table.entries.items():
+        if name not in used and name not in SOLVER_SETTINGS:
+            place = next(((*path, g, name) for g in GROUPS if reader.get((*path, g, name)) is not None), path)
+            what = "is inherited and used nowhere" if entry.kind == "reference" else "is declared and used nowhere"
+            reader.warning("unused", f"`{name}` {what}", place, "drop it, or use it", key=True)
+
+
+def _warn_helpers(reader, sight):
+    scope = sight.scope
+    called = scope.called
+    for path, helpers in scope.helper_places():
+        for written, name in helpers:
+            if name not in called:
+                message = f"the helper `{name}` is called nowhere"
+                reader.warning("unused", message, (*path, written), "drop it, or call it", key=True)
+
+
+def provenance(reader: Reader, sight: Sight) -> dict[str, str]:
+    """For every name that a stage uses: where it is declared, through what it is inherited, and what it hides."""
+    scopes, name = sight.scopes, sight.scope.name
+    own, main = scopes[name].table.entries, scopes[MAIN].table.entries
+    found = {}
+    for each in (n for n in dict.fromkeys((*own, *(main if sight.scope.inherit else ()))) if n in sight.scope.used):
+        found[each] = _origin(reader, sight.path, own.get(each), each, main if sight.scope.inherit else {})
+    for mover in sight.scope.movers:
+        table = scopes[f"{name}.{mover}"].table
+        for each, entry in table.entries.items():
+            above = own if table.inherits else {}
+            origin = _origin(reader, (*sight.path, "movers", mover), entry, each, above, f"stage {name}")
+            found[f"{mover}.{each}"] = origin
+            if each in found and table.inherits:
+                found[each] += f"; overridden in {mover} ({_line(reader, (*sight.path, 'movers', mover), each)})"
+    return found
+
+
+def _origin(reader, path, entry, name, above, owner="the model"):
+    if entry is None:
+        return f"inherited from {owner} ({_line(reader, ('model',), name)})"
+    line = _line(reader, path, name)
+    if entry.kind == "reference":
+        base = ("model",) if owner == "the model" else path[:-2]
+        return f'inherited from {owner} by ["{entry.target}"] ({line}; declared {_line(reader, base, entry.target)})'
+    kind = "defined here" if entry.kind == "definition" else "declared here"
+    hides = f", hiding that of {owner}" if name in above else ""
+    return f"{kind}{hides} ({line})"
+
+
+def _line(reader, path, name):
+    place = next(((*path, g, name) for g in GROUPS if reader.get((*path, g, name)) is not None), path)
+    mark = reader.mark(place, key=True)
+    return mark.file if mark.inside else f"{mark.file}:{mark.line}"

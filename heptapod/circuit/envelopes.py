@@ -1,0 +1,71 @@
+"""Where continuation values need not be concave: choices and kinks, and all that lies upstream of them."""
+
+from collections.abc import Mapping
+
+import sympy as sp
+
+from heptapod.circuit.periods import Graph
+
+_KINKS = (sp.Max, sp.Min, sp.Piecewise, sp.Abs)
+
+
+def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
+    """For every stage solved by EGM whether it takes the upper envelope, and the reason that `explain` gives.
+
+    **Arguments:** `stages`: (functional problem, stage reader) by name.
+    """
+    sources = {name: why for name, (problem, _) in stages.items() if (why := _bends(problem))}
+    found = {}
+    for name, (problem, _) in stages.items():
+        num, asked = problem.num, problem.methods["upper_envelope"]
+        # A condition that opens or shuts something may make a value jump.
+        shut = any(b.conditions for n in graph.downstream(name) for b in stages[n][0].num.branches)
+        if num.method == "vfi":
+            # A search looks everywhere by itself; between its knots it must know where policies may jump.
+            found[name] = {"envelope": any(n in sources for n in (name, *graph.downstream(name))), "may_jump": shut}
+            continue
+        if num.method not in ("egm", "nested"):
+            found[name] = {}
+            continue
+        below = [n for n in sorted(graph.downstream(name)) if n in sources]
+        reason, envelope = num.reason, bool(below) or num.envelope
+        if below:
+            reason += (
+                f"; {sources[below[0]]} downstream ({below[0]}), so V[>] need not be concave and the upper envelope is taken"
+            )
+        elif num.envelope:
+            reason += "; the transition or the reward has a kink, so the upper envelope is taken"
+        if asked != "auto":
+            envelope = asked != "none"
+            reason += f"; `upper_envelope: {asked}` was asked for"
+        found[name] = {"envelope": envelope, "switch_knots": asked == "refined", "reason": reason, "may_jump": shut}
+    return found
+
+
+def _bends(problem) -> str | None:
+    """What in a stage makes its value on arrival possibly not concave."""
+    num, equations = problem.num, problem.equations
+    if num.choice is not None and num.choice.by == "agent":
+        return "a choice among branches lies" if num.branching else f"a choice of {', '.join(n for n, _ in num.discrete)} lies"
+    if any(branch.recorded is not None for branch in equations.branches):
+        return "a value that is not the maximum lies"
+    parts = [*equations.g_av.values(), equations.arrival]
+    parts += [e for branch in equations.branches for e in (*branch.g_ve.values(), branch.objective)]
+    if any(_kinked(part) for part in parts):
+        return "a kink lies"
+    return None
+
+
+def _kinked(expression) -> bool:
+    """Whether a minimum, maximum or condition involves anything that varies within a period."""
+    return any(_varies(part) for kind in _KINKS for part in expression.atoms(kind) if _condition_varies(part))
+
+
+def _condition_varies(part):
+    if isinstance(part, sp.Piecewise):
+        return any(_varies(condition) for _, condition in part.args)
+    return True
+
+
+def _varies(expression) -> bool:
+    return any(str(s).endswith("]") or str(s) in ("V",) for s in expression.free_symbols)

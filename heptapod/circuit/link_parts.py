@@ -1,0 +1,183 @@
+"""What a connection says: its ends, the periods in which it holds, the names and constants that it hands on."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from heptapod.errors import did_you_mean
+from heptapod.formulas.formula import Formula
+from heptapod.formulas.in_numpy import number
+from heptapod.parsing.kinds import kind
+from heptapod.parsing.reader import Path, Reader
+from heptapod.stage.equations import Equations
+from heptapod.stage.scope import StageScope
+
+_RANGE = re.compile(r"^\s*(-?\d+)?\s*\.\.\s*(-?\d+)?\s*$")
+
+
+@dataclass(frozen=True)
+class End:
+    """A stage as connections see it.
+
+    **Attributes:** `scope`; `branches`: their names; `unread`: whether these are in error; `equations`: `None` where they are.
+    """
+
+    scope: StageScope
+    branches: tuple[str, ...]
+    unread: bool = False
+    equations: Equations | None = None
+
+    def dimensions(self, perch: str) -> tuple[str, ...]:
+        """The dimensions of a perch, none where they are not known."""
+        space = self.scope.spaces.get(perch)
+        return () if space is None or perch in self.scope.unsure else space.dimensions
+
+
+def read_source(reader: Reader, ends: Mapping[str, End | None], path: Path) -> tuple[str, str] | None:
+    """(stage, branch) of `LABR.work`, `CONS.cntn` or `CONS`; `None` after an error."""
+    written, place = reader.get((*path, "source")), (*path, "source")
+    if written is None:
+        return reader.missing("reference", "a connection needs its `source`, a stage or STAGE.branch", path)
+    name, _, branch = str(written).partition(".")
+    if not _known(reader, ends, name, written, place):
+        return None
+    branches = ends[name].branches
+    if not branches and branch in ("", "cntn"):
+        return name, ""
+    branch = branch.removeprefix("cntn.")
+    if branch in branches:
+        return name, branch
+    if ends[name].unread:
+        return None
+    known = ", ".join(f"{name}.{b}" for b in branches)
+    what = f"stage {name} branches" if branch in ("", "cntn") else f"stage {name} has no branch `{branch}`"
+    near = did_you_mean(branch, branches)
+    return reader.error("reference", what, place, near or (f"one of {known}" if known else f"write `{name}`"))
+
+
+def read_target(reader: Reader, ends: Mapping[str, End | None], path: Path) -> str | None:
+    """The stage that is entered; `None` after an error."""
+    written, place = reader.get((*path, "target")), (*path, "target")
+    if written is None:
+        return reader.missing("reference", "a connection needs its `target`, a stage", path)
+    name = str(written).removesuffix(".arvl")
+    return name if _known(reader, ends, name, written, place) else None
+
+
+def _known(reader, ends, name, written, place):
+    """Whether a stage is there and could be read."""
+    if isinstance(written, str) and name in ends:
+        return ends[name] is not None
+    if not isinstance(written, str):
+        reader.error("reference", f"the name of a stage is needed, found {kind(written)}", place)
+    elif "*" not in ends and reader.once("stage", name):
+        base = name.partition(".")[0]
+        help = f"a connection enters `{base}` at its arrival" if base in ends else did_you_mean(name, ends)
+        reader.error("reference", f"no stage `{name}`", place, help or f"the stages are {', '.join(ends)}")
+    return False
+
+
+def read_periods(reader: Reader, path: Path, periods: int | None) -> tuple[tuple[int, int], ...] | None:
+    """Ranges of periods: a number, `0..44`, `45..`, or a list of these."""
+    node = reader.get(path)
+    if node is None:
+        return None
+    items = [((*path, i), x) for i, x in enumerate(node)] if isinstance(node, list) else [(path, node)]
+    top, out, help = (periods or 1) - 1, [], "a number, `0..44`, `45..`, or a list of these"
+    if periods is None:
+        reader.error("periods", "an infinite horizon has no numbered periods", path, "drop `periods:`", key=True)
+        return ()
+    if not items:
+        reader.error("periods", "the list of periods is empty", path, help)
+    for place, item in items:
+        match = _RANGE.match(item) if isinstance(item, str) else None
+        if isinstance(item, int) and not isinstance(item, bool):
+            first = last = item
+        elif match and (match[1] or match[2]):
+            first, last = int(match[1] or 0), top if match[2] is None else int(match[2])
+        else:
+            shown = f"`{item}`" if isinstance(item, str) else kind(item)
+            reader.error("periods", f"{shown} is not a range of periods", place, help)
+            continue
+        if first > last and first <= top:
+            reader.error("periods", f"`{item}` ends before it begins", place, help)
+        elif not 0 <= first <= last <= top:
+            reader.error("periods", f"`{item}` is not within the periods 0 to {top}", place, "periods count from 0")
+        else:
+            out.append((first, last))
+    return tuple(out)
+
+
+def read_pairs(
+    reader: Reader, path: Path, mapping: Mapping, source: tuple[End, str], target: tuple[End, str]
+) -> tuple[tuple[str, str], ...]:
+    """(post-state, arrival state) pairs: those written, then equal names.
+
+    **Arguments:** `source`: an end and its perch; `target`: an end and its name.
+    """
+    (left, perch), (entered, target) = source, target
+    supplied, needed, source = left.dimensions(perch), entered.dimensions("arvl"), f"{left.scope.name}.{perch}"
+    written = {str(n): str(to) for n, to in mapping.items() if isinstance(to, str)}
+    constant = {n for n, to in mapping.items() if not isinstance(to, str)}
+    constant |= set(reader.mapping((*path, "set"), None, "`set`"))
+    reached: set[str] = set()
+    for name, to in written.items():
+        place = (*path, "mapping", name)
+        if name not in supplied:
+            if name not in left.scope.excused:
+                reader.error("mapping", f"`{name}` is not a dimension of {source} ({', '.join(supplied)})", place,
+                             did_you_mean(name, supplied), key=True)  # fmt: skip
+        elif to not in needed:
+            if to not in entered.scope.excused:
+                reader.error("mapping", f"`{to}` is not a dimension of the arrival of {target} ({', '.join(needed)})", place,
+                             did_you_mean(to, needed))  # fmt: skip
+        elif to in reached:
+            reader.error("mapping", f"two states are mapped to `{to}`", place, "one state, one source")
+        elif to in constant:
+            reader.error("mapping", f"`{to}` is mapped to and set to a constant", place, "one of them")
+        reached.add(to)
+    pairs = [(n, written[n]) for n in supplied if n in written]
+    pairs += [(n, n) for n in supplied if n not in written and n in needed and n not in reached | constant]
+    return tuple(pairs)
+
+
+def read_constants(
+    reader: Reader, scope: StageScope, path: Path, mapping: Mapping, needed: tuple[str, ...]
+) -> tuple[tuple[str, Formula], ...]:
+    """`set: {H: 0}`, and numbers in `mapping:`, which are read as such."""
+    places = [((*path, "set", n), n) for n in reader.mapping((*path, "set"), None, "`set`")]
+    for name, value in mapping.items():
+        place = (*path, "mapping", name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            reader.note("older", f"`{name}: {value}` is read as `set: {{{name}: {value}}}`", place)
+            places.append((place, name))
+        elif not isinstance(value, str):
+            reader.error("mapping", f"`{name}` is mapped to {kind(value)}, and to no name", place, "mapping: {a_nxt: a}")
+    found = []
+    for place, name in places:
+        if name not in needed:
+            reader.error("mapping", f"`{name}` is not a dimension of the arrival ({', '.join(needed)})", place,
+                         did_you_mean(str(name), needed), key=True)  # fmt: skip
+            continue
+        slot = reader.slot(place, scope.slots)
+        if slot is not None:
+            found.append((str(name), slot))
+    return tuple(found)
+
+
+def read_survival(reader: Reader, scope: StageScope, path: Path, crosses: bool) -> Formula | None:
+    """The share that lives on, a formula; `None` where all do."""
+    if reader.get(path) is None:
+        return None
+    if not crosses:
+        return reader.error("structure", "households survive from period to period, not within one", path,
+                            "write it on the inter_period connection", key=True)  # fmt: skip
+    slot = reader.slot(path, scope.slots)
+    if slot is not None and slot.names <= set(scope.own.numbers):
+        value = number(slot, scope.own.numbers)
+        if np.any((value < 0) | (value > 1)):
+            wrong = np.ravel(value)[np.argmax(np.abs(np.ravel(value) - 0.5))]
+            reader.error("domain", f"the share that survives must lie in [0, 1], found {wrong:g}", path)
+    return slot

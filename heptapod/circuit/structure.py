@@ -1,0 +1,48 @@
+"""The static side of a model: its stages, connections, kinds of period and names, without a number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heptapod.circuit.connections import Link
+from heptapod.circuit.periods import Block
+from heptapod.parameters.calibration import Calibration
+from heptapod.problem.numeric_problem import NumericProblem
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The static side of a model, compared by value: no default value, text or place decides a compilation.
+
+    **Attributes:** `horizon`: number of periods, `None` if infinite; `calibration`; `stages`: in the order of the file;
+    `links`: all connections; `blocks`: the kinds of period in order; `starts`: where households may begin; `borrowed`: the
+    (key, stage, shock position, dimension) of all nodes that grids name.
+    """
+
+    horizon: int | None
+    calibration: Calibration
+    stages: tuple[NumericProblem, ...]
+    links: tuple[Link, ...]
+    blocks: tuple[Block, ...]
+    starts: tuple[str, ...]
+    borrowed: tuple[tuple[str, str, int, str], ...] = ()
+
+    def stage(self, name: str) -> NumericProblem:
+        """A stage by name."""
+        return next(s for s in self.stages if s.name == name)
+
+    def block(self, t: int) -> Block:
+        """The kind of a period."""
+        return next(b for b in self.blocks if self.horizon is None or b.first <= t <= b.last)
+
+    @property
+    def inter_period(self) -> tuple[Link, ...]:
+        """The connections that lead to the next period."""
+        return tuple(link for link in self.links if link.crosses)
+
+    def environment(self, stage: str, parameters: Mapping, settings: Mapping, t) -> dict:
+        """All values that a stage sees in period `t`, the nodes of shocks among them."""
+        values = self.calibration.environment(stage, parameters, settings, t)
+        for key, owner, position, dimension in self.borrowed:
+            scope = values if owner == stage else self.calibration.environment(owner, parameters, settings, t)
+            values[key] = self.stage(owner).shocks[position].nodes(scope)[0][dimension]
+        return values

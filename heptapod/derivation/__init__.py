@@ -1,0 +1,1 @@
+"""What follows from a stage's equations: first-order conditions, inverses, and their certificate."""

@@ -1,0 +1,1 @@
+"""Who lives in the model, and which markets clear: types, aggregates, equilibrium."""

@@ -1,0 +1,216 @@
+"""Frozen formulas: plain nested tuples, compared by value, that evaluate to arrays.
+
+A formula is a tuple with a head: `("num", p, q)`, `("float", x)`, `("sym", name)`, `("add", ...)`, `("mul", ...)`,
+`("pow", b, e)`, `("min", ...)`, `("max", ...)`, `("where", condition, a, b)`, a comparison (`lt le gt ge eq ne`),
+`("and", ...)`, `("or", ...)`, `("not", a)`, `("true",)`, `("false",)`, or `("call", name, ...)`, where a `Foreign` function may
+stand in place of a name.
+"""
+
+import functools
+import operator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from heptapod.formulas import smooth
+from heptapod.formulas.foreign import Foreign
+
+# Bounded with a bounded derivative on finite arguments: these never make an infinity out of finite numbers.
+_TAME = {"abs": jnp.abs, "sign": jnp.sign, "tanh": jnp.tanh, "normcdf": smooth.normcdf, "heaviside": smooth.heaviside}
+_WILD = {
+    "log": smooth.log,
+    "exp": smooth.exp,
+    "sqrt": smooth.sqrt,
+    "crra": smooth.crra,
+    "cara": smooth.cara,
+    "crra_inverse": smooth.crra_inverse,
+    "cara_inverse": smooth.cara_inverse,
+    "ces": smooth.ces,
+}
+_RELATIONS = {
+    "lt": jnp.less,
+    "le": jnp.less_equal,
+    "gt": jnp.greater,
+    "ge": jnp.greater_equal,
+    "eq": jnp.equal,
+    "ne": jnp.not_equal,
+}
+_LOGIC = {"and": jnp.logical_and, "or": jnp.logical_or}
+_EXTREMA = {"min": jnp.minimum, "max": jnp.maximum}
+
+
+class _Node(NamedTuple):
+    """A value, whether it is finite wherever the symbols are, and whether it is a plain number."""
+
+    value: Any
+    tame: bool
+    constant: bool = False
+
+
+def evaluate(formula: tuple, env: Mapping[str, Any]):
+    """The value of a formula, elementwise with broadcasting; shared parts are computed once.
+
+    Values are the plain mathematical ones: log 0 is -inf, log of a negative number is NaN, 1/0 is inf. Derivatives are
+    zero at such points, and an untaken branch never turns them into NaN. A negative base under a *traced* exponent is
+    NaN, even where the exponent is a whole number.
+
+    **Arguments:**
+
+    - `formula`: the nested tuple.
+    - `env`: an array for each symbol.
+    """
+    parts = list(_bottom_up(formula))
+    # Only a formula with branches can leave one untaken; any other is spared the guards, and so the compiler is.
+    guarded = any(part[0] in ("where", "min", "max") for part in parts)
+    done: dict[int, _Node] = {}
+    for part in parts:
+        done[id(part)] = _node(part, [done[id(child)] for child in _children(part)], env, guarded)
+    return jnp.asarray(done[id(formula)].value)
+
+
+def names(formula: tuple) -> frozenset[str]:
+    """The symbols that occur in a formula."""
+    return frozenset(part[1] for part in _bottom_up(formula) if part[0] == "sym")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula as a value: hashable, callable on an environment, equal to any other with the same tree.
+
+    **Attributes:**
+
+    - `tree`: the nested tuple.
+    """
+
+    tree: tuple
+    # Hashing walks the tree, and a formula is looked up as a static argument at every call.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "_hash", hash(self.tree))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self):
+        # The hash of a string differs from process to process.
+        return Formula, (self.tree,)
+
+    def __call__(self, env: Mapping[str, Any]):
+        return evaluate(self.tree, env)
+
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        return names(self.tree)
+
+    def __repr__(self) -> str:
+        size = sum(1 for _ in _bottom_up(self.tree))
+        return f"Formula({self.tree[0]}, {size} parts, of {', '.join(sorted(self.names)) or 'nothing'})"
+
+
+def _children(formula: tuple) -> tuple:
+    head = formula[0]
+    if head in ("num", "float", "sym"):
+        return ()
+    if head == "pow" and formula[2][0] == "num":
+        return formula[1:2]
+    return formula[2:] if head == "call" else formula[1:]
+
+
+def _bottom_up(formula: tuple) -> Iterator[tuple]:
+    """Every distinct part after its children; a loop, since the recursion limit is not ours."""
+    seen: set[int] = set()
+    stack = [(formula, False)]
+    while stack:
+        part, ready = stack.pop()
+        if ready:
+            yield part
+        elif id(part) not in seen:
+            seen.add(id(part))
+            stack.append((part, True))
+            stack.extend((child, False) for child in reversed(_children(part)))
+
+
+def _node(formula: tuple, args: list[_Node], env: Mapping[str, Any], guarded: bool) -> _Node:
+    head = formula[0]
+    values = [arg.value for arg in args]
+    tame = not guarded or all(arg.tame for arg in args)
+    if head in ("num", "float"):
+        # Python numbers, so that single precision stays single.
+        number = formula[1] / formula[2] if head == "num" else float(formula[1])
+        return _Node(number, abs(number) < float("inf"), True)
+    if head == "sym":
+        if formula[1] not in env:
+            raise ValueError(f"no value is given for `{formula[1]}`")
+        return _Node(env[formula[1]], True)
+    if head in ("true", "false"):
+        return _Node(jnp.asarray(head == "true"), True)
+    if head in _RELATIONS:
+        return _Node(_RELATIONS[head](*values), True)
+    if head in _LOGIC:
+        return _Node(functools.reduce(_LOGIC[head], values), True)
+    if head == "not":
+        return _Node(jnp.logical_not(*values), True)
+    if head == "where":
+        condition, taken, other = values
+        return _Node(jnp.where(condition, _number(taken), _number(other)), tame)
+    return _arithmetic(formula, args, tame, guarded)
+
+
+def _arithmetic(formula: tuple, args: list[_Node], tame: bool, guarded: bool) -> _Node:
+    head = formula[0]
+    values = [_number(arg.value) for arg in args]
+    if head == "add":
+        return _Node(functools.reduce(operator.add, values), tame)
+    if head in _EXTREMA:
+        return _Node(functools.reduce(_EXTREMA[head], values), tame)
+    if head == "mul":
+        return _product(args, values, tame)
+    if head == "pow":
+        return _power(formula, values, tame, guarded)
+    if head == "call":
+        return _call(formula[1], values, tame)
+    raise ValueError(f"`{head}` is not the head of a formula")
+
+
+def _product(args: list[_Node], values: list, tame: bool) -> _Node:
+    constants = [value for value, arg in zip(values, args, strict=True) if arg.constant]
+    factors = [value for value, arg in zip(values, args, strict=True) if not arg.constant]
+    # The derivative of x*y is y, so an infinite y would poison x, even in a branch that is not taken.
+    times = operator.mul if tame else smooth.shielded(operator.mul)
+    return _Node(functools.reduce(operator.mul, constants + ([functools.reduce(times, factors)] if factors else [])), tame)
+
+
+def _power(formula: tuple, values: list, tame: bool, guarded: bool) -> _Node:
+    exponent = formula[2]
+    power = smooth.power if guarded else smooth.plain_power
+    if exponent[0] != "num":
+        return _Node(power(*values), False)
+    base, p, q = values[0], exponent[1], exponent[2]
+    if q == 1:
+        raised = functools.partial(smooth.integer_power, n=p)
+        return _Node(raised(base) if tame or p < 0 else smooth.shielded(raised)(base), tame and p >= 0)
+    if q == 2 and abs(p) == 1:
+        root = smooth.sqrt(base)
+        return _Node(root if p == 1 else smooth.reciprocal(root), False)
+    return _Node(power(base, p / q), False)
+
+
+def _call(name: str | Foreign, values: list, tame: bool) -> _Node:
+    if isinstance(name, Foreign):
+        # Nothing is known of it: in a branch that is not taken its infinities have no derivative.
+        return _Node(smooth.shielded(name)(*map(smooth.real, values)) if values else name(), False)
+    if name in _TAME:
+        return _Node((_TAME[name] if tame else smooth.shielded(_TAME[name]))(*map(smooth.real, values)), tame)
+    if name in _WILD:
+        return _Node(_WILD[name](*values), False)
+    if name == "E_":
+        raise ValueError("an expectation has no value at a point; contract it over the shocks first")
+    raise ValueError(f"`{name}` is not a function that formulas know")
+
+
+def _number(value):
+    truth = isinstance(value, bool) or getattr(value, "dtype", None) == jnp.bool_
+    return smooth.real(value) if truth else value

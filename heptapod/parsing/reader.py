@@ -1,0 +1,230 @@
+"""Reading a document without stopping at the first mistake: typed look-ups that report where they fail."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sympy as sp
+
+from heptapod.errors import Collector, Mark, ModelError, did_you_mean
+from heptapod.formulas.formula import Formula
+from heptapod.formulas.freeze import freeze
+from heptapod.parsing.kinds import NAME_RULE, bracketed, kind, unfit
+from heptapod.parsing.parse import Scope, Statement, parse, parse_expression
+from heptapod.parsing.python import express
+from heptapod.text.yaml import Document
+
+Path = tuple
+# What a name that is not declared is told as, once for each stage.
+_ONCE = ("unknown-symbol", "scope", "unknown-function")
+
+
+# Of a block with more keys that are not known no more are told.
+_MOST_TOLD = 100
+_PROSE = ("description", "version", "unit", "latex")
+
+
+class Reader:
+    """A document and the diagnostics collected so far.
+
+    **Attributes:** `document`; `collector`; `unread`: places where a mapping should be and is none; `strange`: mappings with a
+    key that is not known, which may be the misspelling of one that is missed; `doubts`: by the path of a stage, names that
+    an error was told of, so that it is not told again.
+    """
+
+    def __init__(self, document: Document, collector: Collector | None = None):
+        self.document = document
+        self.collector = collector or Collector()
+        self.unread: set[Path] = set()
+        self.strange: set[Path] = set()
+        self.doubts: dict[Path, set[str]] = {}
+        self._told: set[tuple] = set()
+
+    def mark(self, path: Path, key: bool = False) -> Mark:
+        """The place of the value (or key) at a path."""
+        return self.document.mark(tuple(path), key=key)
+
+    def error(self, code: str, message: str, path: Path, help: str | None = None, key: bool = False) -> None:
+        """Record an error at a path."""
+        self.collector.error(code, message, self.mark(path, key), help)
+
+    def missing(self, code: str, message: str, path: Path, help: str | None = None) -> None:
+        """Record that something is not in the mapping at a path, unless the mapping itself is in error."""
+        if path not in self.strange and not self.lost(path):
+            self.error(code, message, path, help, key=True)
+
+    def lost(self, path: Path) -> bool:
+        """Whether a block is in error: it, or what it stands in, is no mapping, or it may be the key that is not known."""
+        if any(path[:n] in self.unread for n in range(len(path) + 1)):
+            return True
+        while path and self.get(path) is None:
+            path = path[:-1]
+            if path in self.strange:
+                return True
+        return False
+
+    def doubt(self, stage: Path, *names: str) -> None:
+        """Note names that an error was told of."""
+        self.doubts.setdefault(stage, set()).update(names)
+
+    def once(self, *key) -> bool:
+        """Whether something is about to be told for the first time."""
+        first = key not in self._told
+        self._told.add(key)
+        return first
+
+    def warning(self, code: str, message: str, path: Path, help: str | None = None, key: bool = False) -> None:
+        """Record a warning at a path."""
+        self.collector.warning(code, message, self.mark(path, key), help)
+
+    def note(self, code: str, message: str, path: Path, help: str | None = None, key: bool = True) -> None:
+        """Record a note at a path."""
+        self.collector.note(code, message, self.mark(path, key), help)
+
+    def get(self, path: Path) -> Any:
+        """The raw value at a path, `None` where there is none."""
+        node = self.document.data
+        for step in path:
+            if isinstance(node, Mapping) and step in node:
+                node = node[step]
+            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+                node = node[step]
+            else:
+                return None
+        return node
+
+    def mapping(self, path: Path, allowed: Iterable[str] | None = None, what: str = "this block") -> dict:
+        """The mapping at a path, empty if absent; keys outside `allowed` are errors."""
+        node = self.get(path)
+        if node is None:
+            return {}
+        if not isinstance(node, Mapping):
+            if path not in self.unread:
+                self.error("type", f"{what} must be a mapping `key: value`, found {kind(node)}", path)
+            self.unread.add(path)
+            return {}
+        if allowed is not None:
+            self._check_keys(path, node, list(allowed), what)
+        return dict(node)
+
+    def _check_keys(self, path, node, allowed, what):
+        told = 0
+        for k in node:
+            if k not in allowed:
+                self.strange.add(path)
+                told += 1
+                if told > _MOST_TOLD:
+                    continue
+                suggestion = did_you_mean(str(k), allowed) or f"the keys are {', '.join(allowed)}"
+                self.error("unknown-key", f"`{k}` is not a key of {what}", (*path, k), suggestion, key=True)
+            elif k in _PROSE and isinstance(node[k], (Mapping, list)):
+                self.error("type", f"`{k}` is text, found {kind(node[k])}", (*path, k))
+
+    def names(self, path: Path, what: str) -> list[str]:
+        """A bracketed list of names; anything else is an error and gives an empty list."""
+        node = self.get(path)
+        if node is None:
+            return []
+        if not isinstance(node, list) or not all(isinstance(x, str) for x in node):
+            self.error("type", f"{what} must be a bracketed list of names, found {kind(node)}", path, 'e.g. ["y"]')
+            return []
+        for i, name in enumerate(node):
+            if (why := unfit(name)) is not None:
+                self.error("name", f"`{name}` {why}", (*path, i), NAME_RULE)
+            elif name in node[:i]:
+                self.error("duplicate-key", f"`{name}` is listed twice in {what}", (*path, i))
+        return [str(x) for x in node]
+
+    def word(self, path: Path, choices: Iterable[str], what: str, default: str) -> str:
+        """A literal word among `choices`, whatever its case."""
+        node = self.get(path)
+        if node is None:
+            return default
+        choices = list(choices)
+        if isinstance(node, str) and node.lower() in choices:
+            return node.lower()
+        suggestion = did_you_mean(str(node).lower(), choices) or f"one of {', '.join(choices)}"
+        found = f"`{node}`" if isinstance(node, str) else kind(node)
+        self.error("value", f"{what} cannot be {found}", path, suggestion)
+        return default
+
+    def flag(self, path: Path, what: str, default: bool = False) -> bool:
+        """`true` or `false`."""
+        node = self.get(path)
+        if node is None or isinstance(node, bool):
+            return default if node is None else node
+        self.error("type", f"{what} is true or false, found {kind(node)}", path)
+        return True
+
+    def expression(self, path: Path, scope: Scope) -> sp.Expr | None:
+        """One expression; `None` after an error. Numbers and one bracketed name are expressions, too."""
+        path = self._plain(path)
+        path = (*path, 0) if bracketed(self.get(path)) else path
+        node = self.get(path)
+        if isinstance(node, (Mapping, list, bool)) or node is None:
+            self.error("type", f"expected a number or an expression, found {kind(node)}", path)
+            return None
+        try:
+            if callable(node):
+                return self._one(express(node, scope, self.mark(path)), path)
+            return parse_expression(node, scope, self.mark(path))
+        except ModelError as error:
+            return self.refuse(path, error)
+
+    def statements(self, path: Path, scope: Scope) -> list | None:
+        """Several `target = expression`; `None` after an error."""
+        path = self._plain(path)
+        node = self.get(path)
+        if callable(node):
+            return self._targets(node, path, scope)
+        if not isinstance(node, str):
+            self.error("type", f"expected `target = expression`, found {kind(node)}", path)
+            return None
+        try:
+            return parse(node, scope, self.mark(path))
+        except ModelError as error:
+            return self.refuse(path, error)
+
+    def _one(self, found, path):
+        """One expression out of a function that should give no more."""
+        if not isinstance(found, dict):
+            return found
+        return self.error("function", "one number is expected here, not a dictionary", path, "return the number")
+
+    def _targets(self, function, path, scope):
+        """The statements of a function that returns a dictionary of targets."""
+        try:
+            found = express(function, scope, self.mark(path))
+        except ModelError as error:
+            return self.refuse(path, error)
+        if not isinstance(found, dict):
+            help = 'e.g. lambda m, c: {"a_nxt": m - c}'
+            return self.error("function", "a transition returns a dictionary of its targets", path, help)
+        return [Statement(name, expression, self.mark(path)) for name, expression in found.items()]
+
+    def refuse(self, path: Path, error: ModelError) -> None:
+        """Take over the errors of an equation; a name that is not declared is told once for each stage."""
+        for found in error.diagnostics:
+            about = found.message.split("`")[1] if "`" in found.message else found.message
+            stage = path[: 1 + (path[0] == "stages")]
+            if found.code not in _ONCE or self.once(found.code, about, stage):
+                self.collector.extend(ModelError(found))
+            if found.code in ("unknown-symbol", "unknown-function"):
+                self.doubt(stage, about.partition("[")[0] + ("()" if found.code == "unknown-function" else ""))
+
+    def _plain(self, path):
+        """An equation as `{expr: ...}`, an older form, is read as what stands in it."""
+        node = self.get(path)
+        if isinstance(node, Mapping) and list(node) == ["expr"]:
+            self.note("older", "`expr:` is not needed: the equation may stand after its name", (*path, "expr"))
+            return (*path, "expr")
+        return path
+
+    def slot(self, path: Path, scope: Scope) -> Formula | None:
+        """A numeric slot as a formula: a number, an expression, or a bracketed name."""
+        expression = self.expression(path, scope)
+        if expression is None:
+            return None
+        if isinstance(expression, sp.logic.boolalg.Boolean) and not expression.is_Symbol:
+            self.error("type", "expected a number, found a condition", path)
+            return None
+        return freeze(expression)

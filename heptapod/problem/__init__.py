@@ -1,0 +1,1 @@
+"""How a stage is solved: the method, and the functions that the method asks for."""

@@ -1,0 +1,39 @@
+"""How a stage is solved, as the choice of a method says it."""
+
+from dataclasses import dataclass
+
+from heptapod.derivation.derive import Derived
+from heptapod.parsing.parse import Bounds
+from heptapod.problem.search import Direct
+from heptapod.spaces.grids import Grid
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A control that the continuation alone sees, so that its condition is solved at every post-state of the other.
+
+    **Attributes:** `control`, its `bound`, and the `post`-state that it is.
+    """
+
+    control: str
+    post: str
+    bound: Bounds
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How a stage is solved.
+
+    **Attributes:** `method`, `reason`; `derived`; `rows`: (passive decision state, grid) pairs; `control`, `bound`: of the
+    continuous control that EGM chooses; `direct`: what a direct search stands on; `inner`: the control that is chosen first,
+    given the post-state of the other.
+    """
+
+    method: str
+    reason: str
+    derived: Derived = Derived()
+    rows: tuple[tuple[str, Grid], ...] = ()
+    control: str | None = None
+    bound: Bounds = Bounds()
+    direct: Direct | None = None
+    inner: Inner | None = None

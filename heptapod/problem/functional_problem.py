@@ -1,0 +1,192 @@
+"""A stage as it is written, with what was derived from it: math, parameters, settings, methods, and their numeric side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import sympy as sp
+
+from heptapod.derivation.derive import Derived
+from heptapod.derivation.stated import UTIL
+from heptapod.dialect import keys
+from heptapod.formulas.equation import SLOPE, VALUE, Equation, Transition, key
+from heptapod.formulas.freeze import freeze
+from heptapod.parameters.declared import Declared
+from heptapod.parsing.reader import Path, Reader
+from heptapod.problem.chosen import Chosen
+from heptapod.problem.method import METHODS, choose
+from heptapod.problem.numeric_problem import Branch, NumericProblem
+from heptapod.problem.search import Direct
+from heptapod.stage.equations import BranchEquations, Equations, StageReader
+from heptapod.stage.scope import MOVERS
+
+OLDER_MOVER_KEYS = {"inherit_parameters": "inherit", "inherit_settings": "inherit"}
+
+
+@dataclass(frozen=True)
+class FunctionalProblem:
+    """One stage of a model: what was written and what follows from it.
+
+    **Attributes:**
+
+    - `name`; `math`: the written equations, controls, shocks and state space.
+    - `parameters`, `settings`: the values that the stage sees at the calibration; by-age ones hold one value a period.
+    - `methods`: what was asked for; `num`: the numeric side, compared by value; `derived`: the derivation, in sympy.
+    - `equations`: the equations as read, in sympy; `provenance`: where every name that the stage sees comes from, in words.
+    """
+
+    name: str
+    math: Mapping
+    parameters: Mapping[str, np.ndarray]
+    settings: Mapping[str, np.ndarray]
+    methods: Mapping[str, str]
+    num: NumericProblem = field(repr=False)
+    derived: Derived = field(repr=False, compare=False)
+    equations: Equations = field(repr=False, compare=False)
+    provenance: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+def read_movers(reader: Reader, path: Path) -> dict[str, bool]:
+    """The explicit movers of a stage, and whether each inherits what its stage sees."""
+    found = {}
+    for name in reader.mapping((*path, "movers"), MOVERS, "`movers`"):
+        place = (*path, "movers", name)
+        block = reader.mapping(place, (*keys.of("a mover"), *OLDER_MOVER_KEYS), f"the mover {name}")
+        for older, new in OLDER_MOVER_KEYS.items():
+            if older in block:
+                reader.note("older", f"`{older}` is read as `{new}`", (*place, older))
+        spelled = next((k for k in ("inherit", *OLDER_MOVER_KEYS) if k in block), "inherit")
+        # After an error it inherits, since then most is said.
+        found[name] = reader.flag((*place, spelled), f"`{spelled}`", place in reader.strange)
+    return {name: inherits for name, inherits in found.items() if name in MOVERS}
+
+
+def read_methods(reader: Reader, path: Path) -> dict[str, str]:
+    """`methods:` of the stage, and of its mover `cntn_to_dcsn`, which has the last word."""
+    methods = {k: "auto" for k in METHODS}
+    for place in ((*path, "methods"), (*path, "movers", "cntn_to_dcsn", "methods")):
+        given = reader.mapping(place, METHODS, "`methods`")
+        methods |= {k: reader.word((*place, k), METHODS[k], f"`methods.{k}`", "auto") for k in given if k in METHODS}
+    for mover in MOVERS:
+        place = (*path, "movers", mover, "methods")
+        if mover != "cntn_to_dcsn" and reader.get(place) is not None:
+            reader.error(
+                "structure", f"the mover {mover} has no method to choose", place, "methods belong to cntn_to_dcsn", key=True
+            )
+    return methods
+
+
+def build_problem(
+    reading: StageReader, equations: Equations, own: Declared, methods: Mapping[str, str]
+) -> FunctionalProblem | None:
+    """What follows from the equations of a stage; errors are collected, and any of them makes the result `None`."""
+    reader, scope = reading.reader, reading.scope
+    before = reader.collector.count
+    calibrated = _calibrated(scope, own)
+    chosen = choose(reader, reading, equations, methods, calibrated)
+    if chosen is None or reader.collector.count > before:
+        return None
+    num = NumericProblem(**_common(scope.name, equations, methods["interp"]), **_solved(chosen))
+    time = scope.time.numbers
+    values = {n: v for n, v in calibrated.items() if n not in time}
+    settings = {n: v for n, v in own.numbers.items() if n in scope.settings}
+    math = reader.get((*scope.path, "math"))
+    return FunctionalProblem(scope.name, math, values, settings, methods, num, chosen.derived, equations)
+
+
+def _calibrated(scope, own):
+    """The numbers of every parameter that the equations may name, those of movers under their keys."""
+    numbers = {n: v for n, v in own.numbers.items() if n in scope.parameters}
+    for mover, declared in scope.movers.items():
+        numbers |= {f"{mover}.{n}": declared.numbers[n] for n in declared.parameter_names}
+    return numbers
+
+
+def _common(name, equations: Equations, interp):
+    """The numeric side of what is written, before anything is derived."""
+    drawn = tuple((d, d) for _, s in equations.shocks for d in s.dimensions)
+    tagged = tuple((key(n, "arvl"), n) for n in equations.spaces["arvl"].dimensions)
+    return dict(
+        name=name,
+        spaces=tuple(equations.spaces.items()),
+        controls=equations.controls,
+        discrete=equations.discrete,
+        shocks=tuple(shock for _, shock in equations.shocks),
+        to_decision=Transition(_frozen(equations.g_av), tagged + drawn),
+        branches=tuple(_branch(equations, branch) for branch in equations.branches),
+        choice=equations.choice,
+        integrands=equations.integrands,
+        aggregator=equations.aggregator,
+        terminal=equations.terminal,
+        interp=interp,
+    )
+
+
+def _frozen(transition):
+    return tuple((n, freeze(e)) for n, e in transition.items())
+
+
+def _branch(equations: Equations, branch: BranchEquations) -> Branch:
+    controls = (*equations.controls, *[n for n, _ in equations.discrete])
+    sources = tuple((key(n, "dcsn"), n) for n in equations.spaces["dcsn"].dimensions) + tuple((c, c) for c in controls)
+    conditions = tuple((label, freeze(condition)) for label, condition in branch.conditions)
+    recorded = None if branch.recorded is None else freeze(branch.recorded)
+    return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions, recorded)
+
+
+def _searched(direct: Direct):
+    """The numeric side of what a direct search stands on."""
+    equation = lambda e, argument: None if e is None else Equation(freeze(e), (argument,))
+    side = lambda e: None if e is None else freeze(e)
+    return dict(
+        state=direct.state,
+        post=direct.post,
+        limits=tuple((name, side(bound.lower), side(bound.upper)) for name, bound in direct.limits),
+        strict=tuple(name for name, bound in direct.limits if bound.lower_strict or bound.upper_strict),
+        state_grid=direct.grid,
+        post_grids=direct.posts,
+        base=equation(direct.base, key(direct.post, "cntn")),
+        control=direct.control,
+        utility=equation(direct.utility, direct.control),
+        utility_inverse=equation(direct.utility_inverse, UTIL.name),
+    )
+
+
+def _solved(chosen: Chosen):
+    """The numeric side of what was derived."""
+    common = dict(method=chosen.method, reason=chosen.reason, rows=chosen.rows)
+    if chosen.direct is not None:
+        return common | _searched(chosen.direct)
+    if chosen.method not in ("egm", "nested"):
+        return common
+    derived, bound, control = chosen.derived, chosen.bound, chosen.control
+    state, post = derived.state, derived.post
+    equation = lambda e, *arguments: None if e is None else Equation(freeze(e), arguments)
+    other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
+    # In the form where the control is saved, consumption is what the open upper bound leaves, and it never binds.
+    moves = other is not None and other.has(sp.Symbol(state, real=True)) and not (strict and derived.corner == "lower")
+    inner = chosen.inner
+    return common | dict(
+        inner=None if inner is None else (inner.control, inner.post, freeze(inner.bound.lower), freeze(inner.bound.upper)),
+        state=state[:-3],
+        post=post[:-3],
+        control=control,
+        objective=equation(derived.objective, state, control, post, VALUE),
+        lower=equation(-sp.oo if bound.lower is None else bound.lower, state),
+        upper=equation(sp.oo if bound.upper is None else bound.upper, state),
+        foc=equation(derived.foc, control, SLOPE, post),
+        control_inverse=equation(derived.control_inverse, SLOPE, post),
+        state_inverse=equation(derived.state_inverse, post, control, SLOPE),
+        utility=equation(derived.utility, control),
+        utility_inverse=equation(derived.utility_inverse, UTIL.name),
+        trade_off=equation(derived.trade_off, state, control),
+        slope=equation(derived.envelope, state, control, post, VALUE),
+        by_value=equation(derived.discount, state, post),
+        lowest=None if derived.lowest is None else freeze(derived.lowest),
+        kinks=tuple(freeze(kink) for kink in derived.kinks),
+        envelope=derived.bent,
+        corner=derived.corner,
+        floored=other is not None and (not strict or moves),
+        bound_moves=moves,
+        discounted_by_state=derived.discount.has(sp.Symbol(state, real=True)),
+    )

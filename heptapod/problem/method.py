@@ -1,0 +1,223 @@
+"""Which method solves a stage, as far as its own equations tell: what follows from them, and what was asked for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import sympy as sp
+
+from heptapod.derivation.concave import warn_not_concave
+from heptapod.derivation.derive import Derived, derive, separate
+from heptapod.derivation.stated import Stated, real
+from heptapod.formulas.equation import key
+from heptapod.formulas.freeze import freeze
+from heptapod.formulas.in_numpy import number
+from heptapod.problem.chosen import Chosen, Inner
+from heptapod.problem.refusal import refusal
+from heptapod.problem.search import read_direct
+from heptapod.spaces.grids import Grid, ends, nodes_key
+from heptapod.stage.equations import Equations, StageReader
+
+METHODS: Mapping[str, tuple[str, ...]] = {
+    "solution": ("auto", "egm", "vfi", "nested", "discrete"),
+    "interp": ("auto", "linear"),
+    "upper_envelope": ("auto", "none", "exact", "refined"),
+}
+_MEANS = {"discrete": ("choice", "identity")}
+
+
+def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[str, str], numbers: Mapping) -> Chosen | None:
+    """The method that the derivation suggests; an override that cannot solve the stage is an error.
+
+    **Arguments:** `numbers`: every parameter at the calibration.
+    """
+    asked, path = methods["solution"], (*reading.scope.path, "methods", "solution")
+    found = _by_derivation(reading, equations, numbers, asked)
+    if found is None:
+        return None
+    if reader.get(path) is None:
+        path = (*reading.scope.path, "movers", "cntn_to_dcsn", "methods", "solution")
+    if asked == "vfi" and equations.controls and found.method != "vfi":
+        found = Chosen("vfi", "it was asked for", found.derived)
+    if asked == "auto" or found.method in _MEANS.get(asked, (asked,)):
+        return found if found.method != "vfi" else _by_search(reading, equations, found, numbers)
+    message, help = refusal(reading.name, asked, found, equations.controls)
+    return reader.error("method", message, path, help)
+
+
+def _by_derivation(reading, equations: Equations, numbers, asked):
+    if not equations.controls:
+        if equations.choice is None:
+            return Chosen("identity", "nothing is chosen: the decision is the continuation")
+        what = "one of its branches" if reading.branching else "values of a finite set"
+        by = "nature draws" if equations.choice.by == "nature" else "the stage chooses"
+        return Chosen("choice", f"{by} {what}")
+    if equations.branches[0].recorded is not None:
+        why = "V records another value than the maximum of Q, and no envelope condition holds"
+        return Chosen("vfi", why, Derived(problem=why))
+    if len(equations.controls) > 1:
+        return _several(reading, equations, numbers, asked)
+    (control,), (branch,) = equations.controls, equations.branches
+    return _single(reading, equations, branch, control, numbers, asked)
+
+
+def _single(reading, equations, branch, control, numbers, asked="auto") -> Chosen | None:
+    """The method for one continuous control."""
+    bound = equations.bounds[control]
+    stated = _stated(reading, equations, branch, control, bound, numbers)
+    derived = derive(stated)
+    warn_not_concave(reading.reader, reading.scope.place("Q"), stated, derived)
+    _warn_left_out(reading, derived.left_out)
+    problem = derived.problem or _moving_condition(branch, derived, control)
+    if problem or asked == "vfi":
+        return Chosen("vfi", problem or "it was asked for", derived)
+    if _check_corner(reading, equations, control, derived, numbers) is None:
+        return None
+    rows = _rows(reading, equations, derived.state[:-3])
+    if rows is None:
+        return None
+    reason = f"Q is linear in V[>], {control} moves {derived.post[:-3]} alone, and the first-order condition "
+    closed = derived.control_inverse is not None and derived.state_inverse is not None
+    reason += "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
+    return Chosen("egm", reason, derived, rows, control, bound)
+
+
+def _by_search(reading, equations, found: Chosen, numbers) -> Chosen | None:
+    """The same with what a direct search stands on; `None` after an error."""
+    grids = {name: _grid_of(reading, equations, name) for name in equations.spaces["dcsn"].dimensions}
+    direct = read_direct(reading, equations, found.derived, grids, numbers)
+    if direct is None:
+        return None
+    more = tuple(words for words in direct.left_out if words not in found.derived.left_out)
+    _warn_left_out(reading, more)
+    derived = replace(found.derived, left_out=(*found.derived.left_out, *more))
+    return replace(found, derived=derived, direct=direct, rows=direct.rows)
+
+
+def _warn_left_out(reading, left_out):
+    """A warning that names the steps of the derivation for which an expression is too large."""
+    if left_out:
+        help = "closed forms may be missing: write parts of the equations as states, or split the stage"
+        reading.reader.warning("left-out", "; ".join(left_out), reading.scope.place("Q"), help, key=True)
+
+
+def _moving_condition(branch, derived, control):
+    """A constraint that the choice decides over, which no first-order condition knows of."""
+    for label, condition in branch.conditions:
+        if condition.has(real(control), real(derived.post)):
+            return f"the constraint `{label}` moves with {control}; a bound of {control} is what EGM knows"
+    return None
+
+
+def _several(reading, equations, numbers, asked):
+    """Two controls of which the continuation alone sees one: that one first, the other by its own condition."""
+    (branch,), names = equations.branches, " and ".join(equations.controls)
+    first = separate(branch.objective, branch.g_ve, equations.controls)
+    if first is None:
+        return Chosen("vfi", f"the first-order conditions of {names} do not separate given the post-states")
+    inner = _alone(equations, branch)
+    if inner is None:
+        return Chosen("vfi", f"of {names} none is seen by the continuation alone, as its own post-state")
+    (control,) = [c for c in equations.controls if c != inner.control]
+    reduced = replace(branch, g_ve={n: e for n, e in branch.g_ve.items() if n != inner.post})
+    found = _single(reading, equations, reduced, control, numbers, asked)
+    if found is None or found.method != "egm":
+        return found
+    first = f"given the post-states the condition of {inner.control} does not involve {control}: {inner.control} first; then "
+    return replace(found, method="nested", reason=first + found.reason, inner=inner)
+
+
+def _alone(equations, branch) -> Inner | None:
+    """The control of two that is a post-state of its own and stands nowhere else, between bounds that no state moves."""
+    for control in equations.controls if len(equations.controls) == 2 else ():
+        symbol, bound = real(control), equations.bounds[control]
+        posts = [name for name, e in branch.g_ve.items() if e.has(symbol)]
+        others = [e for name, e in branch.g_ve.items() if name not in posts]
+        others += [branch.objective, *[condition for _, condition in branch.conditions]]
+        if len(posts) != 1 or branch.g_ve[posts[0]] != symbol or None in (bound.lower, bound.upper):
+            continue
+        seen = any(e.has(symbol) or e.has(real(key(posts[0], "cntn"))) for e in others)
+        moves = any(str(s).endswith("[~]") for side in (bound.lower, bound.upper) for s in side.free_symbols)
+        if not seen and not moves:
+            return Inner(control, posts[0], bound)
+    return None
+
+
+def _stated(reading, equations, branch, control, bound, numbers) -> Stated:
+    scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
+    sets = {name: ends(grid, numbers) for name, grid in equations.discrete}
+    scalars += tuple((name, 1.0 if span is None else span[1]) for name, span in sets.items())
+    states = tuple(key(n, "dcsn") for n in equations.spaces["dcsn"].dimensions)
+    transition = tuple((key(n, "cntn"), e) for n, e in branch.g_ve.items())
+    sets |= {key(n, "dcsn"): ends(_grid_of(reading, equations, n), numbers) for n in equations.spaces["dcsn"].dimensions}
+    sets |= {key(n, "cntn"): ends(grid, numbers) for n, grid in equations.spaces["cntn"].grids}
+    ranges = tuple((name, span) for name, span in sets.items() if span is not None)
+    own = equations.spaces["dcsn"]
+    found = [(n, _grid_of(reading, equations, n)) for n in own.dimensions]
+    rows = tuple(key(n, "dcsn") for n, grid in found if own.grid(n) is not None or (grid is not None and grid.discrete))
+    return Stated(branch.objective, transition, control, bound.lower, bound.upper, states, scalars, ranges, rows)
+
+
+def _grid_of(reading, equations, name) -> Grid | None:
+    """The grid of a decision state: its own, its namesake's on arrival, its shock's nodes, or its namesake's afterwards."""
+    spaces, source = equations.spaces, equations.g_av[name]
+    if spaces["dcsn"].grid(name) is not None:
+        return spaces["dcsn"].grid(name)
+    for before in spaces["arvl"].dimensions:
+        if source == sp.Symbol(key(before, "arvl"), real=True) and spaces["arvl"].grid(before) is not None:
+            return spaces["arvl"].grid(before)
+    for shock_name, shock in equations.shocks:
+        if str(source) in shock.dimensions and shock.given is not None:
+            return Grid("nodes", shock.count, vector=nodes_key(reading.name, shock_name, str(source)), discrete=True)
+    ends = [space.grid(name) for perch, space in spaces.items() if perch.startswith("cntn")]
+    return next((grid for grid in ends if grid is not None), None)
+
+
+def _rows(reading, equations, endogenous):
+    """The passive decision states with their grids; one without a grid is an error."""
+    rows = []
+    for name in equations.spaces["dcsn"].dimensions:
+        if name == endogenous:
+            continue
+        grid = _grid_of(reading, equations, name)
+        if grid is None:
+            message = f"the passive state `{name}` has no grid at the decision, where EGM keeps a row for each of its values"
+            reading.reader.error("grid", message, (*reading.math, "state_space", "dcsn"),
+                                 f"dcsn: {{dimensions: [...], grid: {{{name}: {{values: [...]}}}}}}", key=True)  # fmt: skip
+            return None
+        rows.append((name, grid))
+    # Discrete axes lead, the continuous passive ones follow.
+    return tuple(sorted(rows, key=lambda row: not row[1].discrete))
+
+
+def _check_corner(reading, equations: Equations, control: str, derived: Derived, numbers):
+    """The bound must imply the lowest post-state, and the grid must not begin below it; `None` after an error."""
+    reader = reading.reader
+    state, post = derived.state[:-3], derived.post[:-3]
+    place = (*reading.math, "controls", control)
+    if derived.lowest is None:
+        message = f"`{control}` has no {derived.corner} bound, so that nothing says where {post} ends"
+        return reader.error("bounds", message, place, f"e.g. {control}: 0 < {control} <= {state}")
+    loose = [str(s)[:-3] for s in derived.lowest.free_symbols if str(s).endswith("]")]
+    if state in loose:
+        message = f"at the bound of `{control}` {post} still depends on `{state}`, so that the bound implies no lowest {post}"
+        return reader.error("bounds", message, place, "EGM needs a bound that exhausts the state")
+    grid = equations.spaces["cntn"].grid(post)
+    if grid is None or grid.discrete:
+        what = "no grid" if grid is None else "a discrete set"
+        message = f"the post-state {post} has {what}; the endogenous grid method stands on a continuous grid of it"
+        return reader.error("grid", message, (*reading.math, "state_space", "cntn"),
+                            f"cntn: {{grid: {{{post}: {{type: exp, min: 0, max: 50, points: 100}}}}}}", key=True)  # fmt: skip
+    if loose:
+        message = f"the lowest {post} depends on the passive state `{loose[0]}`; a bound that is the same in every row is exact"
+        reader.warning("bounds", message, place, f"put `{loose[0]}` into {state} before the choice (g_av)")
+        return True
+    first = grid.values[0] if grid.values else grid.minimum
+    if first is None or not derived.lowest.free_symbols <= {sp.Symbol(n, real=True) for n in numbers}:
+        return True
+    low, least = number(freeze(derived.lowest), numbers), number(first, {**reading.scope.own.numbers, **numbers})
+    if np.any(least < low - 1e-9 * (1 + np.abs(low))):
+        found = f"begins at {np.ravel(least)[0]:g}, below the lowest {np.ravel(low)[0]:g}"
+        message = f"the grid of {post} {found} that the bound of `{control}` allows"
+        return reader.error("grid-bounds", message, (*reading.math, "state_space", "cntn", "grid", post), key=True)
+    return True

@@ -1,0 +1,218 @@
+"""A stage as numbers need it: formulas and names, compared by value, with no default, text or place in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from heptapod.formulas.equation import SLOPE, VALUE, Aggregator, Equation, Integrands, Transition, mean_key
+from heptapod.formulas.formula import Formula
+from heptapod.formulas.in_numpy import singular
+from heptapod.shocks.base import AbstractShock
+from heptapod.shocks.odds import odds
+from heptapod.spaces.grids import Grid
+from heptapod.spaces.perch_space import PerchSpace
+from heptapod.stage.choice import Choice
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One continuation of a stage; a sequential stage has one, without a name.
+
+    **Attributes:** `to_continuation`: decision states and controls to post-states; `objective`: a formula in parameters, the
+    keys of decision states, controls and post-states, and `V[>]`; `conditions`: (label, formula in the same keys); `recorded`:
+    what the stages before are told, a formula as `objective` is, `None` where it is the same.
+    """
+
+    name: str
+    to_continuation: Transition
+    objective: Formula
+    conditions: tuple[tuple[str, Formula], ...] = ()
+    recorded: Formula | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the objective is the continuation value and nothing else."""
+        return self.objective.tree == ("sym", VALUE)
+
+
+@dataclass(frozen=True, eq=False)
+class NumericProblem:
+    """What a stage computes, pointwise. Two stages of the same text are equal, whatever their default values.
+
+    **Attributes:**
+
+    - `spaces`: the perches; `controls`: the continuous ones; `discrete`: the sets of the others; `shocks`.
+    - `to_decision`: arrival states and shocks to decision states; `branches`: what follows the decision; `choice`: how one
+      of them, or the value of a discrete control, is chosen.
+    - `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$: of the continuous control; passive states and discrete
+      controls stand among the parameters `p`, under their keys.
+    - `integrands`, `aggregator`: the value on arrival.
+    - `terminal` $(p, x_a, \\dots)$: the value on arrival after the last period, or `None`.
+    - `method`: `"egm"`, `"choice"`, `"identity"`, `"nested"` or `"vfi"`; `reason` says why, or why not.
+    - `envelope`: whether the endogenous grid may fold, so that an upper envelope is taken.
+    - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
+    - `rows`: (passive decision state, its grid) pairs.
+    - `switch_knots`: whether the continuation is asked on both sides of its own switches, beside the grid of the post-state.
+    - `may_jump`: whether a condition downstream may make the continuation's value jump.
+    - `inner`: (control, its post-state, lower, upper) of the control that is chosen first, given the post-state; or `None`.
+    - `kinks`: values of the active post-state at which the problem changes its branch.
+    - `limits`: (control, lower, upper) of a direct search, `None` where a side is open; `strict`: the controls with a strict
+      bound; `state_grid`: of the endogenous state, where it has one; `post_grids`: (post-state, grid) pairs; `base`: the state
+      that leads to a post-state while the controls take as little as they may.
+    - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `slope` (the envelope condition),
+      `by_value` ($Q_V$), `lowest`: derived,
+      `None` without closed form.
+    """
+
+    name: str
+    spaces: tuple[tuple[str, PerchSpace], ...]
+    controls: tuple[str, ...]
+    shocks: tuple[AbstractShock, ...]
+    to_decision: Transition
+    branches: tuple[Branch, ...]
+    integrands: Integrands
+    aggregator: Aggregator
+    discrete: tuple[tuple[str, Grid], ...] = ()
+    choice: Choice | None = None
+    terminal: Equation | None = None
+    method: str = "identity"
+    envelope: bool = False
+    reason: str = ""
+    rows: tuple[tuple[str, Grid], ...] = ()
+    kinks: tuple[Formula, ...] = ()
+    may_jump: bool = False
+    switch_knots: bool = False
+    inner: tuple[str, str, Formula, Formula] | None = None
+    state: str | None = None
+    post: str | None = None
+    control: str | None = None
+    objective: Equation | None = None
+    lower: Equation | None = None
+    upper: Equation | None = None
+    foc: Equation | None = None
+    control_inverse: Equation | None = None
+    state_inverse: Equation | None = None
+    utility: Equation | None = None
+    utility_inverse: Equation | None = None
+    trade_off: Equation | None = None
+    slope: Equation | None = None
+    by_value: Equation | None = None
+    lowest: Formula | None = None
+    corner: str = "upper"
+    floored: bool = False
+    bound_moves: bool = False
+    discounted_by_state: bool = False
+    interp: str = "auto"
+    limits: tuple[tuple[str, Formula | None, Formula | None], ...] = ()
+    strict: tuple[str, ...] = ()
+    state_grid: Grid | None = None
+    post_grids: tuple[tuple[str, Grid], ...] = ()
+    base: Equation | None = None
+
+    def __post_init__(self):
+        values = tuple(getattr(self, f.name) for f in fields(self) if f.name != "reason")
+        object.__setattr__(self, "_values", values)
+        object.__setattr__(self, "_hash", hash(values))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, NumericProblem) and self._hash == other._hash and self._values == other._values
+
+    @property
+    def plain_arrival(self) -> bool:
+        """Whether the value on arrival is `E[V]` and nothing else."""
+        inside = tuple(f.tree for f in self.integrands.formulas)
+        return inside == (("sym", "V"),) and self.aggregator.formula.tree == ("sym", mean_key(0))
+
+    @property
+    def stored(self) -> bool:
+        """Whether a solve keeps values of this stage; any other is composed where it is asked."""
+        return self.method not in ("choice", "identity") or dict(self.spaces)["arvl"].tabulate
+
+    @property
+    def given_alone(self) -> tuple[str, ...]:
+        """Arrival states that lead to no decision state: at most the law of a shock depends on them."""
+        named = {name for _, formula in self.to_decision.equations for name in formula.names}
+        used = {name for key, name in self.to_decision.sources if key in named}
+        return tuple(name for name in self.dimensions("arvl") if name not in used)
+
+    @property
+    def branching(self) -> bool:
+        """Whether the stage has named branches."""
+        return self.branches[0].name != ""
+
+    @property
+    def to_continuation(self) -> Transition:
+        """The transition of a sequential stage."""
+        if self.branching:
+            raise ValueError(f"stage {self.name} has a transition for each branch: {', '.join(b.name for b in self.branches)}")
+        return self.branches[0].to_continuation
+
+    def branch(self, name: str) -> Branch:
+        """A continuation by name."""
+        return next(b for b in self.branches if b.name == name)
+
+    @property
+    def foc_in_control(self) -> bool:
+        """Whether the first-order condition gives the control; otherwise the post-state does, and it gives the state."""
+        return self.control_inverse is None or SLOPE in self.control_inverse.formula.names
+
+    def suspects(self, scope: Mapping) -> list[str]:
+        """Parameters whose values make a formula of the stage divide by zero or leave its domain, in words."""
+        moves = [self.to_decision, *[b.to_continuation for b in self.branches]]
+        formulas = [f for move in moves for _, f in move.equations]
+        formulas += [self.aggregator.formula, *self.integrands.formulas]
+        equations = (self.objective, self.control_inverse, self.state_inverse, self.foc, self.terminal)
+        formulas += [e.formula for e in equations if e is not None]
+        return singular([f.tree for f in formulas], scope)
+
+    def dimensions(self, perch: str) -> tuple[str, ...]:
+        """The dimensions of a perch in the order of the file."""
+        return dict(self.spaces)[perch].dimensions
+
+    def grid(self, perch: str, dimension: str) -> Grid | None:
+        """The declared grid of a dimension."""
+        return dict(self.spaces)[perch].grid(dimension)
+
+    def nodes(self, scope: Mapping) -> tuple[dict[str, Float[Array, " nodes"]], Float[Array, "*given nodes"]]:
+        """Nodes and weights of all shocks together, the product of their laws; one node of no name if there is none.
+
+        A Markov shock gives the weights an axis before that of the nodes, over the values of the state that it is given.
+        """
+        values, weights = {}, jnp.ones(1, jnp.asarray(scope["t"]).dtype)
+        for shock in self.shocks:
+            own, law = shock.nodes(scope)
+            count, k = weights.shape[-1], law.shape[-1]
+            values = {n: jnp.repeat(v, k) for n, v in values.items()} | {n: jnp.tile(v, count) for n, v in own.items()}
+            if shock.given is None:
+                weights = (weights[..., :, None] * law).reshape(*weights.shape[:-1], -1)
+            else:
+                product = weights[..., None, :, None] * law[:, None, :]
+                weights = product.reshape(*weights.shape[:-1], law.shape[0], -1)
+        return values, weights
+
+    def draws(
+        self, scope: Mapping, key: PRNGKeyArray, count: int, given: Mapping[str, Float[Array, " count"]] | None = None
+    ) -> dict[str, Float[Array, " count"]]:
+        """Draws of all shocks; element `i` depends on `(key, i)` alone, and of Markov shocks on the state in `given`."""
+        drawn = {}
+        for i, shock in enumerate(self.shocks):
+            before = None if shock.given is None else (given or {})[shock.given]
+            drawn |= shock.draws(scope, jax.random.fold_in(key, i), count, before)
+        return drawn
+
+    def odds(
+        self, scope: Mapping, drawn: Mapping[str, Float[Array, " count"]], given: Mapping[str, Float[Array, " count"]]
+    ) -> Float[Array, " count"]:
+        """The probability of what `draws` returned: of discrete shocks and point masses, 1 for continuous ones."""
+        found = jnp.ones((), jnp.asarray(scope["t"]).dtype)
+        for shock in self.shocks:
+            found = found * odds(shock, scope, drawn, None if shock.given is None else given[shock.given])
+        return found

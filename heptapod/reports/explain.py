@@ -1,0 +1,130 @@
+"""What was derived from a model, and why, as text."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from heptapod.circuit_spec import CircuitSpec
+from heptapod.formulas.freeze import thaw
+from heptapod.load import load
+from heptapod.problem.functional_problem import FunctionalProblem
+from heptapod.reports.plain import written
+
+_PLACE = re.compile(r"^(.*) \((\S+):(\d+)\)$")
+_WORDS = {
+    "egm": "endogenous grid (egm)",
+    "choice": "maximum over a finite set (choice)",
+    "identity": "none needed (identity)",
+    "nested": "one condition after the other (nested)",
+    "vfi": "value function iteration (vfi)",
+}
+
+
+def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> str:
+    """How each stage is solved, why, and every derived formula.
+
+    **Arguments:** `source`: what `load` takes, a model, or one stage.
+    """
+    if isinstance(source, FunctionalProblem):
+        return _stage(source)
+    spec = source if isinstance(source, CircuitSpec) else load(source)
+    horizon = spec.structure.horizon
+    head = f"{spec.name}: {'infinite horizon' if horizon is None else f'{horizon} periods'}"
+    return "\n\n".join([head, *[_stage(problem) for problem in spec.stages.values()]])
+
+
+def _stage(problem: FunctionalProblem) -> str:
+    num = problem.num
+    lines = [("method", _WORDS[num.method] + (" with upper envelope" if num.envelope and num.method != "vfi" else "")),
+             ("because", num.reason)]  # fmt: skip
+    lines += _choice(problem) + (_derived(problem) if num.method in ("egm", "nested") else _written(problem))
+    lines += _searched(problem) if num.method == "vfi" else []
+    lines += [("note", note) for note in problem.derived.notes]
+    lines += [("left out", words) for words in problem.derived.left_out]
+    lines += _origins(problem.provenance)
+    width = max(len(label) for label, _ in lines)
+    return "\n".join([f"stage {problem.name}", *[f"  {label:<{width}}  {text}" for label, text in lines]])
+
+
+def _origins(provenance: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Where the names of the stage come from: those of one origin on one line, with the line of each."""
+    groups, rows = {}, []
+    for name, origin in provenance.items():
+        match = _PLACE.match(origin)
+        if match and "(" not in match[1]:
+            groups.setdefault((match[1], match[2]), []).append(f"{name} {match[3]}")
+        else:
+            rows.append((name, origin))
+    return [("names", f"{what}, {file}: {', '.join(places)}") for (what, file), places in groups.items()] + rows
+
+
+def _choice(problem):
+    choice, rows = problem.num.choice, []
+    if choice is None:
+        return rows
+    if choice.by == "nature":
+        return [(f"P({name})", written(thaw(formula))) for name, formula in choice.probs]
+    smoothed = (
+        "the maximum"
+        if choice.scale is None
+        else f"s log(sum exp(Q/s)), s = {written(thaw(choice.scale))}; s = 0 is the maximum"
+    )
+    rows.append(("joined by", smoothed))
+    return rows + [(name, f"one of {grid.points} values") for name, grid in problem.num.discrete]
+
+
+def _written(problem):
+    """What the stage says, where nothing is derived."""
+    rows = []
+    for branch in problem.equations.branches:
+        label = f"Q of {branch.name}" if branch.name else "Q"
+        rows.append((label, written(branch.objective)))
+        rows += [] if branch.recorded is None else [("V", written(branch.recorded))]
+        rows += [(f"{label} if", written(condition)) for _, condition in branch.conditions]
+    return rows
+
+
+def _searched(problem):
+    """Where a direct search keeps its policies and the continuation, and how it reads them."""
+    num, show = (
+        problem.num,
+        lambda pairs: ", ".join(f"{n} ({g.points}{' values' if g.discrete else ' knots'})" for n, g in pairs),
+    )
+    own = [(num.state, num.state_grid)] if num.state_grid is not None else []
+    policies = show([*num.rows, *own])
+    if not own:
+        policies += (", " if policies else "") + f"{num.state} (from the knots of {num.post})"
+    return [
+        ("policies on", policies),
+        ("V[>] on", show(num.post_grids)),
+        ("between knots", _between(problem)),
+        *([("peaks", "V[>] need not be concave, so that the search looks for several")] if num.envelope else []),
+    ]
+
+
+def _derived(problem):
+    num, derived = problem.num, problem.derived
+    show = lambda e: "(none in closed form)" if e is None else written(e)
+    rows = (
+        [("rows", ", ".join(f"{n} ({g.points}{' values' if g.discrete else ' knots'})" for n, g in num.rows))]
+        if num.rows
+        else []
+    )
+    return [
+        *rows,
+        ("condition", f"0 = {show(derived.foc)}"),
+        (num.control, show(derived.control_inverse)),
+        (num.state, show(derived.state_inverse)),
+        (f"dV/d{num.state}", show(derived.envelope)),
+        ("weight of V[>]", show(derived.discount)),
+        (f"lowest {num.post}", f"{show(derived.lowest)}, where {num.control} meets its {derived.corner} bound"),
+        ("between knots", _between(problem)),
+    ]
+
+
+def _between(problem) -> str:
+    if problem.num.interp == "linear":
+        return "value and policy linear"
+    if problem.num.utility_inverse is None:
+        return "policy linear; value by cubic Hermite"
+    return f"policy linear; value by cubic Hermite of u^-1(V/B), u = {written(thaw(problem.num.utility.formula))}"

@@ -1,0 +1,1 @@
+"""Where states live: the grids and sets of a perch."""

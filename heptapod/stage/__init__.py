@@ -1,0 +1,1 @@
+"""What one stage says: its equations, controls, choices, shocks and values."""

@@ -1,0 +1,86 @@
+"""The shocks of one stage: those that can be read, and what is known of the others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+
+from heptapod.errors import Collector
+from heptapod.parsing.kinds import NAME_RULE, unfit
+from heptapod.parsing.reader import Path
+from heptapod.shocks.base import AbstractShock
+from heptapod.shocks.read import check_shock, read_shock
+from heptapod.spaces.read_grid import mentions
+from heptapod.stage.scope import StageScope
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a stage draws.
+
+    **Attributes:** `shocks`: by name; `dimensions`: of all of them, those of a shock in error among them; `failed`: names of
+    shocks in error, `*` where the whole block is; `excused`: `*` where a dimension may be missing for that reason.
+    """
+
+    shocks: Mapping[str, AbstractShock]
+    dimensions: tuple[str, ...]
+    failed: frozenset[str]
+    excused: tuple[str, ...]
+
+
+def read_shocks(scope: StageScope, path: Path) -> Draws:
+    """The `shocks:` block of a stage."""
+    shocks, drawn, failed, sure = {}, (), set(), True
+    for name, block in scope.reader.mapping(path, None, "`shocks`").items():
+        listed = block.get("dimensions") if isinstance(block, Mapping) else None
+        names = tuple(x for x in listed if unfit(x) is None) if isinstance(listed, list) else ()
+        drawn += names
+        shock = _shock(scope, name, (*path, name), block)
+        if shock is not None:
+            shocks[name] = shock
+            continue
+        failed.add(name)
+        sure = sure and bool(names) and len(names) == len(listed)
+    if scope.reader.lost(path):
+        failed, sure = {"*"}, False
+    return Draws(shocks, drawn, frozenset(failed), () if sure else ("*",))
+
+
+def _shock(scope, name, path, block):
+    reader, before = scope.reader, scope.reader.collector.count
+    if (why := unfit(name)) is not None:
+        return reader.error("name", f"`{name}` {why}", path, NAME_RULE, key=True)
+    if not reader.mapping(path, None, "a shock"):
+        return reader.missing("shock", f"the shock `{name}` is empty", path, 'dimensions: ["y"], shock_method: ...')
+    if mentions(block, scope.own.broken):
+        return reader.collector.excuse()  # What is wrong with it is told where the name is declared.
+    shock = _read(scope, path)
+    if shock is None or reader.collector.count > before:
+        return None
+    check_shock(reader, path, shock, scope.own.numbers)
+    scope.used.update(_vectors(shock))
+    return shock
+
+
+def _read(scope, path):
+    """One shock; a key that is not known may be the misspelling of one that is missed, which is not told then."""
+    reader, collector = scope.reader, scope.reader.collector
+    reader.collector = Collector()
+    try:
+        shock = read_shock(reader, path, scope.slots, scope.own.integers, scope.shapes)
+        found = reader.collector.diagnostics
+    finally:
+        reader.collector = collector
+    strange = any(d.code == "unknown-key" for d in found)
+    for each in found:
+        if not strange or each.code not in ("shock", "markov"):
+            collector.add(each)
+    return shock
+
+
+def _vectors(part) -> set[str]:
+    """The vector and matrix parameters that a shock names."""
+    if isinstance(part, tuple):
+        return {name for each in part for name in _vectors(each)}
+    if not is_dataclass(part):
+        return set()
+    own = {part.name} if isinstance(getattr(part, "name", None), str) else set()
+    return own | {name for f in fields(part) for name in _vectors(getattr(part, f.name))}

@@ -1,0 +1,1 @@
+"""From files to data that knows its place: YAML, dictionaries, imports."""

@@ -1,0 +1,88 @@
+"""Saying where a solve failed and which parameter may be to blame."""
+
+import jax
+import numpy as np
+
+from stagecraft.backward.fixed_point import future_weight
+from stagecraft.circuit.model_circuit import ModelCircuit
+from stagecraft.horses.solution import Rows
+from stagecraft.results import Outcome
+
+_PERCHES = {0: "continuation (cntn)", 1: "decision (dcsn)"}
+
+
+def describe(solved: ModelCircuit) -> str:
+    """One sentence: stage, perch, period, what happened, what to do, and the suspects among the parameters."""
+    info, structure = solved.info, solved.structure
+    outcome, t = Outcome(int(info.outcome)), int(info.period)
+    num = structure.stages[max(int(info.stage), 0)]
+    name = num.name
+    place = _PERCHES.get(int(info.place), "") if outcome != Outcome.domain else "every perch"
+    where = f"stage {name}, {place}, period {t}{_age(structure, t)}"
+    if outcome == Outcome.grid:
+        where = f"stage {name}, grid of {num.post} on cntn, period {t}{_age(structure, t)}"
+    if outcome == Outcome.not_converged:
+        kappa = float(future_weight(solved.rows[0]))
+        where = f"stage {name}, the fixed point, after {int(info.iterations)} steps"
+        return (
+            f"{where}: {outcome.message}. Next period's value counts {kappa:.6g} times in this period's, less than 1 is asked; "
+            f"the error bound is {float(info.error_bound):.3g}. {_suspects(solved, name, 0, outcome)}"
+        )
+    suspects = _suspects(solved, name, t, outcome)
+    return f"{where}: {outcome.message}.{_shares(solved, name, t, outcome)} {suspects}"
+
+
+def _shares(solved, name, t, outcome) -> str:
+    """Which share of the stored knots is bad, over all and by the values of every passive state."""
+    position = solved.structure.blocks.index(solved.structure.block(t))
+    rows = solved.rows[position].get(name)
+    if not isinstance(rows, Rows) or outcome not in (Outcome.nonfinite, Outcome.infeasible, Outcome.folded, Outcome.convex):
+        return ""
+    rows = jax.tree.map(lambda x: np.asarray(x)[t - solved.structure.blocks[position].first], rows)
+    bad = _bad(rows, outcome)
+    num, scope = solved.structure.stage(name), solved.scope(name, t)
+    axes = [(n, np.asarray(grid.build(scope))) for n, grid in (*num.rows, *num.discrete)]
+    bad = bad.reshape(*[len(values) for _, values in axes], -1)
+    found = [f" {bad.mean():.0%} of its knots are bad"]
+    for i, (n, values) in enumerate(axes):
+        share = bad.mean(axis=tuple(j for j in range(bad.ndim) if j != i))
+        worst = sorted(range(len(values)), key=lambda k, share=share: -share[k])[:4]
+        found.append(f"by {n}: " + ", ".join(f"{share[k]:.0%} at {values[k]:g}" for k in worst if share[k] > 0))
+    return "; ".join(part for part in found if not part.endswith(": ")) + "."
+
+
+def _bad(rows, outcome):
+    """Where what is spoken of happens; of a whole row where only that is known."""
+    if outcome == Outcome.nonfinite:
+        return ~(np.isfinite(rows.value) & np.isfinite(rows.control) & np.isfinite(rows.marginal))
+    if outcome == Outcome.folded:
+        falls = np.diff(rows.state, axis=-1) < 0
+        return np.concatenate([falls, falls[..., -1:]], axis=-1)
+    whole = ~rows.reachable if outcome == Outcome.infeasible else ~rows.maximal & rows.reachable
+    return np.broadcast_to(np.asarray(whole)[..., None], rows.state.shape)
+
+
+def _age(structure, t) -> str:
+    age = structure.calibration.age
+    return "" if age is None or t < 0 else f" (age {age[0] + age[1] * t:g})"
+
+
+def _suspects(solved, name, t, outcome) -> str:
+    """Parameters outside their domain or not finite; formulas that divide by zero; else the values of the period."""
+    found = []
+    for path, entry in solved.structure.calibration.leaves().items():
+        scope, _, leaf = path.rpartition(".")
+        value = np.asarray(solved.parameters[scope][leaf])
+        value = value[t] if entry.by_age else value
+        if not np.all(np.isfinite(value)):
+            found.append(f"`{path}` is {np.ravel(value)[0]:g}")
+        elif entry.domain is not None and not np.all(entry.domain.holds(value)):
+            found.append(f"`{path}` = {np.ravel(value)[0]:g} lies outside its domain {entry.domain}")
+    scope = {k: np.asarray(v) for k, v in solved.scope(name, t).items()}
+    # A terminal value that is finite nowhere is feasible nowhere.
+    if outcome in (Outcome.nonfinite, Outcome.infeasible):
+        found += solved.structure.stage(name).suspects(scope)
+    if found:
+        return "Look at " + "; ".join(dict.fromkeys(found))
+    used = sorted(k for k, v in scope.items() if v.ndim == 0)
+    return "Parameters there: " + ", ".join(f"{k} = {scope[k]:.6g}" for k in used)

@@ -1,0 +1,281 @@
+r"""The infinite horizon: a period that leads to itself, solved to a bound and differentiated by the implicit function theorem.
+
+The unknown $x$ is what the stages of the period store, and $T$ one period backward. Plain steps come first, on no more than
+policies depend on; then Newton steps $x + (I - J)^{-1}(T(x) - x)$ on everything, $J = T'(x)$ never formed. The last Newton
+step taken is the error bound: the error that it leaves is of the second order. Where a Newton step does not bring the
+residual down, plain steps go on, and the largest ratio of their differences bounds what is left.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from stagecraft.arrays import dtype_of, floating
+from stagecraft.backward.sweep import Flags, nothing, placeholders, step
+from stagecraft.circuit.composer import Composer
+from stagecraft.functionals.composed import Either
+from stagecraft.operators.lean import dependencies
+from stagecraft.operators.linear_solve import solve_near_identity
+from stagecraft.results import TOLERANCE
+
+_NEAR = 1e-3  # Close enough for Newton steps.
+_MOST = 20_000
+_BEGIN = 20  # Full plain steps before the first Newton step.
+_BATCH = 40  # Plain steps after a Newton step that failed.
+_NEWTON = 30
+_WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
+
+
+class Ending(NamedTuple):
+    """How a fixed point ended: steps taken, the bound on the relative error of policies and values, and whether it holds."""
+
+    iterations: Int[Array, ""]
+    bound: Float[Array, ""]
+    converged: Bool[Array, ""]
+
+
+def fixed_point(circuit) -> tuple[dict, Flags, Ending]:
+    """What the stages of a stationary circuit store, what went wrong, and how far it may be from the fixed point."""
+    rows, ending = _stationary(circuit)
+    frozen = jax.lax.stop_gradient(circuit)
+    _, flags, _ = _backward(frozen, jax.lax.stop_gradient(rows))
+    return rows, flags, ending._replace(converged=ending.converged & (future_weight(rows) < 1))
+
+
+def future_weight(rows) -> Float[Array, ""]:
+    r"""How much next period's value counts in this period's, at most: $\kappa = 1 - 1/B$, where the constant reward 1 is worth
+    $B = 1 + \kappa B$ through the same movers; one or more where Newton's steps found a $B$ that no sum of rewards has.
+    """
+    weights = (x for stored in rows.values() for x in stored.weights)
+    most = jnp.stack([jnp.max(1 - 1 / jnp.where(x == 0, 1.0, x)) for x in weights])
+    return jax.lax.stop_gradient(jnp.max(most))
+
+
+def _backward(circuit, rows, first=None):
+    """One period backward, from what the next one stores to what this one does, its flags, and what continuations were worth.
+
+    **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given.
+    """
+    block, t = circuit.structure.blocks[0], jnp.asarray(0)
+    own = Composer(circuit, block, t, rows, nothing)
+    onward = own.arrival if first is None else lambda name: Either(first, circuit.terminal(name, t), own.arrival(name))
+    return step(circuit, block, t, onward)
+
+
+def _may_jump(circuit) -> bool:
+    """Whether a policy may jump, so that knots change places from step to step while values converge."""
+    stages = [circuit.structure.stage(name) for name in circuit.structure.blocks[0].stages]
+    return any(num.envelope and num.stored for num in stages)
+
+
+@jax.custom_jvp
+def _stationary(circuit):
+    """The fixed point and how it ended."""
+    tolerance = _tolerance(circuit)
+    if _may_jump(circuit):
+        return _by_values(circuit, tolerance)
+    rows, count = _plain(circuit, tolerance)
+    return _newton(circuit, rows, tolerance, count)
+
+
+@_stationary.defjvp
+def _stationary_jvp(primals, tangents):
+    r"""$\dot x = (I - J)^{-1}\,\partial_\theta T\,\dot\theta$: at the fixed point, whatever the way to it."""
+    (circuit,), (moved,) = primals, tangents
+    rows, ending = _stationary(circuit)
+    floats, merge = _split(rows)
+    apply = lambda c, x: _split(_backward(c, merge(x))[0])[0]
+    _, push = jax.jvp(lambda c: apply(c, floats), (circuit,), (moved,))
+    _, linear = jax.linearize(lambda x: apply(circuit, x), floats)
+    solution = solve_near_identity(linear, push, _scales(floats))
+    if _may_jump(circuit):
+        # Where knots still change places there is nothing to differentiate; that is said by NaN.
+        still_there = _gap(_backward(circuit, rows)[0], rows) < jnp.finfo(ending.bound.dtype).eps ** 0.25
+        solution = tuple(jnp.where(still_there, x, jnp.nan) for x in solution)
+    solution = iter(solution)
+    still = lambda x: np.zeros(x.shape, jax.dtypes.float0)
+    tangent = jax.tree.map(lambda x: next(solution) if floating(x) else still(x), rows)
+    return (rows, ending), (tangent, Ending(still(ending.iterations), jnp.zeros_like(ending.bound), still(ending.converged)))
+
+
+def _split(rows):
+    """The floating-point leaves, and a function that puts others of their kind in their place."""
+
+    def merge(floats):
+        given = iter(floats)
+        return jax.tree.map(lambda x: next(given) if floating(x) else x, rows)
+
+    return tuple(x for x in jax.tree.leaves(rows) if floating(x)), merge
+
+
+def _scales(floats):
+    """A size for every number, so that large and small ones count alike."""
+    size = lambda x: jnp.abs(x) + 1e-2 * jnp.mean(jnp.where(jnp.isfinite(x), jnp.abs(x), 0.0)) + 1e-12
+    return tuple(jnp.where(jnp.isfinite(x), size(x), 1.0) for x in floats)
+
+
+def _tolerance(circuit):
+    """The smallest setting of the name `tolerance` in any scope, or the default; never below rounding."""
+    found = [names["tolerance"] for names in circuit.settings.values() if "tolerance" in names]
+    dtype = dtype_of(circuit.parameters)
+    smallest = jnp.min(jnp.stack(found)) if found else jnp.asarray(TOLERANCE, dtype)
+    return jnp.maximum(smallest, 1e4 * jnp.finfo(dtype).eps)
+
+
+def _plain(circuit, tolerance):
+    """Steps from the terminal value on the leaves that policies depend on, until Newton steps are near enough; then all."""
+    start = placeholders(circuit, circuit.structure.blocks[0])
+    leaves, tree = jax.tree.flatten(start)
+    apply = lambda rows: _backward(circuit, rows)[0]
+    judged = _policies if _policies(start) else _values
+    places = judged(jax.tree.unflatten(tree, range(len(leaves))))
+    needed = dependencies(apply, start, [i in places for i in range(len(leaves))])
+
+    def fill(kept):
+        given = iter(kept)
+        return jax.tree.unflatten(tree, [next(given) if n else x for x, n in zip(leaves, needed, strict=True)])
+
+    def body(state):
+        kept, watch, k = state
+        old = fill(kept)
+        new, *_ = _backward(circuit, old, k == 0)
+        return [x for x, n in zip(jax.tree.leaves(new), needed, strict=True) if n], watch.seen(_gap(new, old, judged)), k + 1
+
+    kept = [x for x, n in zip(leaves, needed, strict=True) if n]
+    near = jnp.maximum(tolerance, _NEAR)
+    go = lambda s: (s[1].bound > near) & (s[2] < _MOST) & jnp.isfinite(s[1].change)
+    kept, _, count = jax.lax.while_loop(go, body, (kept, _Watch.begin(tolerance.dtype), 0))
+    # Values begin at zero, with a weight of zero, as they do at the end of a life.
+    leaves = [jnp.zeros_like(x) for x in leaves]
+    return fill(kept), count
+
+
+def _by_values(circuit, tolerance):
+    """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure."""
+    start = placeholders(circuit, circuit.structure.blocks[0])
+    shapes = jax.eval_shape(lambda rows: _backward(circuit, rows)[2], start)
+    nothing_asked = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    def body(state):
+        rows, before, watch, k = state
+        new, _, asked = _backward(circuit, rows, k == 0)
+        pairs = zip(jax.tree.leaves(asked), jax.tree.leaves(before), strict=True)
+        change = jnp.max(jnp.stack([_relative(a, b) for a, b in pairs]))
+        return new, asked, watch.seen(change, future_weight(new)), k + 1
+
+    go = lambda s: (s[2].bound > tolerance) & (s[3] < _MOST) & jnp.isfinite(s[2].change)
+    state = (start, nothing_asked, _Watch.begin(tolerance.dtype), 0)
+    rows, _, watch, count = jax.lax.while_loop(go, body, state)
+    bound = jnp.maximum(watch.bound, 1e4 * jnp.finfo(tolerance.dtype).eps)
+    return rows, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)
+
+
+class _Watch(NamedTuple):
+    """Differences of consecutive iterates, and what they say of the distance that is left."""
+
+    ratios: Float[Array, " window"]
+    change: Float[Array, ""]
+    bound: Float[Array, ""]
+    count: Int[Array, ""]
+
+    @classmethod
+    def begin(cls, dtype):
+        """Nothing seen yet."""
+        one = jnp.ones((), dtype)
+        return cls(jnp.ones(_WINDOW, dtype), one, jnp.inf * one, jnp.int32(0))
+
+    def seen(self, change, modulus=1.0):
+        """With one more difference: the geometric tail at the largest of the last ratios, twice for safety.
+
+        **Arguments:** `modulus`: that of a contraction, where one is known; no ratio counts for more.
+        """
+        ratios = jnp.roll(self.ratios, 1).at[0].set(change / jnp.where(self.change == 0, 1.0, self.change))
+        rate = jnp.clip(jnp.minimum(jnp.max(ratios), modulus), 0.05, 1.0)
+        tail = 2 * change * rate / jnp.maximum(1 - rate, 1e-9)
+        bound = jnp.where(self.count < _WINDOW, jnp.inf, jnp.where(change == 0, 0.0, tail))
+        return _Watch(ratios, change, bound, self.count + 1)
+
+
+class _State(NamedTuple):
+    rows: dict
+    safe: dict  # One plain step beyond the last iterate that was better than the one before.
+    gap: Float[Array, ""]  # Of that iterate.
+    bound: Float[Array, ""]
+    count: Int[Array, ""]
+    looks: Int[Array, ""]
+    done: Bool[Array, ""]  # The bound is small enough, and the residual no larger.
+
+
+def _newton(circuit, rows, tolerance, count):
+    """Newton steps where they bring the residual down, batches of plain ones where they do not."""
+    noise = 1e4 * jnp.finfo(tolerance.dtype).eps
+
+    def body(state):
+        floats, merge = _split(state.rows)
+
+        def image_of(xs):
+            new = _backward(circuit, merge(xs))[0]
+            return _split(new)[0], new
+
+        image, linear, new = jax.linearize(image_of, floats, has_aux=True)
+        gap = _gap(new, state.rows)
+        small = state.bound <= tolerance
+        # What is read between knots may change by more than what stands on them, where another rule reads it.
+        settled = _same_rules(new, state.rows) | (state.looks > _NEWTON // 2)
+        sound = gap <= jnp.maximum(state.bound, noise)
+        done = small & sound & settled
+        # A small step that leaves a larger residual met a kink.
+        better = jnp.isfinite(gap) & (gap <= jnp.maximum(2 * state.gap, noise)) & ~(small & ~sound)
+
+        def leap():
+            # Ends that are infinite stay where they are.
+            residual = tuple(jnp.where(jnp.isfinite(a + b), b - a, 0.0) for a, b in zip(floats, image, strict=True))
+            # Far from the end a step need not be exact; near it, what is slow must not hide in what the solver leaves.
+            sharp = jnp.where(state.bound > 1e-2, 1e-4, 1e-8)
+            move = solve_near_identity(linear, residual, _scales(floats), sharp)
+            there = _split(new)[1](tuple(a + d for a, d in zip(floats, move, strict=True)))
+            return _State(there, new, gap, 2 * _gap(there, state.rows), state.count + 1, state.looks + 1, done)
+
+        def walk():
+            most = jnp.where(state.looks == 0, _BEGIN, _BATCH)
+            go = lambda s: (s[1].bound > tolerance) & (s[1].count < most)
+            on = lambda s: (lambda x: (x, s[1].seen(_gap(x, s[0]))))(_backward(circuit, s[0])[0])
+            found, watch = jax.lax.while_loop(go, on, (state.safe, _Watch.begin(tolerance.dtype)))
+            return _State(found, found, jnp.inf * gap, watch.bound, state.count + watch.count, state.looks + 1, done)
+
+        return jax.lax.cond(done, lambda: state._replace(rows=new, done=done), lambda: jax.lax.cond(better, leap, walk))
+
+    infinite = jnp.asarray(jnp.inf, tolerance.dtype)
+    start = _State(rows, rows, -infinite, infinite, jnp.asarray(count, jnp.int32), jnp.int32(0), jnp.asarray(False))
+    go = lambda s: ~s.done & (s.looks < _NEWTON)
+    ended = jax.lax.while_loop(go, body, start)
+    return ended.rows, Ending(ended.count, jnp.maximum(ended.bound, noise), ended.done)
+
+
+def _same_rules(new, old):
+    """Whether all that is not a floating-point number is the same."""
+    pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
+    return jnp.all(jnp.stack([jnp.all(a == b) for a, b in pairs if not floating(a)]))
+
+
+def _policies(rows) -> list:
+    return [x for stored in rows.values() for x in stored.policies]
+
+
+def _values(rows) -> list:
+    return [x for stored in rows.values() for x in stored.values]
+
+
+def _gap(new, old, judged=lambda rows: _policies(rows) + _values(rows)):
+    """The largest relative change of a policy or of a value."""
+    return jnp.max(jnp.stack([_relative(a, b) for a, b in zip(judged(new), judged(old), strict=True)]))
+
+
+def _relative(new, old):
+    """The largest change relative to the number itself, or to a small share of the mean one."""
+    new, old = jax.lax.stop_gradient((new, old))
+    floor = 1e-3 * jnp.mean(jnp.abs(old)) + jnp.finfo(new.dtype).tiny
+    return jnp.max(jnp.abs(new - old) / (jnp.abs(old) + floor))

@@ -1,0 +1,203 @@
+"""Backward through the periods: one scan over one template for each kind of period, checkpointed."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from stagecraft.arrays import floating
+from stagecraft.circuit.composer import Composer, arrival_axes
+from stagecraft.functionals.axes import along
+from stagecraft.functionals.composed import Either
+from stagecraft.functionals.functional import AbstractFunctional
+from stagecraft.horses.solution import Answer, Policies, Rows, Table
+from stagecraft.movers.maximise import Maximise
+from stagecraft.movers.optimise import Optimise
+
+# So many cells above the lowest feasible post-state no jump is looked for.
+_EDGE = 4
+_OPTIMISING = (Optimise, Maximise)  # What leads to a decision that is stored.
+Flags = dict[str, dict[str, Bool[Array, " periods"]]]
+
+
+def sweep(circuit) -> tuple[tuple[dict, ...], tuple[Flags, ...]]:
+    """Solve all periods backward from the terminal value.
+
+    The scan carries what the next period stores, so that its functional objects are evaluated with its own parameters where
+    this period asks for them. In the last period of a block they are those of the block that follows, or the terminal value.
+
+    **Returns:** for each block what its stages store, with a leading axis over its periods, and what went wrong when.
+    """
+    stored, flags, after = [], [], _Terminal(circuit)
+    for block in reversed(circuit.structure.blocks):
+        rows, found = _solve_block(circuit, block, after)
+        stored.append(rows)
+        flags.append(found)
+        first = jax.tree.map(lambda x: x[0], rows)
+        after = Composer(circuit, block, jnp.asarray(block.first), first, nothing)
+    return tuple(reversed(stored)), tuple(reversed(flags))
+
+
+class _Terminal:
+    """What stands in for a period after the last one."""
+
+    def __init__(self, circuit):
+        self.circuit = circuit
+
+    def arrival(self, name: str) -> AbstractFunctional:
+        """The terminal value of a stage."""
+        return self.circuit.terminal(name, jnp.asarray(self.circuit.structure.horizon))
+
+
+def nothing(name: str):
+    """What is said where a value is asked for that nobody stores."""
+    raise ValueError(f"stage {name} of the period after the next is asked for a value, and no stage between stores any")
+
+
+def _solve_block(circuit, block, after):
+    """The stored solutions of consecutive periods of one kind."""
+    if block.first == block.last:
+        rows, flags, _ = step(circuit, block, jnp.asarray(block.first), after.arrival)
+        return jax.tree.map(lambda x: x[None], (rows, flags))
+
+    def body(following, t):
+        own = Composer(circuit, block, t + 1, following, nothing)
+        onward = lambda name: Either(t == block.last, after.arrival(name), own.arrival(name))
+        rows, flags, _ = step(circuit, block, t, onward)
+        return rows, (rows, flags)
+
+    init = placeholders(circuit, block)
+    _, found = jax.lax.scan(jax.checkpoint(body), init, jnp.arange(block.first, block.last + 1), reverse=True)
+    return found
+
+
+def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table], dict, dict]:
+    """One period backward: every stored stage, the last one first.
+
+    **Returns:** what is stored, and for each stage what is well: `grid`, `continuation`, `decision`, `unfolded`, `maximal`,
+    `found`, `room`; and `outside`, the share of questions beyond the last knot of what follows; what the
+    continuation of every stage is worth on its grid, where it can be had.
+    """
+    period, flags, asked = Composer(circuit, block, t, {}, onward), {}, {}
+    for name in reversed(block.stages):
+        num = circuit.structure.stage(name)
+        if not num.stored:
+            continue
+        operator = period.stage(name).cntn_to_dcsn.operator
+        if isinstance(operator, _OPTIMISING):
+            points, answer = operator.ask(period.continuation(name, ""))
+            stored = period.rows[name] = _strong(operator.from_points(points, answer).stored)
+            flags[name] = _asked_flags(operator, points, answer, num.may_jump) | stored_flags(operator, stored)
+            asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
+        if dict(num.spaces)["arvl"].tabulate:
+            table = period.rows[name] = _strong(_tabulate(period, num, name))
+            flags[name] = flags.get(name) or _table_flags(table)
+    return period.rows, flags, asked
+
+
+def _tabulate(period, num, name) -> Table:
+    """The answers on the grid of the arrival."""
+    axes = arrival_axes(num, period.circuit.scope(name, period.t))
+    sizes = tuple(axis.values.shape[0] for axis in axes)
+    states = {axis.name: x for axis, x in zip(axes, along(axes), strict=True)}
+    answer = period.composed(name).at(states).plain()
+    kept = {axis.name: answer.marginal[axis.name] for axis in axes if not axis.discrete}
+    answer = Answer(answer.value, kept, answer.weight, answer.feasible, answer.outside)
+    return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), answer))
+
+
+def _asked_flags(operator, points: dict, answer: Answer, may_jump: bool):
+    """What can be said of the continuation's answers."""
+    asked = jnp.where(answer.feasible, answer.outside, 0.0)
+    return {
+        "continuation": _finite((answer.value, answer.marginal)),
+        "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
+        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]) if may_jump else jnp.int32(0),
+    }
+
+
+def stored_flags(operator: Optimise | Maximise, stored: Rows | Policies) -> dict[str, Bool[Array, ""]]:
+    """What can be said of a stored decision without knowing its place in the circuit."""
+    return _rows_flags(operator, stored) if isinstance(stored, Rows) else _policy_flags(operator, stored)
+
+
+def _rows_flags(operator, rows: Rows):
+    """What can be said of rows."""
+    return {
+        "grid": jnp.all(jnp.diff(operator.knots) > 0),
+        "decision": _finite((rows.state, rows.control, rows.value, rows.marginal, rows.level)),
+        "unfolded": _unfolded(rows) if not operator.problem.envelope else jnp.asarray(True),
+        "maximal": jnp.all(rows.maximal | ~rows.reachable),
+        "found": jnp.any(rows.reachable),
+        "room": ~jnp.any(rows.overflow & rows.reachable),
+    }
+
+
+def _policy_flags(operator, policies: Policies):
+    """The same of policies that were sought; they neither fold nor need room."""
+    good = jnp.asarray(True)
+    return {
+        "grid": jnp.all(jnp.diff(operator.knots) > 0) & jnp.all(jnp.diff(policies.state) > 0),
+        "decision": _finite((policies.state, policies.controls, policies.after.level, policies.after.answer)),
+        "unfolded": good,
+        "maximal": jnp.all(policies.bounded),
+        "found": jnp.any(policies.feasible),
+        "room": good,
+    }
+
+
+def _jumps(knots, answer: Answer, slope):
+    """In how many cells the continuation's value rises by more than its slopes allow, or falls against them, in any row."""
+    knots, value, slope, good = jax.lax.stop_gradient(jnp.broadcast_arrays(knots, answer.value, slope, answer.feasible))
+    width, rise, good = jnp.diff(knots), jnp.diff(value), good[..., 1:] & good[..., :-1] & (jnp.diff(knots) > 0)
+    # Near the edge of what is feasible slopes have no end, and cells are coarse beside them.
+    inner = good & (jnp.cumsum(good, axis=-1) > _EDGE)
+    one, two = slope[..., :-1] * width, slope[..., 1:] * width
+    spread = 0.01 * jnp.sum(jnp.where(inner, jnp.abs(rise), 0.0), axis=-1, keepdims=True)
+    steep, low = jnp.maximum(jnp.maximum(one, two), 0.0), jnp.minimum(jnp.minimum(one, two), 0.0)
+    leaps = (rise > 2 * steep + spread) | (rise < 2 * low - spread)
+    return jnp.max(jnp.sum(inner & leaps, axis=-1, dtype=jnp.int32))
+
+
+def _table_flags(table: Table):
+    good = jnp.asarray(True)
+    found = jnp.any(table.answer.feasible)
+    outside = jax.lax.stop_gradient(jnp.mean(table.answer.outside))
+    return {"grid": good, "continuation": _finite(table.answer), "decision": good, "unfolded": good, "maximal": good,
+            "found": found, "room": good, "outside": outside, "jumps": jnp.int32(0)}  # fmt: skip
+
+
+def _finite(tree) -> Bool[Array, ""]:
+    floats = [x for x in jax.tree.leaves(tree) if floating(x)]
+    return jnp.all(jnp.isfinite(jnp.concatenate([jnp.ravel(x) for x in floats])))
+
+
+def _unfolded(rows: Rows) -> Bool[Array, ""]:
+    """Whether the endogenous knots of every row increase, up to rounding."""
+    span = jnp.abs(rows.state[..., -1:] - rows.state[..., :1])
+    return jnp.all(jnp.diff(rows.state) >= -1e2 * jnp.finfo(span.dtype).eps * (1.0 + span))
+
+
+def _strong(tree):
+    """No weak types, so that every period has the structure of the one before."""
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), tree)
+
+
+def placeholders(circuit, block) -> dict[str, Rows | Policies | Table]:
+    """Something of the structure of a period's stored solutions, for the step that does not read it."""
+    period, found = Composer(circuit, block, jnp.asarray(block.last), {}, nothing), {}
+    for name in reversed(block.stages):
+        num = circuit.structure.stage(name)
+        if not num.stored:
+            continue
+        operator = period.stage(name).cntn_to_dcsn.operator
+        if isinstance(operator, _OPTIMISING):
+            found[name] = _strong(operator.placeholder())
+        if dict(num.spaces)["arvl"].tabulate:
+            found[name] = _blank_table(arrival_axes(num, circuit.scope(name, jnp.asarray(block.last))))
+    return found
+
+
+def _blank_table(axes) -> Table:
+    blank = jnp.zeros(tuple(axis.values.shape[0] for axis in axes), axes[0].values.dtype)
+    marginal = {axis.name: blank for axis in axes if not axis.discrete}
+    return Table(Answer(blank, marginal, blank, blank == 0, blank))

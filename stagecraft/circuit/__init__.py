@@ -1,0 +1,1 @@
+"""The nouns of a circuit: perches, stages, periods, and the model circuit with its parameters."""

@@ -1,0 +1,95 @@
+"""The functional objects of one period: stored where rows are, composed where they are asked for."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+
+from stagecraft.circuit.stage import Stage, build_stage
+from stagecraft.functionals.axes import Axis
+from stagecraft.functionals.composed import Arrival, Linked
+from stagecraft.functionals.decision import Tabulated
+from stagecraft.functionals.functional import AbstractFunctional
+from stagecraft.horses.solution import Policies, Rows, Table
+
+
+class Composer:
+    """One period of a circuit, while it is solved or looked at.
+
+    **Arguments:** `circuit`; `block`: its kind; `t`: the period; `rows`: what is stored, by stage; `onward`: the functional
+    object on arrival of a stage of the next period, by name.
+    """
+
+    def __init__(
+        self, circuit, block, t, rows: Mapping[str, Rows | Policies | Table], onward: Callable[[str], AbstractFunctional]
+    ):
+        self.circuit, self.block, self.t, self.rows, self.onward = circuit, block, t, dict(rows), onward
+        self._stages: dict[str, Stage] = {}
+        self._arrivals: dict[str, AbstractFunctional] = {}
+        self._decisions: dict[str, AbstractFunctional] = {}
+
+    def stage(self, name: str) -> Stage:
+        """A stage of this period, its solution still empty."""
+        if name not in self._stages:
+            self._stages[name] = build_stage(self.circuit.structure.stage(name), self.circuit.scope(name, self.t))
+        return self._stages[name]
+
+    def arrival(self, name: str) -> AbstractFunctional:
+        """The solution of a stage on arrival."""
+        if name not in self._arrivals:
+            num = self.circuit.structure.stage(name)
+            stored = self.rows.get(name)
+            if isinstance(stored, Table):
+                scope = self.circuit.scope(name, self.t)
+                self._arrivals[name] = Tabulated(stored, arrival_axes(num, scope), num.interp)
+            else:
+                self._arrivals[name] = self.composed(name)
+        return self._arrivals[name]
+
+    def composed(self, name: str) -> Arrival:
+        """The expectation of the decision, whatever is stored on arrival."""
+        return self.stage(name).dcsn_to_arvl.operator(self.decision(name))
+
+    def decision(self, name: str) -> AbstractFunctional:
+        """The solution of a stage at its decision: its rows, or the choice among what follows."""
+        if name not in self._decisions:
+            operator, stored = self.stage(name).cntn_to_dcsn.operator, self.rows.get(name)
+            if stored is not None and not isinstance(stored, Table):
+                self._decisions[name] = operator.decision(stored)
+            else:
+                self._decisions[name] = operator(*self.continuations(name))
+        return self._decisions[name]
+
+    def continuations(self, name: str) -> tuple[AbstractFunctional, ...]:
+        """What follows each branch of a stage, under the names of its post-states."""
+        return tuple(self.continuation(name, branch.name) for branch in self.circuit.structure.stage(name).branches)
+
+    def continuation(self, name: str, branch: str) -> AbstractFunctional:
+        """What follows one branch."""
+        link = self.block.following(name, branch)
+        target = self.onward(link.target) if link.crosses else self.arrival(link.target)
+        return linked(self.circuit, link, target, self.t)
+
+
+def onward(circuit, t, there: int):
+    """The arrivals of the period after `t`, of the kind at position `there`, -1 for the terminal values."""
+    if there < 0:
+        return lambda name: circuit.terminal(name, t + 1)
+    block = circuit.structure.blocks[there]
+    rows = jax.tree.map(lambda x: x[jnp.clip(t + 1 - block.first, 0, block.last - block.first)], circuit.rows[there])
+    return Composer(circuit, block, t + 1, rows, lambda name: circuit.terminal(name, t + 2)).arrival
+
+
+def linked(circuit, link, target: AbstractFunctional, t) -> Linked:
+    """The functional object of a target under the names of a connection's source."""
+    scope = circuit.scope(link.source, t) if link.constants else {}
+    constants = {name: jnp.asarray(formula(scope), scope["t"].dtype) for name, formula in link.constants}
+    end = f"cntn.{link.branch}" if link.branch else "cntn"
+    return Linked(target, link.mapping, constants, circuit.structure.stage(link.source).dimensions(end))
+
+
+def arrival_axes(num, scope: Mapping) -> tuple[Axis, ...]:
+    """The axes of a stage whose values are stored on arrival."""
+    space = dict(num.spaces)["arvl"]
+    grids = [(n, space.grid(n)) for n in space.dimensions]
+    return tuple(Axis(n, f"{n}[<]", grid.build(scope), grid.discrete, grid.type == "linspace") for n, grid in grids)

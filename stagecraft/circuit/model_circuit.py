@@ -1,0 +1,199 @@
+"""The model circuit: all periods of a model, its parameters and, once solved, its solution."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from stagecraft.arrays import traced
+from stagecraft.board import show
+from stagecraft.board.circuit_board import CircuitBoard
+from stagecraft.circuit.paths import replace
+from stagecraft.circuit.period import Period, boards
+from stagecraft.circuit.stage import Stage, build_stage
+from stagecraft.circuit.view import kinds, of_all_types, once, view
+from stagecraft.forward.mass import Pushed
+from stagecraft.functionals.functional import Closed
+from stagecraft.horses.solution import Policies, Rows, Table
+from stagecraft.households.types import Types
+
+
+class Info(eqx.Module):
+    """How a solve ended.
+
+    **Attributes:** `outcome`: an `Outcome` as an integer; `period`, `stage`, `place`: where it went wrong first, going
+    backward (-1 for nowhere; the stage by its position; place 0 is the continuation, 1 the decision); `iterations`;
+    `error_bound`: zero for a finite horizon; `outside`: for each stage and period the share of questions that were asked
+    beyond the last knot of what follows, and extrapolated; `jumps`: in how many cells of its post-state's grid the value of
+    what follows jumps.
+    """
+
+    outcome: Int[Array, ""]
+    period: Int[Array, ""]
+    stage: Int[Array, ""]
+    place: Int[Array, ""]
+    iterations: Int[Array, ""]
+    error_bound: Float[Array, ""]
+    outside: dict[str, Float[Array, " periods"]] = eqx.field(default_factory=dict)
+    jumps: dict[str, Int[Array, " periods"]] = eqx.field(default_factory=dict)
+
+
+class Source:
+    """What was read, carried for messages; equal to every other source, so that it never decides a compilation.
+
+    **Attributes:** `spec`: the model as heptapod read it.
+    """
+
+    def __init__(self, spec):
+        self.spec = spec
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Source)
+
+    def __hash__(self) -> int:
+        return hash(Source)
+
+
+class ModelCircuit(eqx.Module):
+    """A model: parameters (dynamic), structure (static), and the solution that `solve` fills in.
+
+    **Attributes:**
+
+    - `parameters`: `{scope: {name: array}}`; scopes are `main` and the stages' names. By-age arrays lead with the periods.
+    - `settings`: the real-valued ones, arrays too; sizes are static.
+    - `rows`: for each kind of period what its stages store, a leading axis over its periods; `None` before a solve.
+    - `info`: how the solve ended; `None` before.
+    - `dists`: the mass on arrival that `push_forward` leaves, from which the `dist` of every perch is composed; `None` before.
+    - `types`: ex-ante types of household, `None` where there are none; then `rows`, `info` and `dists` lead with their axis,
+      and `circuit.of_type(k)` is the circuit of one.
+    """
+
+    parameters: dict[str, dict[str, Array]]
+    settings: dict[str, dict[str, Array]]
+    structure: Any = eqx.field(static=True)
+    source: Source = eqx.field(static=True)
+    rows: tuple[dict[str, Rows | Policies | Table], ...] | None = None
+    info: Info | None = None
+    types: Types | None = None
+    dists: Pushed | None = None
+
+    def __len__(self) -> int:
+        """The number of periods: of an infinite horizon 1, since all are alike, and after a push those that were pushed."""
+        return self.structure.horizon or (1 if self.dists is None else self.dists.periods)
+
+    def __getitem__(self, t: int) -> Period:
+        """Period `t`, from 0; negative indices count from the end; `IndexError` beyond the horizon.
+
+        Where there are types it holds the households of all of them after a push, and the solution of none.
+        """
+        if not isinstance(t, int) and not hasattr(t, "__index__"):
+            raise TypeError(f"a period is an integer, found {t!r}")
+        t, last = int(t), len(self) - 1
+        if not -len(self) <= t <= last:
+            raise IndexError(f"period {t} of a circuit with {self._periods(last)}")
+        if self.types is not None and self.dists is None:
+            raise ValueError(f"households are of {len(self.types)} types; look at one of them: circuit.of_type(0)[{t}]")
+        return self._look(t % len(self)) if traced(self) else once(self, t % len(self), self._look)
+
+    def _look(self, t: int) -> Period:
+        if self.types is not None:
+            return of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
+        pushed = self.dists is not None
+        period = view(self, t, *kinds(self.structure, t), pushed and t == 0, pushed and traced(self))
+        # Outside the compiled view, which remembers the source that it was first traced with.
+        order = self.structure.block(t).stages
+        stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
+        return Period(stages, period.t, period.links)
+
+    def with_parameters(self, parameters: Mapping) -> "ModelCircuit":
+        """The same circuit with other parameter values, and without a solution.
+
+        **Arguments:** `parameters`: `{"main.beta": 0.97}`, or `{scope: {name: array}}`, whole or in part.
+
+        **Raises:** `ValueError` for an unknown path (with a suggestion), a wrong shape, or a value outside its domain.
+        """
+        leaves = self.structure.calibration.leaves()
+        new = replace("parameter", self.parameters, parameters, leaves, self.structure.calibration)
+        return ModelCircuit(new, self.settings, self.structure, self.source, types=self.types)
+
+    def with_settings(self, settings: Mapping) -> "ModelCircuit":
+        """The same circuit with other real-valued settings, and without a solution; strict as `with_parameters` is."""
+        new = replace("setting", self.settings, settings, {}, self.structure.calibration)
+        return ModelCircuit(self.parameters, new, self.structure, self.source, types=self.types)
+
+    def of_type(self, k: int) -> "ModelCircuit":
+        """The circuit of one type, with its solution if there is one; `IndexError` beyond the last."""
+        if self.types is None or not -len(self.types) <= k < len(self.types):
+            raise IndexError(f"type {k} of a circuit with {0 if self.types is None else len(self.types)} types")
+        rows, info, dists = jax.tree.map(lambda x: x[k], (self.rows, self.info, self.dists))
+        parameters = self.types.parameters(self.parameters, k)
+        return ModelCircuit(parameters, self.settings, self.structure, self.source, rows, info, None, dists)
+
+    @property
+    def board(self) -> CircuitBoard:
+        """The perches of all stages with every connection; those to the next period close cycles. Nothing is computed."""
+        return boards(self.structure.stages, self.structure.links)
+
+    def __repr__(self) -> str:
+        return show.text(self._title(), show.parameters(self.parameters))
+
+    def _repr_html_(self) -> str:
+        return show.page(self._title(), show.parameters(self.parameters), self.board)
+
+    def _periods(self, last: int) -> str:
+        """Those that there are, in words."""
+        if self.structure.horizon is not None:
+            return f"periods 0 to {last}"
+        if self.dists is None or self.dists.error_bound is not None:
+            return "an infinite horizon, whose periods are all alike; look at period 0"
+        return f"an infinite horizon that was pushed for {last + 1} periods, 0 to {last}; push it for more"
+
+    def _title(self) -> str:
+        horizon = self.structure.horizon
+        periods = "infinite horizon" if horizon is None else f"{horizon} periods"
+        stages = ", ".join(num.name for num in self.structure.stages)
+        return f"ModelCircuit {self.source.spec.name}: {periods}, {stages}, {'not solved' if self.rows is None else 'solved'}"
+
+    def scope(self, stage: str, t) -> dict[str, Array]:
+        """The values that the equations of a stage see in period `t`."""
+        return self.structure.environment(stage, self.parameters, self.settings, t)
+
+    def build(self, name: str, t) -> Stage:
+        """A stage in period `t`, its solution still empty."""
+        return build_stage(self.structure.stage(name), self.scope(name, t))
+
+    def terminal(self, name: str, t) -> Closed:
+        """The value on arrival after the last period."""
+        num = self.structure.stage(name)
+        return Closed(self.scope(name, t), num.terminal or worthless, num.dimensions("arvl"))
+
+    def stored(self, t) -> dict[str, Rows | Policies | Table]:
+        """What the stages of a period store, at a static `t`."""
+        i = self.structure.blocks.index(self.structure.block(t))
+        return jax.tree.map(lambda x: x[t - self.structure.blocks[i].first], self.rows[i])
+
+
+def check_solved(circuit) -> None:
+    """Speak of a circuit that no solve has filled; `ValueError`."""
+    if getattr(circuit, "rows", None) is None:
+        raise ValueError("the circuit is not solved; call stagecraft.solve first")
+
+
+def periods_of(circuit: ModelCircuit, periods: int | None) -> int | None:
+    """For how many periods a stationary circuit is followed; `None` for a finite horizon, which has its own; `ValueError`."""
+    horizon = circuit.structure.horizon
+    if horizon is None and (not isinstance(periods, int) or isinstance(periods, bool) or periods < 1):
+        raise ValueError(f"the horizon is infinite; say for how many periods, `periods=200`, found {periods!r}")
+    if horizon is not None and periods not in (None, horizon):
+        raise ValueError(f"`periods` is for an infinite horizon; this one has {horizon} periods")
+    return None if horizon is not None else periods
+
+
+def worthless(parameters: dict, *states: Array) -> Array:
+    """The value of what nothing is known of: zero."""
+    del parameters
+    return jnp.zeros_like(states[0])

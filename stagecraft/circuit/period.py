@@ -1,0 +1,58 @@
+"""The period: the stages that an agent passes between two ticks of the clock."""
+
+import equinox as eqx
+from jaxtyping import Array, Int
+
+from stagecraft.board import show
+from stagecraft.board.circuit_board import CircuitBoard
+from stagecraft.circuit.perch import continuation_of
+from stagecraft.circuit.stage import Stage
+
+
+class Period(eqx.Module):
+    """One period of a circuit.
+
+    **Attributes:** `stages`: by name, in forward order; `t`: its index; `links`: the connections that hold.
+    """
+
+    stages: dict[str, Stage]
+    t: Int[Array, ""]
+    links: tuple = eqx.field(static=True, default=())
+
+    def __getitem__(self, name: str) -> Stage:
+        """A stage by name; `KeyError` says which there are."""
+        if name not in self.stages:
+            raise KeyError(f"no stage `{name}`; there are {', '.join(self.stages)}")
+        return self.stages[name]
+
+    @property
+    def board(self) -> CircuitBoard:
+        """The perches of all stages, `CONS.arvl` and so on, with the movers inside each stage and the connections between."""
+        return boards([stage.num for stage in self.stages.values()], [link for link in self.links if not link.crosses])
+
+    def __repr__(self) -> str:
+        return show.text("Period", self._rows())
+
+    def _repr_html_(self) -> str:
+        return show.page("Period", self._rows(), self.board)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [(name, "solved" if stage.solved else "not solved") for name, stage in self.stages.items()]
+        return [("t", show.value(self.t)), *rows]
+
+
+def boards(stages, links) -> CircuitBoard:
+    """A board from the structure alone, so that drawing it computes nothing.
+
+    **Arguments:** `stages`: their pointwise functions, which know their branches; `links`: connections between stages.
+    """
+    perches, groups, forward = [], {}, []
+    for num in stages:
+        ends = [f"{num.name}.{continuation_of(b.name)}" for b in num.branches]
+        own = [f"{num.name}.arvl", f"{num.name}.dcsn", *ends]
+        perches += own
+        groups |= dict.fromkeys(own, num.name)
+        forward += [(own[0], own[1]), *[(own[1], end) for end in ends]]
+    forward += [(f"{link.source}.{continuation_of(link.branch)}", f"{link.target}.arvl") for link in links]
+    forward = list(dict.fromkeys(forward))
+    return CircuitBoard(perches, forward=forward, backward=[(b, a) for a, b in forward], groups=groups)

@@ -1,0 +1,207 @@
+"""The stage: arrival, decision and continuation, tied by two movers backward and two forward."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+
+from stagecraft.board import show
+from stagecraft.board.circuit_board import CircuitBoard
+from stagecraft.circuit.perch import Perch, continuation_of
+from stagecraft.functionals.axes import labels_of
+from stagecraft.functionals.functional import AbstractFunctional, ByName, Closed
+from stagecraft.functionals.inner import Inner
+from stagecraft.movers.maximise import Maximise
+from stagecraft.movers.mover import Choose, Expect, Mover, Push
+from stagecraft.movers.optimise import Optimise
+from stagecraft.whisperers.choice import choice_problem
+from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
+from stagecraft.whisperers.expectation import expectation_problem
+from stagecraft.whisperers.search import maximum_problem, most_of, post_axes, scale_of
+
+
+class Branches(eqx.Module):
+    """Something for each branch of a stage: `stage.cntn["work"]`, `stage.dcsn_to_cntn["work"]`."""
+
+    items_by_name: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        """That of one branch; `KeyError` says which there are."""
+        if name not in self.items_by_name:
+            raise KeyError(f"no branch `{name}`; there are {', '.join(self.items_by_name)}")
+        return self.items_by_name[name]
+
+    def __iter__(self):
+        return iter(self.items_by_name)
+
+    def __len__(self) -> int:
+        return len(self.items_by_name)
+
+    def keys(self):
+        """The names of the branches."""
+        return self.items_by_name.keys()
+
+    def values(self):
+        """Those of all branches."""
+        return self.items_by_name.values()
+
+    def items(self):
+        """(name, thing) pairs."""
+        return self.items_by_name.items()
+
+
+class Stage(eqx.Module):
+    r"""The smallest independent piece of a recursive problem, $V(x_v) = \max_c Q(x_v, c, E(x_e))$.
+
+    **Attributes:**
+
+    - `name`; `num`: its pointwise functions, static and compared by value.
+    - `arvl`, `dcsn`, `cntn`: its perches.
+    - `cntn_to_dcsn`, `dcsn_to_arvl`: backward movers; `arvl_to_dcsn`, `dcsn_to_cntn`: forward movers.
+    - `source`: what was read, for `explain`; `None` for a stage that was built from functions.
+    """
+
+    name: str = eqx.field(static=True)
+    num: object = eqx.field(static=True)
+    arvl: Perch
+    dcsn: Perch
+    cntn: "Perch | Branches"
+    cntn_to_dcsn: Mover
+    dcsn_to_arvl: Mover
+    arvl_to_dcsn: Mover
+    dcsn_to_cntn: "Mover | Branches"
+    source: object = eqx.field(static=True, default=None)
+
+    @property
+    def branching(self) -> bool:
+        """Whether the stage has several continuations, `stage.cntn["work"]`."""
+        return isinstance(self.cntn, Branches)
+
+    @property
+    def perches(self) -> tuple[Perch, ...]:
+        """Arrival, decision, and every continuation."""
+        return self.arvl, self.dcsn, *(self.cntn.values() if self.branching else (self.cntn,))
+
+    @property
+    def initialised(self) -> bool:
+        """Whether perches and their dimensions are declared."""
+        return all(perch.dimensions for perch in self.perches)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the movers are bound to numbers, so that each can be applied."""
+        return all(mover.operator is not None for mover in (self.cntn_to_dcsn, self.dcsn_to_arvl))
+
+    @property
+    def solvable(self) -> bool:
+        """Whether a continuation is there to solve from."""
+        return self.compiled and all(perch.sol is not None for perch in self.perches[2:])
+
+    @property
+    def solved(self) -> bool:
+        """Whether decision and arrival hold their solution."""
+        return self.dcsn.sol is not None and self.arvl.sol is not None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether every perch holds a population."""
+        return all(perch.dist is not None for perch in self.perches)
+
+    def with_continuation(self, continuation) -> "Stage":
+        """The same stage, unsolved, with something to come after it.
+
+        **Arguments:** `continuation`: a functional object of the post-states, or a JAX function of them by name, elementwise,
+        `lambda a_nxt: jnp.log(a_nxt + 1)`; its derivative is taken by JAX. For a branching stage a dictionary by branch.
+        """
+        if self.branching:
+            if not isinstance(continuation, Mapping) or set(continuation) != set(self.cntn):
+                raise ValueError(f"the continuations of stage {self.name} are a dictionary of {', '.join(self.cntn)}")
+            ends = {name: _with_sol(perch, continuation[name]) for name, perch in self.cntn.items()}
+            after = Branches(ends)
+        else:
+            after = _with_sol(self.cntn, continuation)
+        empty = dataclasses.replace(self.arvl, sol=None), dataclasses.replace(self.dcsn, sol=None)
+        return dataclasses.replace(self, arvl=empty[0], dcsn=empty[1], cntn=after)
+
+    @property
+    def board(self) -> CircuitBoard:
+        """The stage as a bare circuit: its perches, a mover forward and one backward between each two, Eulerian.
+
+        The backward movers of a sequential stage carry their operators, so that `pull(stage.board, {"cntn": sol})` solves it.
+        """
+        if not self.branching:
+            movers = (self.cntn_to_dcsn, self.dcsn_to_arvl)
+            backward = [(m.source, m.target, m.operator, m.name) for m in movers]
+            forward = [(m.source, m.target, None, m.name) for m in (self.arvl_to_dcsn, self.dcsn_to_cntn)]
+            return CircuitBoard(list(self.perches), forward=forward, backward=backward)
+        ends = [perch.name for perch in self.cntn.values()]
+        forward = [("arvl", "dcsn"), *[("dcsn", end) for end in ends]]
+        return CircuitBoard([p.name for p in self.perches], forward=forward, backward=[(b, a) for a, b in forward])
+
+    def _rows(self) -> list[tuple[str, str]]:
+        states = [(perch.name, ", ".join(perch.dimensions)) for perch in self.perches]
+        status = [word for word in ("initialised", "compiled", "solvable", "solved", "simulated") if getattr(self, word)]
+        return [*states, ("method", self.cntn_to_dcsn.method), ("status", ", ".join(status))]
+
+    def __repr__(self) -> str:
+        return show.text(f"Stage {self.name}", self._rows())
+
+    def _repr_html_(self) -> str:
+        return show.page(f"Stage {self.name}", self._rows(), self.board)
+
+
+def _with_sol(perch, continuation):
+    if not isinstance(continuation, AbstractFunctional):
+        if not callable(continuation):
+            raise ValueError(f"a continuation is a function of {', '.join(perch.dimensions)}, found {continuation!r}")
+        continuation = Closed({}, ByName(continuation, perch.dimensions), perch.dimensions)
+    return dataclasses.replace(perch, sol=continuation)
+
+
+def build_stage(num, scope: Mapping) -> Stage:
+    """A stage in one period, its solution still empty.
+
+    **Arguments:**
+
+    - `num`: pointwise functions and spaces, as `heptapod.FunctionalProblem.num` offers them.
+    - `scope`: the values that its equations see, by name; `t` among them.
+
+    **Raises:** `ValueError` where no method can solve the stage, with the reason.
+    """
+    scope = dict(scope)
+    arvl, dcsn = Perch("arvl", num.dimensions("arvl")), Perch("dcsn", num.dimensions("dcsn"))
+    ends = {b.name: Perch(continuation_of(b.name), num.dimensions(continuation_of(b.name))) for b in num.branches}
+    pushes = {
+        b.name: Mover("dcsn", continuation_of(b.name), Push(scope, b.to_continuation), "transition") for b in num.branches
+    }
+    expect = Expect(expectation_problem(num, scope), num.dimensions("arvl"))
+    return Stage(
+        num.name,
+        num,
+        arvl,
+        dcsn,
+        Branches(ends) if num.branching else ends[""],
+        Mover("cntn", "dcsn", decide(num, scope), num.method),
+        Mover("dcsn", "arvl", expect, "expectation"),
+        Mover("arvl", "dcsn", Push(scope, num.to_decision), "transition"),
+        Branches(pushes) if num.branching else pushes[""],
+    )
+
+
+def decide(num, scope: Mapping) -> Optimise | Maximise | Choose:
+    """The operator from the continuation to the decision of a stage in one period."""
+    options = discrete_axes(num, scope)
+    if num.method in ("choice", "identity"):
+        labels = tuple(b.name for b in num.branches) if num.branching else labels_of(options)
+        problem = choice_problem(num, scope, options)
+        return Choose(problem, num.dimensions("dcsn"), tuple(name for name, _ in num.discrete), labels)
+    choice = choice_problem(num, scope, ()) if options else None
+    if num.method == "vfi":
+        knots, grid = dict(num.post_grids)[num.post].build(scope), num.state_grid
+        return Maximise(maximum_problem(num, scope), scale_of(num, scope), knots, num.state, num.post, most_of(num, scope),
+                        post_axes(num, scope), None if grid is None else grid.build(scope), num.base, axes_of(num, scope),
+                        options, choice)  # fmt: skip
+    problem = continuous_problem(num, scope)
+    inner = None if num.inner is None else Inner(dict(scope), *num.inner)
+    return Optimise(problem, num.state, num.control, num.post, axes_of(num, scope), options, choice, inner)

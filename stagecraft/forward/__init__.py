@@ -1,0 +1,1 @@
+"""One period forward: of masses on cells, and of single agents."""

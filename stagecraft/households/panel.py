@@ -1,0 +1,100 @@
+"""A simulated panel: one array per variable, periods by agents."""
+
+import functools
+import operator
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from stagecraft.board import show
+
+
+class Panel(eqx.Module):
+    """What a simulation leaves.
+
+    **Attributes:**
+
+    - `data`: `{stage: {variable: array (periods, agents)}}`: arrival states, shocks, decision states, controls, post-states,
+      and of a branching stage the position of the `branch` that was taken; NaN for agents who do not pass the stage.
+    - `types`: the type of each agent, `None` where there are none.
+    - `age`: (start, step) of the model's clock, or `None`.
+    - `weights`: of every agent, 1 with the derivative of how likely its draws were until then; `None` where they were not asked
+      for.
+    """
+
+    data: dict[str, dict[str, Float[Array, "periods agents"]]]
+    age: tuple[float, float] | None = eqx.field(static=True, default=None)
+    types: Int[Array, " agents"] | None = None
+    weights: Float[Array, "periods agents"] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        """The variables of a stage, or the variable of that name if one stage alone has it."""
+        if name in self.data:
+            return self.data[name]
+        return self.data[self._home(name)][name]
+
+    def _home(self, name):
+        """The one stage that has a variable."""
+        homes = [stage for stage, variables in self.data.items() if name in variables]
+        if len(homes) != 1:
+            known = ", ".join(f"{stage}.{v}" for stage, variables in self.data.items() for v in variables)
+            raise KeyError(f"`{name}` is in {len(homes)} stages; the panel has {known}")
+        return homes[0]
+
+    def inside(self, stage: str) -> Any:
+        """Which agents pass a stage in which period: those of whom anything is kept there."""
+        return functools.reduce(operator.or_, (~jnp.isnan(x) for x in self[stage].values()))
+
+    def mean(self, name: str) -> Float[Array, " periods"]:
+        """The mean of a variable, `"c"` or `"CONS.c"`, over the agents who have it, by period; NaN where nobody has.
+
+        With `weights` its derivative is that of the expectation, in every parameter that moves probabilities, too.
+        """
+        stage, _, variable = name.rpartition(".")
+        stage = stage or self._home(variable)
+        x = self[stage][variable]
+        here = ~jnp.isnan(x)
+        weight = self._weights(x, here)
+        return jnp.sum(jnp.where(here, x, 0.0) * weight, axis=1) / jnp.sum(weight, axis=1)
+
+    def share(self, stage: str) -> Float[Array, " periods"]:
+        """The share of all agents who pass a stage, by period; with `weights` its derivative is that of the probability."""
+        x = next(iter(self[stage].values()))
+        return jnp.sum(self._weights(x, self.inside(stage)), axis=1) / jnp.sum(self._weights(x, True), axis=1)
+
+    def _weights(self, x, here):
+        """Of those who are somewhere, in the shape and type of a variable."""
+        return jnp.where(here, jnp.ones_like(x) if self.weights is None else self.weights, 0.0)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        variables = [(f"{stage}.{name}", x) for stage, group in self.data.items() for name, x in group.items()]
+        return [(name, show.value(x)) for name, x in variables]
+
+    def __repr__(self) -> str:
+        return show.text("Panel (periods x agents)", self._rows())
+
+    def _repr_html_(self) -> str:
+        return show.page("Panel (periods x agents)", self._rows())
+
+    def to_pandas(self):
+        """A long frame: period, age, agent, type, stage, then one column per variable, and `weight` where there are weights."""
+        import pandas as pd
+
+        frames = []
+        for stage, variables in self.data.items():
+            periods, agents = next(iter(variables.values())).shape
+            t = np.repeat(np.arange(periods), agents)
+            columns = {"period": t}
+            if self.age is not None:
+                columns["age"] = self.age[0] + self.age[1] * t
+            columns |= {"agent": np.tile(np.arange(agents), periods)}
+            if self.types is not None:
+                columns["type"] = np.tile(np.asarray(self.types), periods)
+            columns["stage"] = stage
+            told = {} if self.weights is None else {"weight": self.weights}
+            frame = pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in (variables | told).items()})
+            frames.append(frame[np.asarray(self.inside(stage)).ravel()])
+        return pd.concat(frames, ignore_index=True)

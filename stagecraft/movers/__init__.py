@@ -1,0 +1,1 @@
+"""What leads from one perch of a stage to the next, and where it jumps."""

@@ -1,0 +1,123 @@
+"""The mover that seeks a maximum: from a continuation kept on the grid of the post-states to policies on the decision's."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stagecraft.functionals.afterwards import Afterwards, post_table
+from stagecraft.functionals.axes import Axis, along
+from stagecraft.functionals.functional import AbstractFunctional
+from stagecraft.functionals.searched import Searched
+from stagecraft.horses.edge import just_above
+from stagecraft.horses.knots import decision_knots, filled
+from stagecraft.horses.problems import ChoiceProblem, MaximumProblem, Scale
+from stagecraft.horses.solution import Answer, Policies, PostTable
+from stagecraft.horses.vfi import vfi
+from stagecraft.movers.optimise import asked_from_edge
+
+
+class Maximise(eqx.Module):
+    """Backward from continuation to decision: the best of a few continuous controls, sought at every knot of the decision.
+
+    **Attributes:** `problem`; `scale`: how values are read between knots; `knots`: of the active post-state `post`, and
+    `post_axes` of the others; `state`: the decision state that comes last, with its `grid`, or `base`, $(p, x') \\mapsto$ its
+    knots, and `most`, the highest of it that arrivals reach; `axes`: of the other decision states; `options`: of discrete
+    controls, joined by `choice`.
+    """
+
+    problem: MaximumProblem
+    scale: Scale
+    knots: Float[Array, " cntn"]
+    state: str = eqx.field(static=True)
+    post: str = eqx.field(static=True)
+    most: Float[Array, ""]
+    post_axes: tuple[Axis, ...] = ()
+    grid: Float[Array, " dcsn"] | None = None
+    base: Callable | None = eqx.field(static=True, default=None)
+    axes: tuple[Axis, ...] = ()
+    options: tuple[Axis, ...] = ()
+    choice: ChoiceProblem | None = None
+
+    @property
+    def points(self) -> dict[str, Float[Array, "..."]]:
+        """Where the continuation is asked: the product of the grids of all post-states, the active one last."""
+        others = zip(self.post_axes, along(self.post_axes, 1), strict=True)
+        rank = len(self.post_axes)
+        return {axis.name: x for axis, x in others} | {self.post: self.knots.reshape((1,) * rank + (-1,))}
+
+    @property
+    def smooth(self) -> tuple[str, ...]:
+        """The continuous post-states."""
+        return (self.post, *[axis.name for axis in self.post_axes if not axis.discrete])
+
+    def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
+        """The points at which the continuation is kept, moved to the edge of what is feasible, and its answer there."""
+        return asked_from_edge(continuation, self.post, self.points, beside=True)
+
+    def from_points(self, points: dict, answer: Answer) -> Searched:
+        """Search, given the continuation's answer at `points`."""
+        table = self._table(points, answer)
+        after = Afterwards(table, self.scale, self.post, self.post_axes)
+        states, chosen = self._states()
+        problem = self.problem.given(**chosen)
+        found = vfi(problem, after.at, states)
+        shape = states[self.state].shape
+        low_high = problem.limits(problem.parameters, states)
+        empty = {n: jnp.broadcast_to(high <= low, shape) for n, (low, high) in low_high.items()}
+        fill = lambda n, x: filled(states[self.state], jnp.broadcast_to(x, shape), found.feasible, empty[n])
+        controls = {n: fill(n, x) for n, x in found.controls.items()}
+        return self.decision(Policies(states[self.state], controls, found.held, found.feasible, found.bounded, table))
+
+    def decision(self, policies: Policies) -> Searched:
+        """The functional object of given policies."""
+        after = Afterwards(policies.after, self.scale, self.post, self.post_axes)
+        return Searched(self.problem, policies, after, self.state, self.axes, self.options, self.choice)
+
+    def placeholder(self) -> Policies:
+        """Policies of the right shapes and of no meaning."""
+        states, _ = self._states()
+        rows, count = math.prod(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
+        blank = jnp.broadcast_to(jnp.arange(count, dtype=self.knots.dtype), (rows, count))
+        answer = Answer(blank, dict.fromkeys(self.smooth, blank), blank, blank < 0, blank)
+        others = dict.fromkeys(self.smooth[1:], blank) if self.scale.by_level else {}
+        table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0, others)
+        own = states[self.state]
+        of_all = lambda x: dict.fromkeys(self.problem.controls, x)
+        return Policies(own, of_all(own), of_all(own < own), own < own, own < own, table)
+
+    def __call__(self, continuation: AbstractFunctional) -> Searched:
+        """Solve, given any functional object of the post-states."""
+        return self.from_points(*self.ask(continuation))
+
+    def _table(self, points, answer) -> PostTable:
+        """The answer in rows, one for each combination of the other post-states."""
+        sizes, n = tuple(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
+        flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
+        marginal = {name: answer.marginal.get(name, jnp.zeros_like(answer.value)) for name in self.smooth}
+        answer = jax.tree.map(flat, Answer(answer.value, marginal, answer.weight, answer.feasible, answer.outside))
+        knots, bottom = flat(points[self.post]), self.knots[0]
+        # An open end was asked just above itself; it is no choice, and what was found there is its limit.
+        opened = (knots > bottom) & (knots <= just_above(bottom))
+        answer = dataclasses.replace(answer, feasible=answer.feasible & ~opened)
+        knots = jnp.where(opened, bottom, knots)
+        return post_table(self.scale, self.post, knots, knots[:, 0] > bottom, answer)
+
+    def _states(self):
+        """The decision states in rows, one for each combination of the axes, and the discrete controls of every row."""
+        axes = (*self.axes, *self.options)
+        columns = jnp.meshgrid(*[axis.values for axis in axes], indexing="ij") if axes else []
+        rows = {axis: column.reshape(-1, 1) for axis, column in zip([a.key for a in axes], columns, strict=True)}
+        count = math.prod(axis.values.shape[0] for axis in axes)
+        if self.grid is not None:
+            own = jnp.broadcast_to(self.grid, (count, self.grid.shape[0]))
+        else:
+            shape = (count, self.knots.shape[0])
+            base = self.knots if self.base is None else self.base({**self.problem.parameters, **rows}, self.knots)
+            own = decision_knots(jnp.broadcast_to(base, shape), self.knots, self.most)
+        states = {self.state: own} | {axis.name: rows[axis.key] for axis in self.axes}
+        return states, {axis.key: rows[axis.key] for axis in self.options}

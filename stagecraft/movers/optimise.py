@@ -1,0 +1,137 @@
+"""The mover that chooses a continuous control, given what comes after it."""
+
+import dataclasses
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stagecraft.functionals.axes import Axis, along
+from stagecraft.functionals.decision import Decision
+from stagecraft.functionals.functional import AbstractFunctional
+from stagecraft.functionals.inner import Inner
+from stagecraft.horses.edge import from_edge
+from stagecraft.horses.egm import egm, stored_knots
+from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
+from stagecraft.horses.solution import Answer, Continuation, Rows
+from stagecraft.movers.switch_knots import with_switch_knots
+
+
+def asked_from_edge(continuation: AbstractFunctional, post: str, points: dict, beside: bool = False) -> tuple[dict, Answer]:
+    """The points, moved up to the edge of what is feasible, and the continuation's answer there.
+
+    A debt or a payment may be more than the next income covers; what leaves nothing to eat is no choice.
+
+    **Arguments:** `beside`: whether an open end is asked just above itself.
+    """
+    frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
+    points = from_edge(post, points, lambda states: frozen.at(states).feasible, beside)
+    return points, continuation.at(points)
+
+
+class Optimise(eqx.Module):
+    """Backward from continuation to decision: the best continuous choice in every row, given what comes after it.
+
+    **Attributes:** `problem`; `axes`: of passive states; `options`: of discrete controls, joined by `choice`;
+    `inner`: the control that is chosen first, given the post-state.
+    """
+
+    problem: ContinuousProblem
+    state: str = eqx.field(static=True)
+    control: str = eqx.field(static=True)
+    post: str = eqx.field(static=True)
+    axes: tuple[Axis, ...] = ()
+    options: tuple[Axis, ...] = ()
+    choice: ChoiceProblem | None = None
+    inner: Inner | None = None
+
+    @property
+    def knots(self) -> Float[Array, " cntn"]:
+        """The grid of the post-state."""
+        return self.problem.knots
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The passive post-states, where a passive state has a marginal value that depends on theirs."""
+        return tuple(self.problem.others.names) if self.problem.passive else ()
+
+    def placeholder(self) -> Rows:
+        """Rows of the right shapes and of no meaning."""
+        sizes = tuple(axis.values.shape[0] for axis in (*self.axes, *self.options))
+        rows = () if not sizes else (math.prod(sizes),)
+        dtype = self.problem.knots.dtype
+        count = stored_knots(self.problem)
+        ramp = jnp.broadcast_to(jnp.arange(count, dtype=dtype), (*rows, count))
+        one, no = jnp.ones(rows, dtype), jnp.zeros(rows, bool)
+        others = {name: ramp for name in self.problem.passive}
+        lowest = {name: one for name in self.others}
+        inner = () if self.inner is None else (self.inner.control,)
+        return Rows(ramp, ramp, ramp, ramp, ramp, others, ramp, ramp, ramp < 0, one, one, lowest, one, one, no, no,
+                    jnp.zeros(rows, jnp.int32), no, dict.fromkeys(inner, ramp), dict.fromkeys(inner, one))  # fmt: skip
+
+    def passive(self, rank: int = 0) -> dict[str, Float[Array, "..."]]:
+        """The passive states and discrete controls under their keys, each along its own axis, before `rank` others."""
+        axes = (*self.axes, *self.options)
+        return {axis.key: x for axis, x in zip(axes, along(axes, rank), strict=True)}
+
+    @property
+    def points(self) -> dict[str, Float[Array, "..."]]:
+        """Where the continuation is asked: for each row the lowest post-state first, then the knots."""
+        problem = self.problem.given(**self.passive(1))
+        lowest = problem.lowest(problem.parameters).astype(problem.knots.dtype)
+        lowest = jnp.broadcast_to(lowest, (*lowest.shape[:-1], 1)) if lowest.ndim else lowest[None]
+        knots = jnp.broadcast_to(problem.knots, (*lowest.shape[:-1], problem.knots.shape[0]))
+        active = {self.post: jnp.concatenate([lowest, knots], axis=-1)}
+        if problem.others is None:
+            return active
+        rank = len(self.axes) + len(self.options) + 1
+        full = lambda x: jnp.reshape(x, (1,) * (rank - jnp.ndim(x)) + jnp.shape(x))
+        return {name: full(x) for name, x in (active | problem.others(problem.parameters)).items()}
+
+    def from_points(self, points: dict, answer: Answer) -> Decision:
+        """Solve, given the continuation's answer at `points`."""
+        sizes = tuple(axis.values.shape[0] for axis in (*self.axes, *self.options))
+        n = points[self.post].shape[-1]
+        flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
+        value, weight, feasible = (flat(x) for x in (answer.value, answer.weight, answer.feasible))
+        # A knot that was moved to the edge of the feasible post-states bounds the states, as an infeasible one does.
+        first = jnp.broadcast_to(self.points[self.post][..., 1], sizes).ravel()
+        moved = flat(points[self.post])[:, 1] > first
+        feasible = feasible.at[:, 1].set(feasible[:, 1] & ~moved)
+        slopes = {name: flat(x) for name, x in answer.marginal.items()}
+        active = slopes.pop(self.post)
+        others = {name: slopes.get(name, jnp.zeros_like(active)) for name in self.others}
+        rest = lambda x: x[:, 1:]
+        low = lambda x: x[:, 0]
+        inner = {name: flat(x) for name, x in answer.policy.items()}
+        continuation = Continuation(rest(value), rest(active), rest(weight), rest(feasible), jax.tree.map(rest, others),
+                                    low(value), low(weight), jax.tree.map(low, others), jax.tree.map(rest, inner),
+                                    jax.tree.map(low, inner))  # fmt: skip
+        passive = {k: jnp.broadcast_to(x, sizes).ravel() for k, x in self.passive().items()}
+        knots = rest(flat(points[self.post]))
+
+        def row(passive, knots, continuation):
+            return egm(dataclasses.replace(self.problem.given(**passive), knots=knots), continuation)
+
+        first = lambda tree: jax.tree.map(lambda x: x[0], tree)
+        rows = jax.vmap(row)(passive, knots, continuation) if sizes else row({}, *first((knots, continuation)))
+        return self.decision(rows)
+
+    def decision(self, rows: Rows) -> Decision:
+        """The functional object of given rows."""
+        return Decision(self.problem, rows, self.state, self.control, self.axes, self.options, self.choice)
+
+    def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
+        """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
+        continuation = continuation if self.inner is None else self.inner.over(continuation, self.post)
+        points, answer = asked_from_edge(continuation, self.post, self.points)
+        if not self.problem.switch_knots:
+            return points, answer
+        points = with_switch_knots(continuation, self.post, points, self.problem.switch_knots)
+        return points, continuation.at(points)
+
+    def __call__(self, continuation: AbstractFunctional) -> Decision:
+        """Solve, given any functional object of the post-states."""
+        return self.from_points(*self.ask(continuation))

@@ -1,0 +1,27 @@
+"""What heptapod tells of a circuit or a stage: how it is solved, and its equations."""
+
+from stagecraft.circuit.model_circuit import ModelCircuit
+from stagecraft.circuit.stage import Stage
+
+
+def written(thing: ModelCircuit | Stage):
+    """The model, or the functional problem of a stage; `ValueError` for a stage that was built from functions."""
+    if not isinstance(thing, Stage):
+        return thing.source.spec
+    if thing.source is None:
+        raise ValueError(f"stage {thing.name} was built from functions; there is no text of it")
+    return thing.source.spec.stages[thing.name]
+
+
+def explain(thing: ModelCircuit | Stage) -> str:
+    """How a stage, or every stage of a circuit, is solved, why, and every derived formula, as text."""
+    import heptapod
+
+    return heptapod.explain(written(thing))
+
+
+def to_latex(thing: ModelCircuit | Stage) -> str:
+    """LaTeX of a stage, or of every stage of a circuit: Bellman equation, what was derived, and the calibration."""
+    import heptapod
+
+    return heptapod.to_latex(written(thing))

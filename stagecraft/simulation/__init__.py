@@ -1,0 +1,1 @@
+"""The verb that follows agents through the periods of a solved circuit."""
