@@ -1,6 +1,7 @@
 """The house: arrows point one way, classes are abstract or final, and importing does nothing."""
 
 import ast
+import functools
 import graphlib
 import importlib
 import inspect
@@ -48,6 +49,12 @@ def wing(module: str) -> tuple[str, str]:
     return package, name
 
 
+@functools.cache
+def parsed(path):
+    """The syntax tree of a file, which many tests read."""
+    return ast.parse(path.read_text())
+
+
 def source_files():
     return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
@@ -55,7 +62,7 @@ def source_files():
 def imports(path: Path):
     """Every module of ours that a file imports, within functions too, with the line."""
     modules = {dotted(p) for p in source_files()}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}:{node.lineno} a relative import; write the whole name"
@@ -106,7 +113,7 @@ def test_every_wing_has_a_place_a_sentence_and_no_hidden_file(package):
     for path in folder.rglob("*.py"):
         assert not path.stem.startswith("_") or path.stem in ("__init__", "__main__"), path
         assert (path.parent / "__init__.py").exists(), f"{path.parent} is no package"
-        body = ast.parse(path.read_text()).body
+        body = parsed(path).body
         assert isinstance(body[0], ast.Expr), f"{path} does not say what it is"
         assert path.stem != "__init__" or path.parent == folder or len(body) == 1, f"{path} hands names on"
 
@@ -185,7 +192,7 @@ def test_importing_changes_nothing(launched):
 @pytest.mark.parametrize("path", source_files(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_importing_reads_no_environment_and_changes_no_configuration(path):
     """Outside functions no file mentions the environment, JAX's configuration, or opens anything."""
-    for node in ast.parse(path.read_text()).body:
+    for node in parsed(path).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             continue
         text = ast.unparse(node)
@@ -195,7 +202,7 @@ def test_importing_reads_no_environment_and_changes_no_configuration(path):
 
 def test_no_private_jax_and_no_evaluation():
     for path in source_files():
-        tree = ast.parse(path.read_text())
+        tree = parsed(path)
         for node in ast.walk(tree):
             name = getattr(node, "id", None)
             called = isinstance(node, ast.Call) and getattr(node.func, "id", None) in ("eval", "exec", "compile")
@@ -220,7 +227,7 @@ def test_what_a_model_says_depends_on_no_clock(path):
         "monotonic",
         "thread_time",
     }
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
         assert not refused & {name.split(".")[0] for name in names}, f"{path}:{node.lineno} imports {names}"

@@ -213,7 +213,6 @@ SMOOTH = {
 }
 
 
-@pytest.mark.exact
 @pytest.mark.parametrize("name", SMOOTH)
 def test_preferences_are_exact_at_their_limits_in_value_and_derivatives(name):
     function, (exact, points) = getattr(smooth, name), SMOOTH[name]

@@ -380,7 +380,6 @@ def test_chains_agree_with_quantecon(case):
     np.testing.assert_allclose(transition, case["transition"], atol=1e-14)
 
 
-@pytest.mark.exact
 @pytest.mark.parametrize("name", ["rouwenhorst levels", "tauchen levels"])
 @pytest.mark.parametrize("rho", [0.0, 0.9, 0.97])
 def test_levels_have_mean_one_times_the_mean(name, rho):

@@ -56,7 +56,6 @@ def functions(solved, stage="CONS"):
     return np.asarray(sol.policy["c"](m=CASH)), np.asarray(sol.value(m=CASH))
 
 
-@pytest.mark.exact
 @pytest.mark.parametrize("patience", [0.9, 0.99, 0.9999])
 @pytest.mark.parametrize("growth", [1.0, 1.02])
 def test_the_true_error_is_within_the_reported_bound(buffer, patience, growth):
