@@ -45,6 +45,8 @@ EXACT = (
     "test_the_true_error_is_within_the_reported_bound",
     "test_a_markov_state_has_its_row",  # A search, whose choice between two equal peaks is one of digits.
 )
+# Files whose tests share nothing but what they compile for one model.
+BY_MODEL = ("test_one_word.py", "test_panel_and_push.py", "test_example_gradients.py")
 # Files that compile much come first, so that those of many short tests fill the gaps at the end.
 ORDER = ("stagecraft", "theory", "tests", "runner", "heptapod")
 # What a run shares between its processes: the programs that they compile, and the names of the structures.
@@ -106,7 +108,10 @@ class _ByFile(LoadScopeScheduling):
         file, _, test = nodeid.partition("::")
         if "test_mpi" in file or "mpirun" in test:
             return "mpirun"
-        return "exact" if test.partition("[")[0] in EXACT else file
+        name, _, model = test.partition("[")
+        if name in EXACT:
+            return "exact"
+        return f"{file} {model.partition('-')[0].rstrip(']')}" if file.endswith(BY_MODEL) else file
 
 
 def pytest_collection_modifyitems(items):

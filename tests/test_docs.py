@@ -59,8 +59,8 @@ def fragments() -> list[tuple[str, str]]:
     return found
 
 
-# Pages of cells alone that compile much are run by the build of the pages, and not once more.
-BUILT = ("panels", "estimation")
+# Pages of cells alone are run by the build of the pages, and not once more.
+BUILT = ("choices", "estimation", "panels", "tour")
 
 
 def timed(page):

@@ -129,6 +129,7 @@ def test_recursive_preferences_are_power_utility_of_one_number_and_have_the_clos
         assert last[f"gamma 2, psi {psi}"] < last[f"gamma 5, psi {psi}"] < last[f"gamma 10, psi {psi}"]
 
 
+@pytest.mark.slow
 def test_three_parameters_are_found_again_from_twelve_moments():
     example = module_of("estimation_first")
     text = example.MODEL.read_text().replace("n_a: 200", "n_a: 40").replace("n_y: 7", "n_y: 3")

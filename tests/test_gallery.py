@@ -188,6 +188,7 @@ def test_habits_against_a_search_by_hand(habit):
     np.testing.assert_allclose(sol.policy["c"](m=m, h=h), choice, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_without_the_strength_of_habits_there_is_a_saver(habit):
     """strength = 0 is a stage of one state by EGM; and nobody asks for the habit."""
     sol = sc.solve(habit.with_parameters({"CONS.strength": 0.0}))[0]["CONS"].dcsn.sol

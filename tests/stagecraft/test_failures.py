@@ -105,6 +105,7 @@ def test_what_is_no_maximum_is_not_returned_as_one(good, bad):
     assert caught.value.outcome in (sc.Outcome.convex, sc.Outcome.folded)
 
 
+@pytest.mark.slow
 def test_a_second_control_that_pays_nothing_changes_nothing(circuit):
     """Its own condition holds at its lower bound."""
     text = BUFFER.replace("Q: u(c) + beta*V[>]", "Q: u(c) + log(1 + h) - h + beta*V[>]")

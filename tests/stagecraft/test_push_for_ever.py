@@ -49,6 +49,7 @@ def poor(solved, steady):
     return {"a": 0.0, "z_pre": float(steady[0]["CONS"].arvl.dist.states["z_pre"].min())}
 
 
+@pytest.mark.slow
 def test_a_long_push_comes_to_the_invariant_distribution(solved, steady, poor):
     pushed, limit = sc.push_forward(solved, poor, periods=500), steady[0]["CONS"]
     assert float(pushed[0]["CONS"].arvl.dist.mean("a")) == 0.0
@@ -138,6 +139,7 @@ def test_a_branch_to_the_next_period_is_chosen_by_what_is_there():
         sc.simulate(solved, both, periods=2, key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_types_stay_who_they_are(poor):
     """From the invariant distribution of all types, which knows who is who, nobody moves."""
     solved = sc.solve(sc.load(TYPES))

@@ -102,6 +102,7 @@ HALVES = SMALL.replace(
 ).replace("beta: 0.94", "up: 0.0, beta: 0.94")
 
 
+@pytest.mark.slow
 def test_households_who_never_meet_are_named():
     """Two halves of a chain, and the wages of workers for ever: what is invariant there is any mixture."""
     circuit = sc.load(HALVES)

@@ -56,6 +56,7 @@ def test_a_floor_that_never_binds_again_does_not_distort_what_the_poor_eat(solve
     np.testing.assert_allclose(solved[t]["RETD"].dcsn.sol.policy["c"](m=m), exact, rtol=2e-2)
 
 
+@pytest.mark.slow
 def test_every_parameter_has_a_derivative(solved):
     """dcegm's own reverse mode gives NaN for all of them. Of poor retirees too, whose floor makes saving worthless."""
 

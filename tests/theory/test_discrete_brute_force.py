@@ -125,6 +125,7 @@ def housing():
     return sc.solve(circuit_of(tree)), Housing()
 
 
+@pytest.mark.slow
 def test_owners_and_renters(housing):
     solved, referee = housing
     stages, H, z = solved[0], Housing.H, Housing.z

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 import stagecraft as sc
 
@@ -62,6 +63,7 @@ def test_the_endless_buffer_stock_of_hark():
     np.testing.assert_allclose(solved[0]["CONS"].dcsn.sol.policy["c"](m=np.array(theirs["m"])), theirs["c"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_krusell_smith_household_of_sequence_jacobian():
     """Policy, aggregate assets, and their derivative in the interest rate, seven states and 500 knots."""
     circuit, theirs = sc.load(FIXTURES / "krusell_smith.yml"), INFINITE["household"]

@@ -194,6 +194,7 @@ def test_the_value_of_a_worker_is_exact_on_the_knots_and_off_them(T, name):
     assert worst_value(T, SIZES[T], name) < 1e-4
 
 
+@pytest.mark.slow
 def test_knots_on_both_sides_of_the_switches_make_few_points_enough():
     """Twenty periods from 200 points: without those knots the values of some calibrations are off by more than 1e-2."""
     text = MODEL.format(T=20, n=200)
@@ -281,6 +282,7 @@ def test_marginal_values_are_marginal_utilities():
         np.testing.assert_allclose(sol.marginal["m"](m=m), 1 / exact.worker(t, m)[1], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_derivatives_at_a_hard_choice_are_those_of_the_exact_value():
     """With respect to patience, interest, wage and toil, where a worker is bound, works on for long, or soon retires."""
     m = np.array([12.0, 70.0, 130.0, 300.0])

@@ -35,6 +35,7 @@ def buffer_stock():
     return sc.load(text), sc.load(direct)
 
 
+@pytest.mark.slow
 def test_the_buffer_stock_is_that_of_egm(buffer_stock):
     egm, vfi = (sc.solve(c) for c in buffer_stock)
     m = jnp.linspace(0.3, 40, 60)
