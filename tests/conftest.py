@@ -47,6 +47,8 @@ EXACT = (
 )
 # Files whose tests share nothing but what they compile for one model.
 BY_MODEL = ("test_one_word.py", "test_panel_and_push.py", "test_example_gradients.py")
+# Files of long tests that compile nothing.
+BY_TEST = ("test_fuzz.py", "test_wrong_structures.py")
 # Files that compile much come first, so that those of many short tests fill the gaps at the end.
 ORDER = ("stagecraft", "theory", "tests", "runner", "heptapod")
 # What a run shares between its processes: the programs that they compile, and the names of the structures.
@@ -111,7 +113,9 @@ class _ByFile(LoadScopeScheduling):
         name, _, model = test.partition("[")
         if name in EXACT:
             return "exact"
-        return f"{file} {model.partition('-')[0].rstrip(']')}" if file.endswith(BY_MODEL) else file
+        if file.endswith(BY_MODEL):
+            return f"{file} {model.partition('-')[0].rstrip(']')}"
+        return f"{file} {name}" if file.endswith(BY_TEST) else file
 
 
 def pytest_collection_modifyitems(items):
