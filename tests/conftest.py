@@ -37,12 +37,13 @@ hypothesis.settings.load_profile("dynx")
 sys.path.insert(0, str(Path(__file__).parent))
 import compiled
 
-# Tests that are held to the last digits, and so run in a process that compiles without the cheap options.
+# Tests that are held to the last digits, or run for much longer than they compile: a process of their own compiles in full.
 EXACT = (
     "test_levels_have_mean_one_times_the_mean",
     "test_preferences_are_exact_at_their_limits_in_value_and_derivatives",
     "test_euler_errors_say_what_a_panel_has_not_kept",
     "test_the_true_error_is_within_the_reported_bound",
+    "test_an_estimation_finds_the_truth_exactly_or_within_its_standard_errors",
     "test_a_markov_state_has_its_row",  # A search, whose choice between two equal peaks is one of digits.
 )
 # Files whose tests share nothing but what they compile for one model.
