@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from heptapod.formulas import smooth
+from heptapod.formulas import preferences, smooth
 from heptapod.formulas.foreign import Foreign
 
 # Bounded with a bounded derivative on finite arguments: these never make an infinity out of finite numbers.
@@ -23,11 +23,11 @@ _WILD = {
     "log": smooth.log,
     "exp": smooth.exp,
     "sqrt": smooth.sqrt,
-    "crra": smooth.crra,
-    "cara": smooth.cara,
-    "crra_inverse": smooth.crra_inverse,
-    "cara_inverse": smooth.cara_inverse,
-    "ces": smooth.ces,
+    "crra": preferences.crra,
+    "cara": preferences.cara,
+    "crra_inverse": preferences.crra_inverse,
+    "cara_inverse": preferences.cara_inverse,
+    "ces": preferences.ces,
 }
 _RELATIONS = {
     "lt": jnp.less,
@@ -179,7 +179,7 @@ def _product(args: list[_Node], values: list, tame: bool) -> _Node:
     constants = [value for value, arg in zip(values, args, strict=True) if arg.constant]
     factors = [value for value, arg in zip(values, args, strict=True) if not arg.constant]
     # The derivative of x*y is y, so an infinite y would poison x, even in a branch that is not taken.
-    times = operator.mul if tame else smooth.shielded(operator.mul)
+    times = operator.mul if tame else smooth.times
     return _Node(functools.reduce(operator.mul, constants + ([functools.reduce(times, factors)] if factors else [])), tame)
 
 

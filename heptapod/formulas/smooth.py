@@ -7,8 +7,10 @@ argument is replaced by a harmless one first (the double where), and what stands
 import functools
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 
 def real(x):
@@ -31,30 +33,83 @@ def shielded(function: Callable) -> Callable:
     return shield
 
 
+def rule(function: Callable, *slopes: Callable) -> Callable:
+    """A function with derivatives in closed form: of the arguments and the value, one for each argument.
+
+    A derivative is written down only where its argument moves, so that no program holds what nobody asks for. Slopes are made
+    of functions that have such derivatives themselves: those of every order follow. A slope of zero ends the chain, also
+    before something infinite.
+    """
+    ruled = jax.custom_jvp(function)
+
+    def jvp(primals, tangents):
+        value = ruled(*primals)
+        pairs = zip(slopes, tangents, strict=True)
+        moved = [_carried(slope(*primals, value), tangent) for slope, tangent in pairs if type(tangent) is not SymbolicZero]
+        return value, jnp.broadcast_to(sum(moved[1:], moved[0]), value.shape).astype(value.dtype)
+
+    ruled.defjvp(jvp, symbolic_zeros=True)
+    return ruled
+
+
+def _carried(slope, tangent):
+    return slope * jnp.where(slope == 0, 0.0, tangent)
+
+
+def both(x, y):
+    """Two arrays of one type; weak types stay weak."""
+    x, y = real(x), real(y)
+    dtype = jnp.result_type(x, y)
+    return [z if z.dtype == dtype else z.astype(dtype) for z in (x, y)]
+
+
+def _where_finite(x, y, slope):
+    return jnp.where(jnp.isfinite(x) & jnp.isfinite(y), slope, 0.0)
+
+
+def _kept_log(x):
+    """The logarithm, finite at the ends of its domain, so that nothing times it is nothing."""
+    far = float(jnp.finfo(x.dtype).max) / 16
+    return jnp.clip(jnp.log(x), -far, far)
+
+
+inverse = rule(lambda x: jnp.where((x == 0) | jnp.isinf(x), 0.0, 1.0 / x), lambda x, r: -r * r)
+_log = rule(jnp.log, lambda x, y: jnp.where(x > 0, inverse(x), 0.0))
+_exp = rule(jnp.exp, lambda x, y: jnp.where(y < jnp.inf, y, 0.0))
+_sqrt = rule(jnp.sqrt, lambda x, y: jnp.where(x > 0, 0.5 * inverse(y), 0.0))
+_reciprocal = rule(lambda x: jnp.where(x == 0, jnp.inf, 1.0 / x), lambda x, r: -(inverse(x) ** 2))
+_times = rule(jnp.multiply, lambda x, y, z: _where_finite(x, y, y), lambda x, y, z: _where_finite(x, y, x))
+_power = rule(
+    lambda b, p: jnp.exp(p * _kept_log(b)),
+    lambda b, p, y: jnp.where((b > 0) & (y < jnp.inf), y, 0.0) * p * inverse(b),
+    lambda b, p, y: jnp.where((b > 0) & (y < jnp.inf), y, 0.0) * _log(jnp.where((b > 0) & (b < jnp.inf), b, 1.0)),
+)
+_plain_power = rule(
+    lambda b, p: jnp.exp(p * _kept_log(b)),
+    lambda b, p, y: jnp.where(b > 0, y, 0.0) * p * inverse(b),
+    lambda b, p, y: jnp.where(b > 0, y, 0.0) * _log(jnp.where(b > 0, b, 1.0)),
+)
+
+
 def log(x):
-    x = real(x)
-    ok = x > 0
-    return jnp.where(ok, jnp.log(jnp.where(ok, x, 1.0)), jnp.where(x == 0, -jnp.inf, jnp.nan))
+    return _log(real(x))
 
 
 def exp(x):
-    x = real(x)
-    # Beyond this the value is inf in this precision, and so would be the derivative.
-    ok = x < jnp.log(jnp.finfo(x.dtype).max).astype(x.dtype)
-    return jnp.where(ok, jnp.exp(jnp.where(ok, x, 0.0)), jnp.where(jnp.isnan(x), jnp.nan, jnp.inf))
+    return _exp(real(x))
 
 
 def sqrt(x):
-    x = real(x)
-    ok = (x > 0) & (x < jnp.inf)
-    edge = jnp.where(x == 0, 0.0, jnp.where(x > 0, jnp.inf, jnp.nan))
-    return jnp.where(ok, jnp.sqrt(jnp.where(ok, x, 1.0)), edge)
+    return _sqrt(real(x))
 
 
 def reciprocal(x):
-    x = real(x)
-    ok = x != 0
-    return jnp.where(ok, 1.0 / jnp.where(ok, x, 1.0), jnp.inf)
+    return _reciprocal(real(x))
+
+
+def times(x, y):
+    """The product, with a zero derivative wherever a factor is infinite or NaN."""
+    return _times(*both(x, y))
 
 
 def integer_power(x, n: int):
@@ -67,21 +122,12 @@ def power(b, p):
 
     A negative base gives NaN, also where a traced exponent happens to be a whole number.
     """
-    b = real(b)
-    ok = (b > 0) & (b < jnp.inf)
-    inside = exp(p * jnp.log(jnp.where(ok, b, 1.0)))
-    rising = jnp.where(b == 0, 0.0, jnp.inf)
-    falling = jnp.where(b == 0, jnp.inf, 0.0)
-    edge = jnp.where(p == 0, 1.0, jnp.where(p > 0, rising, falling))
-    return jnp.where(ok, inside, jnp.where(b >= 0, edge, jnp.nan))
+    return _power(*both(b, p))
 
 
 def plain_power(b, p):
     """As `power`, with an infinite derivative where the value overflows; for formulas without an untaken branch."""
-    b = real(b)
-    ok = b > 0
-    edge = jnp.where(b == 0, jnp.where(p > 0, 0.0, jnp.where(p == 0, 1.0, jnp.inf)), jnp.nan)
-    return jnp.where(ok, jnp.exp(p * jnp.log(jnp.where(ok, b, 1.0))), edge)
+    return _plain_power(*both(b, p))
 
 
 def heaviside(x):
@@ -116,59 +162,3 @@ def log1p_ratio(w):
     for k in range(21, 0, -2):
         series = series * square + 1.0 / k
     return jnp.where(near, 2.0 / (2.0 + small) * series, log(1.0 + w) * reciprocal(jnp.where(near, 1.0, w)))
-
-
-def crra(c, gamma):
-    r"""$(c^{1-\gamma} - 1)/(1 - \gamma)$, as $\log c \cdot (e^x - 1)/x$ with $x = (1 - \gamma) \log c$."""
-    c, gamma = real(c), real(gamma)
-    ok = (c > 0) & (c < jnp.inf)
-    logarithm = jnp.log(jnp.where(ok, c, 1.0))
-    inside = shielded(jnp.multiply)(logarithm, expm1_ratio((1.0 - gamma) * logarithm))
-    bound = -reciprocal(1.0 - gamma)
-    edge = jnp.where(c == 0, jnp.where(gamma < 1, bound, -jnp.inf), jnp.where(gamma > 1, bound, jnp.inf))
-    return jnp.where(ok, inside, jnp.where(c >= 0, edge, jnp.nan))
-
-
-def cara(c, a):
-    r"""$(1 - e^{-ac})/a$, which is $c$ at $a = 0$."""
-    c, a, times = real(c), real(a), shielded(jnp.multiply)
-    return times(c, expm1_ratio(-times(a, c)))
-
-
-def crra_inverse(u, gamma):
-    r"""$(1 + (1-\gamma)u)^{1/(1-\gamma)}$, as $e^{u \log(1 + w)/w}$ with $w = (1-\gamma)u$."""
-    u, gamma = real(u), real(gamma)
-    return exp(cara_inverse(u, gamma - 1.0))
-
-
-def cara_inverse(u, a):
-    r"""$-\log(1 - au)/a$, as $u \log(1 + w)/w$ with $w = -au$, which is $u$ at $a = 0$."""
-    u, a, times = real(u), real(a), shielded(jnp.multiply)
-    w = -times(a, u)
-    ok = (w > -1) & (w < jnp.inf)
-    inside = times(u, log1p_ratio(jnp.where(ok, w, 0.0)))
-    far = jnp.where(a > 0, jnp.inf, -jnp.inf)
-    return jnp.where(ok, inside, jnp.where(w == -1, far, jnp.where(w == jnp.inf, -far, jnp.nan)))
-
-
-def ces(x, y, share, sigma):
-    r"""$(s x^\rho + (1 - s) y^\rho)^{1/\rho}$ with $\rho = (\sigma - 1)/\sigma$: Cobb-Douglas at $\sigma = 1$.
-
-    In logs it is $\log y + d \, \log(1 + s(e^{\rho d} - 1))/(\rho d)$ with $d = \log x - \log y$. The goods
-    change places where $\rho d > 0$, so that nothing overflows.
-    """
-    x, y, share, sigma = real(x), real(y), real(share), real(sigma)
-    ok = (x > 0) & (y > 0) & (x < jnp.inf) & (y < jnp.inf)
-    rho = (sigma - 1.0) * reciprocal(sigma)
-    log_x, log_y = jnp.log(jnp.where(ok, x, 1.0)), jnp.log(jnp.where(ok, y, 1.0))
-    swap = rho * (log_x - log_y) > 0
-    base, other = jnp.where(swap, log_x, log_y), jnp.where(swap, log_y, log_x)
-    weight = jnp.where(swap, 1.0 - share, share)
-    z = rho * (other - base)
-    growth = expm1_ratio(z)
-    mean = weight * growth * log1p_ratio(weight * z * growth)
-    inside = exp(base + (other - base) * mean)
-    # Without one of the goods the other stands alone, or nothing does where both are essential.
-    alone = jnp.where(x == 0, power(1.0 - share, reciprocal(rho)) * y, power(share, reciprocal(rho)) * x)
-    edge = jnp.where((x >= 0) & (y >= 0), jnp.where(sigma > 1, lax.stop_gradient(alone), 0.0), jnp.nan)
-    return jnp.where(ok, inside, edge)

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.arrays import dtype_of, floating
-from stagecraft.backward.sweep import Flags, nothing, placeholders, step
+from stagecraft.backward.sweep import nothing, placeholders, step
 from stagecraft.circuit.composer import Composer
+from stagecraft.circuit.info import Ending, Health
 from stagecraft.functionals.composed import Either
 from stagecraft.operators.lean import dependencies
 from stagecraft.operators.linear_solve import solve_near_identity
@@ -29,20 +30,10 @@ _NEWTON = 30
 _WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
 
 
-class Ending(NamedTuple):
-    """How a fixed point ended: steps taken, the bound on the relative error of policies and values, and whether it holds."""
-
-    iterations: Int[Array, ""]
-    bound: Float[Array, ""]
-    converged: Bool[Array, ""]
-
-
-def fixed_point(circuit) -> tuple[dict, Flags, Ending]:
+def fixed_point(circuit) -> tuple[dict, dict[str, Health], Ending]:
     """What the stages of a stationary circuit store, what went wrong, and how far it may be from the fixed point."""
-    rows, ending = _stationary(circuit)
-    frozen = jax.lax.stop_gradient(circuit)
-    _, flags, _ = _backward(frozen, jax.lax.stop_gradient(rows))
-    return rows, flags, ending._replace(converged=ending.converged & (future_weight(rows) < 1))
+    rows, health, ending = _stationary(circuit)
+    return rows, health, ending._replace(converged=ending.converged & (future_weight(rows) < 1))
 
 
 def future_weight(rows) -> Float[Array, ""]:
@@ -55,7 +46,7 @@ def future_weight(rows) -> Float[Array, ""]:
 
 
 def _backward(circuit, rows, first=None):
-    """One period backward, from what the next one stores to what this one does, its flags, and what continuations were worth.
+    """One period backward, from what the next one stores to what this one does, its health, and what continuations were worth.
 
     **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given.
     """
@@ -73,7 +64,7 @@ def _may_jump(circuit) -> bool:
 
 @jax.custom_jvp
 def _stationary(circuit):
-    """The fixed point and how it ended."""
+    """The fixed point, the health of the step that found it, and how it ended."""
     tolerance = _tolerance(circuit)
     if _may_jump(circuit):
         return _by_values(circuit, tolerance)
@@ -85,7 +76,7 @@ def _stationary(circuit):
 def _stationary_jvp(primals, tangents):
     r"""$\dot x = (I - J)^{-1}\,\partial_\theta T\,\dot\theta$: at the fixed point, whatever the way to it."""
     (circuit,), (moved,) = primals, tangents
-    rows, ending = _stationary(circuit)
+    rows, health, ending = _stationary(circuit)
     floats, merge = _split(rows)
     apply = lambda c, x: _split(_backward(c, merge(x))[0])[0]
     _, push = jax.jvp(lambda c: apply(c, floats), (circuit,), (moved,))
@@ -96,9 +87,9 @@ def _stationary_jvp(primals, tangents):
         still_there = _gap(_backward(circuit, rows)[0], rows) < jnp.finfo(ending.bound.dtype).eps ** 0.25
         solution = tuple(jnp.where(still_there, x, jnp.nan) for x in solution)
     solution = iter(solution)
-    still = lambda x: np.zeros(x.shape, jax.dtypes.float0)
+    still = lambda x: jnp.zeros_like(x) if floating(x) else np.zeros(x.shape, jax.dtypes.float0)
     tangent = jax.tree.map(lambda x: next(solution) if floating(x) else still(x), rows)
-    return (rows, ending), (tangent, Ending(still(ending.iterations), jnp.zeros_like(ending.bound), still(ending.converged)))
+    return (rows, health, ending), (tangent, *jax.tree.map(still, (health, ending)))
 
 
 def _split(rows):
@@ -156,21 +147,25 @@ def _plain(circuit, tolerance):
 def _by_values(circuit, tolerance):
     """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure."""
     start = placeholders(circuit, circuit.structure.blocks[0])
-    shapes = jax.eval_shape(lambda rows: _backward(circuit, rows)[2], start)
-    nothing_asked = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    nothing_told, nothing_asked = _blank(lambda rows: _backward(circuit, rows)[1:], start)
 
     def body(state):
-        rows, before, watch, k = state
-        new, _, asked = _backward(circuit, rows, k == 0)
+        rows, _, before, watch, k = state
+        new, health, asked = _backward(circuit, rows, k == 0)
         pairs = zip(jax.tree.leaves(asked), jax.tree.leaves(before), strict=True)
         change = jnp.max(jnp.stack([_relative(a, b) for a, b in pairs]))
-        return new, asked, watch.seen(change, future_weight(new)), k + 1
+        return new, health, asked, watch.seen(change, future_weight(new)), k + 1
 
-    go = lambda s: (s[2].bound > tolerance) & (s[3] < _MOST) & jnp.isfinite(s[2].change)
-    state = (start, nothing_asked, _Watch.begin(tolerance.dtype), 0)
-    rows, _, watch, count = jax.lax.while_loop(go, body, state)
+    go = lambda s: (s[3].bound > tolerance) & (s[4] < _MOST) & jnp.isfinite(s[3].change)
+    state = (start, nothing_told, nothing_asked, _Watch.begin(tolerance.dtype), 0)
+    rows, health, _, watch, count = jax.lax.while_loop(go, body, state)
     bound = jnp.maximum(watch.bound, 1e4 * jnp.finfo(tolerance.dtype).eps)
-    return rows, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)
+    return rows, health, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)
+
+
+def _blank(function, *examples):
+    """Zeros of the structure of what a function returns."""
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *examples))
 
 
 class _Watch(NamedTuple):
@@ -201,6 +196,7 @@ class _Watch(NamedTuple):
 
 class _State(NamedTuple):
     rows: dict
+    health: dict[str, Health]  # Of the last step taken to look.
     safe: dict  # One plain step beyond the last iterate that was better than the one before.
     gap: Float[Array, ""]  # Of that iterate.
     bound: Float[Array, ""]
@@ -217,10 +213,10 @@ def _newton(circuit, rows, tolerance, count):
         floats, merge = _split(state.rows)
 
         def image_of(xs):
-            new = _backward(circuit, merge(xs))[0]
-            return _split(new)[0], new
+            new, health, _ = _backward(circuit, merge(xs))
+            return _split(new)[0], (new, health)
 
-        image, linear, new = jax.linearize(image_of, floats, has_aux=True)
+        image, linear, (new, health) = jax.linearize(image_of, floats, has_aux=True)
         gap = _gap(new, state.rows)
         small = state.bound <= tolerance
         # What is read between knots may change by more than what stands on them, where another rule reads it.
@@ -237,22 +233,25 @@ def _newton(circuit, rows, tolerance, count):
             sharp = jnp.where(state.bound > 1e-2, 1e-4, 1e-8)
             move = solve_near_identity(linear, residual, _scales(floats), sharp)
             there = _split(new)[1](tuple(a + d for a, d in zip(floats, move, strict=True)))
-            return _State(there, new, gap, 2 * _gap(there, state.rows), state.count + 1, state.looks + 1, done)
+            return _State(there, health, new, gap, 2 * _gap(there, state.rows), state.count + 1, state.looks + 1, done)
 
         def walk():
             most = jnp.where(state.looks == 0, _BEGIN, _BATCH)
             go = lambda s: (s[1].bound > tolerance) & (s[1].count < most)
             on = lambda s: (lambda x: (x, s[1].seen(_gap(x, s[0]))))(_backward(circuit, s[0])[0])
             found, watch = jax.lax.while_loop(go, on, (state.safe, _Watch.begin(tolerance.dtype)))
-            return _State(found, found, jnp.inf * gap, watch.bound, state.count + watch.count, state.looks + 1, done)
+            return _State(found, health, found, jnp.inf * gap, watch.bound, state.count + watch.count, state.looks + 1, done)
 
-        return jax.lax.cond(done, lambda: state._replace(rows=new, done=done), lambda: jax.lax.cond(better, leap, walk))
+        return jax.lax.cond(
+            done, lambda: state._replace(rows=new, health=health, done=done), lambda: jax.lax.cond(better, leap, walk)
+        )
 
     infinite = jnp.asarray(jnp.inf, tolerance.dtype)
-    start = _State(rows, rows, -infinite, infinite, jnp.asarray(count, jnp.int32), jnp.int32(0), jnp.asarray(False))
+    told = _blank(lambda rows: _backward(circuit, rows)[1], rows)
+    start = _State(rows, told, rows, -infinite, infinite, jnp.asarray(count, jnp.int32), jnp.int32(0), jnp.asarray(False))
     go = lambda s: ~s.done & (s.looks < _NEWTON)
     ended = jax.lax.while_loop(go, body, start)
-    return ended.rows, Ending(ended.count, jnp.maximum(ended.bound, noise), ended.done)
+    return ended.rows, ended.health, Ending(ended.count, jnp.maximum(ended.bound, noise), ended.done)
 
 
 def _same_rules(new, old):

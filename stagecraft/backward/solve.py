@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stagecraft.arrays import traced
 from stagecraft.backward.diagnose import describe
 from stagecraft.backward.fixed_point import fixed_point
 from stagecraft.backward.sweep import stored_flags, sweep
-from stagecraft.circuit.model_circuit import Info, ModelCircuit
+from stagecraft.circuit.info import CHECKS, Info, bounded
+from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.circuit.stage import Stage
 from stagecraft.functionals.decision import Optimum
 from stagecraft.results import Outcome, SolveError
@@ -37,7 +39,7 @@ def solve(circuit: ModelCircuit | Stage, *, throw: bool = True) -> ModelCircuit 
     # An old solution is no input: solving again must not compile again.
     rows, info = _solve(dataclasses.replace(circuit, rows=None, info=None, dists=None))
     solved = dataclasses.replace(circuit, rows=rows, info=info, dists=None)
-    if throw and not isinstance(info.outcome, jax.core.Tracer) and info.outcome.ndim == (circuit.types is not None):
+    if throw and not traced(info):
         _raise_if_failed(solved)
         _warn_of_jumps(info)
     return solved
@@ -76,15 +78,11 @@ def _solve(circuit: ModelCircuit) -> tuple[tuple, Info]:
 
 def _solve_one(circuit):
     if circuit.structure.horizon is not None:
-        rows, flags = sweep(circuit)
-        return rows, _info(circuit, flags)
-    rows, flags, ending = fixed_point(circuit)
+        rows, health = sweep(circuit)
+        return rows, Info(circuit.structure, health, bounded(circuit))
     one = lambda tree: jax.tree.map(lambda x: x[None], tree)
-    info = _info(circuit, (one(flags),))
-    failed = (info.outcome == Outcome.success) & ~ending.converged
-    outcome = jnp.where(failed, int(Outcome.not_converged), info.outcome)
-    info = dataclasses.replace(info, outcome=outcome, iterations=ending.iterations, error_bound=ending.bound)
-    return (one(rows),), info
+    rows, health, ending = fixed_point(circuit)
+    return (one(rows),), Info(circuit.structure, (one(health),), bounded(circuit), ending)
 
 
 def _solve_alone(stage: Stage, throw: bool) -> Stage:
@@ -99,8 +97,8 @@ def _solve_alone(stage: Stage, throw: bool) -> Stage:
 
 def _raise_alone(stage, flags):
     """Speak of the gravest thing that happened to a decision, where it is concrete."""
-    for outcome, flag in _CHECKS:
-        well = flags["decision" if flag == "finite" else flag]
+    for outcome, names in CHECKS:
+        well = flags[names[-1]]
         if not isinstance(well, jax.core.Tracer) and not well:
             raise SolveError(outcome, f"stage {stage.name}, decision (dcsn): {outcome.message}")
 
@@ -108,69 +106,6 @@ def _raise_alone(stage, flags):
 def _filled(stage, arrival, decision) -> Stage:
     perches = (dataclasses.replace(p, sol=sol) for p, sol in ((stage.arvl, arrival), (stage.dcsn, decision)))
     return dataclasses.replace(stage, **dict(zip(("arvl", "dcsn"), perches, strict=True)))
-
-
-# What each flag of a period says when it is down, the gravest first.
-_CHECKS = (
-    (Outcome.grid, "grid"),
-    (Outcome.infeasible, "found"),
-    (Outcome.convex, "maximal"),
-    (Outcome.nonfinite, "finite"),
-    (Outcome.folded, "unfolded"),
-    (Outcome.crowded, "room"),
-)
-
-
-_FLAGS = tuple(flag for _, flag in _CHECKS if flag != "finite")
-
-
-def _info(circuit, blocks) -> Info:
-    """The gravest thing that happened, and where the sweep met it first: in the last period, at the last stage."""
-    structure = circuit.structure
-    horizon, names = structure.horizon or 1, [num.name for num in structure.stages]
-    spans = [(block.last - block.first + 1, flags) for block, flags in zip(structure.blocks, blocks, strict=True)]
-    of = lambda name, flag, blank: jnp.concatenate(
-        [flags[name][flag] if name in flags else jnp.full(span, blank) for span, flags in spans]
-    )
-    stored = [name for name in names if any(name in flags for flags in blocks)]
-    outcome, period, stage, place = (jnp.asarray(x) for x in (int(Outcome.success), -1, -1, -1))
-    flags = {flag: jnp.stack([of(name, flag, True) for name in stored]) for flag in (*_FLAGS, "continuation", "decision")}
-    flags["finite"] = flags["continuation"] & flags["decision"]
-    for code, flag in reversed(_CHECKS):
-        bad = ~flags[flag]
-        latest = jnp.max(jnp.where(bad, jnp.arange(horizon), -1))
-        order = jnp.asarray([_rank(structure, name) for name in stored])
-        which = jnp.argmax(jnp.where(bad[:, jnp.maximum(latest, 0)], order, -1))
-        here = latest >= 0
-        outcome, period = jnp.where(here, int(code), outcome), jnp.where(here, latest, period)
-        stage = jnp.where(here, jnp.asarray([names.index(n) for n in stored])[which], stage)
-        before = ~flags["continuation"][which, jnp.maximum(latest, 0)] & (flag == "finite")
-        place = jnp.where(here, jnp.where(before, 0, 1), place)
-    in_domain = _in_domain(circuit)
-    wrong = ~jnp.all(in_domain)
-    outcome = jnp.where(wrong, int(Outcome.domain), outcome)
-    period = jnp.where(wrong, jnp.max(jnp.where(in_domain, -1, jnp.arange(horizon))), period)
-    dtype = jnp.result_type(*jax.tree.leaves(circuit.parameters), jnp.float32)
-    outside = {name: of(name, "outside", 0.0) for name in stored}
-    leaps = {name: of(name, "jumps", 0) for name in stored}
-    return Info(outcome, period, stage, place, jnp.asarray(horizon), jnp.zeros((), dtype), outside, leaps)
-
-
-def _rank(structure, name) -> int:
-    """How late a stage comes in its period; the sweep meets the latest first."""
-    return max(block.stages.index(name) for block in structure.blocks if name in block.stages)
-
-
-def _in_domain(circuit):
-    """Per period, whether every parameter lies in its domain."""
-    horizon = circuit.structure.horizon or 1
-    good = jnp.ones(horizon, bool)
-    for path, entry in circuit.structure.calibration.leaves().items():
-        if entry.domain is not None:
-            scope, _, name = path.rpartition(".")
-            holds = entry.domain.holds(circuit.parameters[scope][name], jnp)
-            good &= jnp.all(holds.reshape(horizon, -1), axis=1) if entry.by_age else jnp.all(holds)
-    return good
 
 
 def _check(circuit: ModelCircuit) -> None:

@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool
 
 from stagecraft.arrays import floating
 from stagecraft.circuit.composer import Composer, arrival_axes
+from stagecraft.circuit.info import FLAGS, Health
 from stagecraft.functionals.axes import along
 from stagecraft.functionals.composed import Either
 from stagecraft.functionals.functional import AbstractFunctional
@@ -16,10 +17,9 @@ from stagecraft.movers.optimise import Optimise
 # So many cells above the lowest feasible post-state no jump is looked for.
 _EDGE = 4
 _OPTIMISING = (Optimise, Maximise)  # What leads to a decision that is stored.
-Flags = dict[str, dict[str, Bool[Array, " periods"]]]
 
 
-def sweep(circuit) -> tuple[tuple[dict, ...], tuple[Flags, ...]]:
+def sweep(circuit) -> tuple[tuple[dict, ...], tuple[dict[str, Health], ...]]:
     """Solve all periods backward from the terminal value.
 
     The scan carries what the next period stores, so that its functional objects are evaluated with its own parameters where
@@ -73,9 +73,8 @@ def _solve_block(circuit, block, after):
 def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table], dict, dict]:
     """One period backward: every stored stage, the last one first.
 
-    **Returns:** what is stored, and for each stage what is well: `grid`, `continuation`, `decision`, `unfolded`, `maximal`,
-    `found`, `room`; and `outside`, the share of questions beyond the last knot of what follows; what the
-    continuation of every stage is worth on its grid, where it can be had.
+    **Returns:** what is stored; the health of every stage; what the continuation of every stage is worth on its grid, where it
+    can be had.
     """
     period, flags, asked = Composer(circuit, block, t, {}, onward), {}, {}
     for name in reversed(block.stages):
@@ -91,7 +90,12 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table],
         if dict(num.spaces)["arvl"].tabulate:
             table = period.rows[name] = _strong(_tabulate(period, num, name))
             flags[name] = flags.get(name) or _table_flags(table)
-    return period.rows, flags, asked
+    return period.rows, {name: _health(told) for name, told in flags.items()}, asked
+
+
+def _health(told: dict) -> Health:
+    """What was said, in one vector."""
+    return Health(jnp.stack([told[flag] for flag in FLAGS]), told["outside"], told["jumps"])
 
 
 def _tabulate(period, num, name) -> Table:
@@ -111,7 +115,7 @@ def _asked_flags(operator, points: dict, answer: Answer, may_jump: bool):
     return {
         "continuation": _finite((answer.value, answer.marginal)),
         "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
-        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]) if may_jump else jnp.int32(0),
+        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]) if may_jump else None,
     }
 
 
@@ -163,7 +167,7 @@ def _table_flags(table: Table):
     found = jnp.any(table.answer.feasible)
     outside = jax.lax.stop_gradient(jnp.mean(table.answer.outside))
     return {"grid": good, "continuation": _finite(table.answer), "decision": good, "unfolded": good, "maximal": good,
-            "found": found, "room": good, "outside": outside, "jumps": jnp.int32(0)}  # fmt: skip
+            "found": found, "room": good, "outside": outside, "jumps": None}  # fmt: skip
 
 
 def _finite(tree) -> Bool[Array, ""]:

@@ -7,11 +7,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array
 
 from stagecraft.arrays import traced
 from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
+from stagecraft.circuit.info import Info
 from stagecraft.circuit.paths import replace
 from stagecraft.circuit.period import Period, boards
 from stagecraft.circuit.stage import Stage, build_stage
@@ -20,26 +21,6 @@ from stagecraft.forward.mass import Pushed
 from stagecraft.functionals.functional import Closed
 from stagecraft.horses.solution import Policies, Rows, Table
 from stagecraft.households.types import Types
-
-
-class Info(eqx.Module):
-    """How a solve ended.
-
-    **Attributes:** `outcome`: an `Outcome` as an integer; `period`, `stage`, `place`: where it went wrong first, going
-    backward (-1 for nowhere; the stage by its position; place 0 is the continuation, 1 the decision); `iterations`;
-    `error_bound`: zero for a finite horizon; `outside`: for each stage and period the share of questions that were asked
-    beyond the last knot of what follows, and extrapolated; `jumps`: in how many cells of its post-state's grid the value of
-    what follows jumps.
-    """
-
-    outcome: Int[Array, ""]
-    period: Int[Array, ""]
-    stage: Int[Array, ""]
-    place: Int[Array, ""]
-    iterations: Int[Array, ""]
-    error_bound: Float[Array, ""]
-    outside: dict[str, Float[Array, " periods"]] = eqx.field(default_factory=dict)
-    jumps: dict[str, Int[Array, " periods"]] = eqx.field(default_factory=dict)
 
 
 class Source:

@@ -10,7 +10,7 @@ from stagecraft.arrays import room_above
 from stagecraft.horses.evaluate import beyond_bound, discount, envelope, other_bound, passive_marginal, trade_off
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Continuation, Rows
-from stagecraft.operators.envelope.envelope import read, refine
+from stagecraft.operators.envelope.envelope import read, read_lines, refine
 
 # Knots on the constrained branch, where another branch that starts below its end may cross it.
 _BRANCH = 16
@@ -99,12 +99,12 @@ def _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least)
     found = refine(
         joined.state, joined.value, slope, joined.valid | jnp.all(~joined.valid), size=room_for(n) + 4 * problem.switch_knots
     )
-    flat = lambda values: read(found, joined.state, values)[0]
     value, marginal = read(found, joined.state, joined.value, slope)
-    marginal = flat(joined.marginal) if slope is None else marginal
-    others, inner = ({name: flat(x) for name, x in kind.items()} for kind in (joined.others, joined.inner))
+    leaves, tree = jax.tree.flatten((joined.control, joined.weight, joined.others, joined.inner, joined.marginal))
+    control, weight, others, inner, line = jax.tree.unflatten(tree, read_lines(found, joined.state, *leaves))
+    marginal = line if slope is None else marginal
     edge = joined.edge[found.segment] & (found.state == joined.state[found.segment])
-    raw = _Raw(found.state, flat(joined.control), value, marginal, flat(joined.weight), others, inner, edge, edge)
+    raw = _Raw(found.state, control, value, marginal, weight, others, inner, edge, edge)
     # A cell of the branch ends at the next knot, the first interior one where no other run crosses before.
     ends = jnp.append(found.state[1:], found.state[-1])
     corner = jnp.max(jnp.where(found.segment < _BRANCH, ends, -jnp.inf))

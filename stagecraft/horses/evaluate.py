@@ -23,6 +23,7 @@ def evaluate(
     p = problem.parameters
     segment = Segment(rows.state, state, row)
     ones = jnp.ones_like(segment.share)
+    ends = _ends(problem, rows, segment)
     line = segment.linear(rows.control)
     low, high = (bound(p, state) * ones for bound in (problem.lower, problem.upper))
     bound, corner = (high if problem.corner == "upper" else low), segment.own(rows.corner)
@@ -40,8 +41,8 @@ def evaluate(
     post = jnp.where(binds, problem.lowest(p), problem.transition(p, state, control))
     behind_corner = segment.own(rows.lowest_value) * ones
     constrained = problem.objective(p, state, control, post, behind_corner) * ones
-    mean = segment.linear(rows.weight)
-    value = jnp.where(binds, constrained, _between(problem, rows, segment, mean))
+    mean = segment.between(ends["weight"])
+    value = jnp.where(binds, constrained, _between(problem, segment, segment.here(rows.straight), mean, ends))
     by_value = discount(problem, state, control, post, behind_corner)
     weight = jnp.where(binds, 1.0 + by_value * segment.own(rows.lowest_weight), mean)
     behind = _behind(problem, state, control, post, value) if problem.discounted_by_state else behind_corner
@@ -127,19 +128,26 @@ def beyond_bound(problem: ContinuousProblem, control, bound, room=0.0):
     return control < bound + room if problem.corner == "upper" else control > bound - room
 
 
-def _between(problem, rows, segment, weight):
+def _ends(problem, rows, segment):
+    """What values need at the ends of each query's cell, gathered together; policies, which do not need it, stand apart."""
+    names = ["weight", "value", "marginal"]
+    if problem.interp != "linear" and problem.utility is not None:
+        names += ["level", "level_slope"]
+    return dict(zip(names, segment.all_ends(*[getattr(rows, name) for name in names]), strict=True))
+
+
+def _between(problem, segment, straight, weight, ends):
     """The value between knots, by the level of consumption that is worth as much, or by itself where there is none."""
     if problem.interp == "linear":
-        return segment.linear(rows.value)
+        return segment.between(ends["value"])
     if problem.utility is None:
-        return segment.hermite(rows.value, rows.marginal)
-    straight = segment.here(rows.straight)
+        return segment.cubic(*ends["value"], *ends["marginal"])
     pick = lambda a, b: jnp.where(straight, a, b)
-    ends = [pick(a, b) for a, b in zip(segment.ends(rows.level), segment.ends(rows.value), strict=True)]
-    slopes = [pick(a, b) for a, b in zip(segment.ends(rows.level_slope), segment.ends(rows.marginal), strict=True)]
-    found = segment.cubic(*ends, *slopes)
+    levels = [pick(a, b) for a, b in zip(ends["level"], ends["value"], strict=True)]
+    slopes = [pick(a, b) for a, b in zip(ends["level_slope"], ends["marginal"], strict=True)]
+    found = segment.cubic(*levels, *slopes)
     worth = problem.utility(problem.parameters, jax.lax.stop_gradient(jnp.where(straight, found, 1.0)))
     smooth = straight & jax.lax.stop_gradient((found > 0) & jnp.isfinite(worth))
     # A level whose utility overflows would poison the derivative of every parameter, although it is not taken.
-    level = jnp.where(smooth, found, jax.lax.stop_gradient(jnp.where(straight, jnp.minimum(*ends), 1.0)))
-    return jnp.where(smooth, weight * problem.utility(problem.parameters, level), pick(segment.linear(rows.value), found))
+    level = jnp.where(smooth, found, jax.lax.stop_gradient(jnp.where(straight, jnp.minimum(*levels), 1.0)))
+    return jnp.where(smooth, weight * problem.utility(problem.parameters, level), pick(segment.between(ends["value"]), found))

@@ -13,7 +13,15 @@ FOUND = "found"
 
 def take(values: Shaped[Array, " n"], index: Int[Array, "..."]) -> Shaped[Array, "..."]:
     """Gather without bounds checks; the caller promises that every index is in range."""
-    return values.at[index].get(mode="promise_in_bounds")
+    return values.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def pairs(table: Shaped[Array, "n k"], index: Int[Array, "..."]) -> list[tuple[Shaped[Array, "..."], Shaped[Array, "..."]]]:
+    """For each column of a table its entries at every index and at the one after, all in one gather."""
+    rank, columns = index.ndim, table.shape[1]
+    numbers = jax.lax.GatherDimensionNumbers(offset_dims=(rank, rank + 1), collapsed_slice_dims=(), start_index_map=(0,))
+    found = jax.lax.gather(table, index[..., None], numbers, (2, columns), mode="promise_in_bounds")
+    return [(found[..., 0, k], found[..., 1, k]) for k in range(columns)]
 
 
 def lookup(
@@ -98,10 +106,18 @@ class Segment:
         flat = values.ravel()
         return take(flat, self.index), take(flat, self.index + 1)
 
+    def all_ends(self, *arrays: Float[Array, "*rows n"]) -> list[tuple[Float[Array, "..."], Float[Array, "..."]]]:
+        """Values at the left and the right knot of each query's segment, of several arrays at once."""
+        return pairs(jnp.stack([x.ravel() for x in arrays], axis=1), self.index)
+
+    def between(self, ends) -> Float[Array, "..."]:
+        """Linear from the values at both ends."""
+        left, right = ends
+        return left + (right - left) * self.share
+
     def linear(self, values: Float[Array, "*rows n"]) -> Float[Array, "..."]:
         """Piecewise linear, continued linearly beyond both ends."""
-        left, right = self.ends(values)
-        return left + (right - left) * self.share
+        return self.between(self.ends(values))
 
     def hermite(self, values: Float[Array, "*rows n"], slopes: Float[Array, "*rows n"]) -> Float[Array, "..."]:
         """Cubic Hermite from values and slopes at the knots, continued linearly beyond both ends."""
@@ -109,11 +125,20 @@ class Segment:
 
     def cubic(self, y0, y1, d0, d1) -> Float[Array, "..."]:
         """The same from the values and slopes at both ends."""
-        t, h = self.share, self.width
-        inside = y0 * (1 + 2 * t) * (1 - t) ** 2 + h * d0 * t * (1 - t) ** 2 + y1 * t**2 * (3 - 2 * t) + h * d1 * t**2 * (t - 1)
-        above = y1 + d1 * h * (t - 1)
-        below = y0 + d0 * h * t
-        return jnp.where(t > 1, above, jnp.where(t < 0, below, inside))
+        return hermite(self.share, self.width, y0, y1, d0, d1)[0]
+
+
+def hermite(t, h, y0, y1, d0, d1):
+    r"""A cubic on $[0, 1]$ and its tangents beyond both ends, and its derivative in the state.
+
+    With $s$ the nearest point to $t$ in the cell and $u = 1 - s$ it is
+    $u^2(y_0(1 + 2s) + h d_0 s) + s^2(y_1(1 + 2u) - h d_1 u)$, and from there a line: both ends come out exactly.
+    """
+    s = jax.lax.clamp(jnp.zeros((), t.dtype), t, jnp.ones((), t.dtype))
+    u = 1.0 - s
+    slope = 6.0 * u * s * (y1 - y0) / h + d0 * u * (u - 2.0 * s) + d1 * s * (s - 2.0 * u)
+    inside = (y0 * (1.0 + 2.0 * s) + h * d0 * s) * (u * u) + (y1 * (1.0 + 2.0 * u) - h * d1 * u) * (s * s)
+    return inside + slope * (t - s) * h, slope
 
 
 def tamed(d0: Float[Array, "..."], d1: Float[Array, "..."], secant: Float[Array, "..."]):

@@ -104,10 +104,12 @@ def _colours(raw, index, active):
 def _winners(raw, segments, colours, place, ahead):
     """The highest segment just right of the start of each interval and just left of its end; -1 where none reaches."""
 
+    both = jnp.stack([place, ahead])
+
     def body(state):
         c, ahead_of, behind_of, left, right = state
         segment, covers = segments(c)
-        at, to = (cell(raw.table, segment, q)[0] for q in (place, ahead))
+        at, to = cell(raw.table, jnp.broadcast_to(segment, both.shape), both)[0]
         # Of equals at one end the better one is the higher at the other.
         wins = lambda one, two, best: covers & ((one > best[0]) | ((one == best[0]) & (two > best[1])))
         first, second = wins(at, to, ahead_of), wins(to, at, behind_of)
@@ -150,7 +152,7 @@ def _how(raw, left, right, low, high, kind):
     """Whether a change of run happens because one ends or starts there rather than because two cross."""
     ends = take(raw.end, left + 1) & (take(raw.place, left + 1) == low)
     starts = take(raw.start, right) & (take(raw.place, right) == high)
-    at_low, at_high = (difference(raw, left, right, w)[0] for w in (low, high))
+    at_low, at_high = difference(raw, left, right, jnp.stack([low, high]))[0]
     stop = (kind == AT_KNOT) & ends & ((at_low >= 0) | ~starts)
     begin = (kind == AT_KNOT) & starts & ~stop
     apart = (kind == OVER_HOLE) & ~(at_low * at_high < 0)
@@ -159,7 +161,7 @@ def _how(raw, left, right, low, high, kind):
 
 def _roots(raw, s):
     """The crossing in each bracket by Newton steps kept inside it, from the secant."""
-    d0, d1 = (difference(raw, s.left, s.right, w)[0] for w in (s.low, s.high))
+    d0, d1 = difference(raw, s.left, s.right, jnp.stack([s.low, s.high]))[0]
     sign, drop = jnp.where(d0 < 0, -1.0, 1.0), d0 - d1
     share = jnp.clip(jnp.where(drop == 0, 0.5, d0 / jnp.where(drop == 0, 1.0, drop)), 0.0, 1.0)
     secant = s.low + share * (s.high - s.low)

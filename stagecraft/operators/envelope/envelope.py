@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.operators.envelope.crossings import OVER_HOLE, find_switches, no_switches
 from stagecraft.operators.envelope.runs import cell, counted, difference, runs_of, table_of
-from stagecraft.operators.interpolate import take
+from stagecraft.operators.interpolate import pairs, take
 
 
 class Refined(eqx.Module):
@@ -88,6 +88,15 @@ def read(
     """
     table = jnp.where(refined.found, table_of(state, values, slopes), 0.0)
     return cell(table, refined.segment, refined.state)
+
+
+def read_lines(refined: Refined, state: Float[Array, " n"], *arrays: Float[Array, " n"]) -> list[Float[Array, " size"]]:
+    """Several arrays of the correspondence at the refined knots, linear on raw segments; zero where none was found."""
+    table = jnp.where(refined.found, jnp.stack([state, *arrays], axis=1), 0.0)
+    (left, right), *ends = pairs(table, refined.segment)
+    width = right - left
+    share = (refined.state - left) / jnp.where(width == 0, 1.0, width)
+    return [low + (high - low) * share for low, high in ends]
 
 
 def _assemble(raw, s, first, last, size):

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from stagecraft.operators.interpolate import hermite, pairs
+
 
 class Raw(NamedTuple):
     """The correspondence: points in the order of the post-state, and what is known of its runs."""
@@ -27,19 +29,13 @@ def table_of(state, values, slopes):
 
 def cell(table, segment, query):
     """Value and derivative on a raw segment and its linear continuations."""
-    rows = jax.vmap(lambda i: jax.lax.dynamic_slice_in_dim(table, i, 2))(segment)
-    left, right, y0, y1 = rows[:, 0, 0], rows[:, 1, 0], rows[:, 0, 1], rows[:, 1, 1]
+    (left, right), (y0, y1), *slopes = pairs(table, segment)
     h = right - left
     h = jnp.where(h == 0, 1.0, h)
     t = (query - left) / h
-    if table.shape[1] == 2:
+    if not slopes:
         return y0 + (y1 - y0) * t, (y1 - y0) / h
-    d0, d1 = rows[:, 0, 2], rows[:, 1, 2]
-    inside = y0 * (1 + 2 * t) * (1 - t) ** 2 + h * d0 * t * (1 - t) ** 2 + y1 * t**2 * (3 - 2 * t) + h * d1 * t**2 * (t - 1)
-    bend = 6 * t * (1 - t) * (y1 - y0) / h + d0 * (1 - t) * (1 - 3 * t) + d1 * t * (3 * t - 2)
-    above, below = y1 + d1 * h * (t - 1), y0 + d0 * h * t
-    pick = lambda up, down, between: jnp.where(t > 1, up, jnp.where(t < 0, down, between))
-    return pick(above, below, inside), pick(d1, d0, bend)
+    return hermite(t, h, y0, y1, *slopes[0])
 
 
 def runs_of(state, value, slope, valid, extend):
@@ -85,7 +81,8 @@ def running_min(x):
 
 
 def difference(raw, left, right, place):
-    """How much higher the left segment is, the derivative of that, and the rounding in it."""
-    one, two = (cell(raw.table, s, place) for s in (left, right))
-    noise = 4 * jnp.finfo(place.dtype).eps * (jnp.abs(one[0]) + jnp.abs(two[0]) + jnp.abs(one[1] * place))
-    return one[0] - two[0], one[1] - two[1], noise
+    """How much higher the left segment is, the derivative of that, and the rounding in it; at places with leading axes, too."""
+    both = jnp.stack([left, right]).reshape((2,) + (1,) * (place.ndim - 1) + left.shape)
+    value, rate = cell(raw.table, jnp.broadcast_to(both, (2, *place.shape)), place)
+    noise = 4 * jnp.finfo(place.dtype).eps * (jnp.abs(value[0]) + jnp.abs(value[1]) + jnp.abs(rate[0] * place))
+    return value[0] - value[1], rate[0] - rate[1], noise
