@@ -1,8 +1,8 @@
 """How large the compiled programs are: lines that are traced and lowered, kernels that are compiled, and the seconds of each.
 
-`python benchmarks/weight.py [--gradient] [name or path ...]` prints a line a program, `solve` and the gradient of a value: plain
-and expanded lines of StableHLO, kernels, and seconds to trace, lower, compile and run. Counts are the same at every run; seconds
-are not.
+`python benchmarks/weight.py [--gradient] [name or path ...]` prints a line a program, `solve` and the gradient of a value:
+plain and expanded lines of StableHLO, kernels, and seconds to trace, lower, compile and run. Counts are the same at every run;
+seconds are not.
 """
 
 import re
