@@ -70,10 +70,10 @@ def _where_finite(x, y, slope):
 def _kept_log(x):
     """The logarithm, finite at the ends of its domain, so that nothing times it is nothing."""
     far = float(jnp.finfo(x.dtype).max) / 16
-    return jnp.clip(jnp.log(x), -far, far)
+    return lax.clamp(jnp.asarray(-far, x.dtype), jnp.log(x), jnp.asarray(far, x.dtype))
 
 
-inverse = rule(lambda x: jnp.where((x == 0) | jnp.isinf(x), 0.0, 1.0 / x), lambda x, r: -r * r)
+inverse = rule(lambda x: jnp.where(x == 0, 0.0, 1.0 / x), lambda x, r: -r * r)
 _log = rule(jnp.log, lambda x, y: jnp.where(x > 0, inverse(x), 0.0))
 _exp = rule(jnp.exp, lambda x, y: jnp.where(y < jnp.inf, y, 0.0))
 _sqrt = rule(jnp.sqrt, lambda x, y: jnp.where(x > 0, 0.5 * inverse(y), 0.0))

@@ -12,7 +12,7 @@ import pytest
 import sympy
 from sympy import Abs, Heaviside, Max, Min, Piecewise, Rational, exp, log, sign, sqrt, tanh
 
-from heptapod.formulas import smooth
+from heptapod.formulas import preferences
 from heptapod.formulas.builtins import BUILTINS, EXPECT, cara, ces, crra, ghh, normcdf
 from heptapod.formulas.formula import evaluate, names
 from heptapod.formulas.freeze import freeze, thaw
@@ -215,7 +215,7 @@ SMOOTH = {
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_preferences_are_exact_at_their_limits_in_value_and_derivatives(name):
-    function, (exact, points) = getattr(smooth, name), SMOOTH[name]
+    function, (exact, points) = getattr(preferences, name), SMOOTH[name]
     columns = jnp.array(points).T
     values = jax.jit(jax.vmap(function))(*columns)
     for i in range(len(columns)):
@@ -247,8 +247,10 @@ def test_symbolic_and_automatic_derivatives_agree(gamma, sigma):
 
 def test_ces_has_constant_returns_and_does_not_overflow():
     for sigma in (0.01, 0.5, 1.0, 5.0):
-        assert float(smooth.ces(2e80, 6e80, 0.3, sigma)) == pytest.approx(2e80 * float(smooth.ces(1.0, 3.0, 0.3, sigma)))
-        assert jnp.isfinite(smooth.ces(1e-200, 1e200, 0.3, sigma))
+        assert float(preferences.ces(2e80, 6e80, 0.3, sigma)) == pytest.approx(
+            2e80 * float(preferences.ces(1.0, 3.0, 0.3, sigma))
+        )
+        assert jnp.isfinite(preferences.ces(1e-200, 1e200, 0.3, sigma))
 
 
 def test_single_precision_stays_single():
