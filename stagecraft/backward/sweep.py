@@ -13,6 +13,7 @@ from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.solution import Answer, Policies, Rows, Table
 from stagecraft.movers.maximise import Maximise
 from stagecraft.movers.optimise import Optimise
+from stagecraft.operators.packed import Packing
 
 # So many cells above the lowest feasible post-state no jump is looked for.
 _EDGE = 4
@@ -59,15 +60,19 @@ def _solve_block(circuit, block, after):
         rows, flags, _ = step(circuit, block, jnp.asarray(block.first), after.arrival)
         return jax.tree.map(lambda x: x[None], (rows, flags))
 
-    def body(following, t):
-        own = Composer(circuit, block, t + 1, following, nothing)
-        onward = lambda name: Either(t == block.last, after.arrival(name), own.arrival(name))
-        rows, flags, _ = step(circuit, block, t, onward)
-        return rows, (rows, flags)
+    start = placeholders(circuit, block)
+    packing = Packing(start)
 
-    init = placeholders(circuit, block)
-    _, found = jax.lax.scan(jax.checkpoint(body), init, jnp.arange(block.first, block.last + 1), reverse=True)
-    return found
+    def body(following, t):
+        own = Composer(circuit, block, t + 1, packing.unpack(following), nothing)
+        onward = lambda name: Either(t == block.last, after.arrival(name), own.arrival(name))
+        rows, health, _ = step(circuit, block, t, onward)
+        rows = packing.pack(rows)
+        return rows, (rows, health)
+
+    times = jnp.arange(block.first, block.last + 1)
+    _, (rows, health) = jax.lax.scan(jax.checkpoint(body), packing.pack(start), times, reverse=True)
+    return packing.unpack(rows, 1), health
 
 
 def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table], dict, dict]:

@@ -29,8 +29,8 @@ def _hook(event, arguments):
         _seen.append((event, str(arguments)[:200], sys._getframe(1).f_globals.get("__name__")))
 
 
-# What sympy writes for itself: the arithmetic of a ring, from the number of its generators, and a table with 3/2 in it.
-OWN = ("sympy.polys.monomials", "sympy.simplify.hyperexpand")
+# What sympy writes for itself: the arithmetic of a ring, from the number of its generators, and tables with 3/2 in them.
+OWN = ("sympy.polys.monomials", "sympy.simplify.hyperexpand", "sympy.integrals.meijerint")
 
 
 def _excused(frame) -> bool:
