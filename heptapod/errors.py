@@ -3,12 +3,14 @@
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # A longer source line is shown through a window around its caret.
 _WINDOW = 160
-# The code of what follows from a mistake that has been told already; it is never shown.
-EXCUSED = "excused"
+# What a name in error stands for. Whatever touches it is poison, too, and the collector tells nothing of that.
+POISON = "poison"
+# In a set of names in error: every name that is not known, since the block that may declare it is in error.
+ANY = "*"
 _STAGE = re.compile(r"\bstage \w+")
 
 
@@ -59,6 +61,7 @@ class Diagnostic:
     - `message`, `mark`: what is wrong, and where.
     - `help`: what to write instead.
     - `severity`: `"error"`, `"warning"` or `"note"`.
+    - `about`: the name that is not known, which is poison from then on.
     """
 
     code: str
@@ -66,6 +69,7 @@ class Diagnostic:
     mark: Mark = Mark()
     help: str | None = None
     severity: str = "error"
+    about: str | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         advice = f"\n  help: {self.help}" if self.help else ""
@@ -131,8 +135,7 @@ class Collector:
     """Gathers complaints, so that a reader is told of all of them at once.
 
     **Attributes:** `diagnostics`, all of them in the order of the source, and `errors`, those that refuse the model; `count`:
-    how often an error was found, also where it had been told before or follows from another, so that a part of a model can
-    be known to be in error.
+    how often an error was found, poison among them, so that a part of a model can be known to be in error.
     """
 
     def __init__(self):
@@ -150,9 +153,9 @@ class Collector:
         return tuple(found for found in self.diagnostics if found.severity == "error")
 
     def add(self, found: Diagnostic) -> None:
-        """Record a diagnostic, unless it follows from one that was told already."""
+        """Record a diagnostic, and count it; of poison that is all."""
         self.count += found.severity == "error"
-        if found.code != EXCUSED:
+        if found.code != POISON:
             words = _STAGE.sub("stage", found.message)
             self._seen.setdefault((found.severity, found.code, words, found.mark), found)
 
@@ -165,8 +168,8 @@ class Collector:
     def note(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
         self.add(Diagnostic(code, message, mark, help, "note"))
 
-    def excuse(self) -> None:
-        """Note that something is in error for a reason that is told elsewhere."""
+    def poison(self) -> None:
+        """Note that something touches what is in error, and is in error for that."""
         self.count += 1
 
     def extend(self, model_error: ModelError) -> None:

@@ -25,7 +25,6 @@ from heptapod.parameters.read import read_scope
 from heptapod.parsing.kinds import kind
 from heptapod.parsing.reader import Reader
 from heptapod.problem.functional_problem import build_problem, read_methods, read_movers
-from heptapod.spaces.read_grid import mentions
 from heptapod.stage.equations import StageReader
 from heptapod.stage.scope import StageScope
 
@@ -49,7 +48,7 @@ class _Model:
 
     def __init__(self, reader: Reader):
         self.reader = reader
-        self.bad: set[str] = set()
+        self.poison: set[str] = set()
 
     def read(self) -> CircuitSpec | None:
         """The model, `None` after an error."""
@@ -60,29 +59,29 @@ class _Model:
         self.time, self.infinite = read_clock(reader)
         self.inherit = self._inherits()
         self.scopes = {MAIN: read_scope(reader, ("model",), MAIN, self.time, None, False)}
-        self.paths, unread = read_stages(reader)
+        self.paths, poison = read_stages(reader)
         readings = {n: self._counted(n, self._reading, n, path) for n, path in self.paths.items()}
         methods = {n: self._counted(n, read_methods, reader, path) for n, path in self.paths.items()}
         if not readings:
             return None
-        nodes = Nodes(readings, unread)
+        nodes = Nodes(readings, poison)
         equations = {n: self._counted(n, r.read, nodes.seen_from(n)) for n, r in readings.items()}
-        graph, blocks = self._graph(readings, equations, unread)
+        graph, blocks = self._graph(readings, equations, poison)
         endings = read_terminals(reader, readings, graph, blocks, self.infinite, self.time)
         equations = {n: e and dataclasses.replace(e, terminal=endings.get(n)) for n, e in equations.items()}
         built = {n: build_problem(readings[n], e, self.scopes[n], methods[n])
-                 for n, e in equations.items() if e is not None and n not in self.bad}  # fmt: skip
-        economy = read_economy(reader, self.scopes, equations, bool(self.bad or unread))
+                 for n, e in equations.items() if e is not None and n not in self.poison}  # fmt: skip
+        economy = read_economy(reader, self.scopes, equations, bool(self.poison or poison))
         if reader.collector.errors or None in built.values() or len(built) < len(readings):
             return None
         return self._spec(readings, built, graph, blocks, nodes, economy)
 
     def _counted(self, name, work, *arguments):
-        """The result of some work on a stage, which is noted as bad where an error was found."""
+        """The result of some work on a stage, which is poison where an error was found."""
         before = self.reader.collector.count
         result = work(*arguments)
         if self.reader.collector.count > before or result is None:
-            self.bad.add(name)
+            self.poison.add(name)
         return result
 
     def _is_model(self):
@@ -102,7 +101,7 @@ class _Model:
         name = reader.mapping(("model",), keys.of("`model`"), "`model`").get("name")
         if isinstance(name, (Mapping, list, bool)):
             reader.error("type", f"the name of a model is text, found {kind(name)}", ("model", "name"))
-        return ("model",) not in reader.unread
+        return not reader.poisoned(("model",))
 
     def _inherits(self):
         """Whether every stage sees all names of the model; taken to be so after an error, since then most is said."""
@@ -110,34 +109,34 @@ class _Model:
         before = reader.collector.count
         reader.mapping(path, keys.of("`defaults`"), "`defaults`")
         word = reader.word((*path, "inherit"), INHERITANCE, "`defaults.inherit`", "none")
-        return word == "all" or reader.collector.count > before or reader.lost(path)
+        return word == "all" or reader.collector.count > before or reader.poisoned(path)
 
     def _reading(self, name, path):
         """The scopes of a stage and its movers, and its shocks."""
         reader, main = self.reader, self.scopes[MAIN]
         branching = read_kind(reader, path)
         own = self.scopes[name] = read_scope(reader, path, name, self.time, main, self.inherit)
-        if "*" in own.broken or mentions(reader.get(path), own.broken):
-            self.bad.add(name)
         movers = {}
         for mover, inherits in read_movers(reader, path).items():
             place, full = (*path, "movers", mover), f"{name}.{mover}"
             movers[mover] = self.scopes[full] = read_scope(reader, place, full, self.time, own, inherits)
         return StageReader(StageScope(reader, path, name, self.time, main, own, movers, self.inherit), branching)
 
-    def _graph(self, readings, equations, unread):
+    def _graph(self, readings, equations, poison):
         """All connections, and the kinds of period that follow from them, none after an error."""
         reader = self.reader
-        ends = {n: End(r.scope, r.branch_names, r.branches_unread, equations[n]) for n, r in readings.items()}
-        ends |= dict.fromkeys(unread)
-        found = read_links(reader, ends, count_of(self.time, self.infinite))
-        for link, place in found:
-            check_sets(reader, ends[link.source], ends[link.target], link, place)
+        ends = {n: End(r.scope, r.branch_names, r.poisoned, equations[n]) for n, r in readings.items()}
+        ends |= dict.fromkeys(poison)
+        found, known = read_links(reader, ends, count_of(self.time, self.infinite))
+        check_sets(reader, ends, found)
         links, places = tuple(link for link, _ in found), tuple(place for _, place in found)
         periods = None if self.infinite else self.time.periods
         branches = {n: r.branch_names for n, r in readings.items()}
+        before = reader.collector.count
         graph = Graph(reader, branches, links, places, periods, self._start(readings))
-        return graph, () if reader.collector.errors else graph.blocks()
+        known = known and reader.collector.count == before
+        known = known and not (poison or self.time.poison or any(r.poisoned for r in readings.values()))
+        return graph, graph.blocks() if known else ()
 
     def _start(self, readings):
         """The stages named by `start:`."""

@@ -1,5 +1,7 @@
 """Discrete states along a connection: both sides declare the same set, and a constant lies on it."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import sympy as sp
 
@@ -12,18 +14,26 @@ from heptapod.spaces.grids import Grid, calibrated
 from heptapod.spaces.perch_space import continuation
 
 
-def check_sets(reader: Reader, source: End, target: End, link: Link, path: Path) -> None:
+def check_sets(reader: Reader, ends: Mapping[str, End | None], links: Iterable[tuple[Link, Path]]) -> None:
     """An error where the two ends of a connection disagree on a set.
 
-    **Arguments:** `path`: of the connection.
+    **Arguments:** `ends`: by stage; `links`: each with its place.
     """
+    told: set[tuple] = set()
+    for link, path in links:
+        _check_link(reader, ends[link.source], ends[link.target], link, path, told)
+
+
+def _check_link(reader, source: End, target: End, link: Link, path, told):
     for here, there in link.mapping:
         sets = _left(source, link.branch, here), _entered(target, there)
         values = [_values(end, grid) for end, grid in zip((source, target), sets, strict=True)]
         if any(v is None for v in values) or _same(*values):
             continue
-        if not reader.once("sets", *sorted(map(_shown, values))):
+        pair = tuple(sorted(map(_shown, values)))
+        if pair in told:
             continue  # The same two sets meet elsewhere.
+        told.add(pair)
         message = f"`{here}` of {link.end} and `{there}` of {link.target} are two different sets: {_shown(values[0])} and " \
                   f"{_shown(values[1])}"  # fmt: skip
         reader.error("set", message, path, "declare one set for both, e.g. a vector parameter of the model")

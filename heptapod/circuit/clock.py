@@ -3,6 +3,7 @@
 import sympy as sp
 
 from heptapod.dialect import keys
+from heptapod.errors import ANY
 from heptapod.parameters.declared import Time
 from heptapod.parsing.kinds import kind
 from heptapod.parsing.parse import Scope
@@ -13,7 +14,7 @@ _WHAT = "an integer from 1 up, arithmetic over integer settings of the model, or
 
 
 def read_clock(reader: Reader) -> tuple[Time, bool]:
-    """The periods and the age, and whether the horizon is infinite; `unsure` after an error."""
+    """The periods and the age, and whether the horizon is infinite; `poison` after an error."""
     before = reader.collector.count
     path = ("model", "horizon")
     horizon = reader.get(path)
@@ -21,8 +22,8 @@ def read_clock(reader: Reader) -> tuple[Time, bool]:
     named: set[str] = set()
     periods = 1 if infinite else _periods(reader, path, horizon, named)
     age = _age(reader, infinite)
-    unsure = reader.collector.count > before or reader.lost(("model", "age"))
-    return Time(periods or 1, age, unsure, frozenset(named)), infinite
+    poison = reader.collector.count > before or reader.poisoned(("model", "age"))
+    return Time(periods or 1, age, poison, frozenset(named)), infinite
 
 
 def _periods(reader, path: Path, horizon, named: set[str]) -> int | None:
@@ -42,10 +43,10 @@ def _named(reader, path, named):
     """A horizon that is arithmetic over the model's integer settings; text where that is no integer."""
     settings = reader.mapping(("model", "settings"), None, "`settings`")
     integers = {k: v for k, v in settings.items() if isinstance(v, int) and not isinstance(v, bool)}
-    excused = {"*"} if ("model", "settings") in reader.unread else set(settings) - set(integers)
+    others = dict.fromkeys(settings.keys() - integers.keys(), "no integer setting: " + _WHAT)
+    poison = {ANY} if reader.poisoned(("model", "settings", ANY)) else set()
     scope = Scope({n: sp.Symbol(n, real=True) for n in integers}, where="`horizon`", tags=False, hint=_WHAT, used=named,
-                  elsewhere={n: "no integer setting: " + _WHAT for n in excused if n != "*"},
-                  excused=excused & {"*"})  # fmt: skip
+                  elsewhere=others, poison=poison)  # fmt: skip
     expression = reader.expression(path, scope)
     if expression is None or not isinstance(expression, sp.Expr):
         return None if expression is None else str(expression)
@@ -74,4 +75,4 @@ def _age(reader, infinite):
 
 def count_of(time: Time, infinite: bool) -> int | None:
     """The number of periods that connections may name: any after an error, `None` for an infinite horizon."""
-    return None if infinite else _MOST if time.unsure else time.periods
+    return None if infinite else _MOST if time.poison else time.periods

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from heptapod.circuit.link_parts import End, read_constants, read_pairs, read_periods, read_source, read_survival, read_target
 from heptapod.dialect import keys
+from heptapod.errors import ANY
 from heptapod.formulas.formula import Formula
 from heptapod.parsing.kinds import kind
 from heptapod.parsing.reader import Path, Reader
@@ -44,15 +45,19 @@ class Link:
         return f"{self.source}.{self.branch}" if self.branch else self.source
 
 
-def read_links(reader: Reader, ends: Mapping[str, End | None], periods: int | None) -> tuple[tuple[Link, Path], ...]:
-    """All connections with their places; a model of one stage leads to itself where nothing is written.
+def read_links(
+    reader: Reader, ends: dict[str, End | None], periods: int | None
+) -> tuple[tuple[tuple[Link, Path], ...], bool]:
+    """All connections with their places, and whether these are all: what leads where may be in error, or how often.
+
+    A model of one stage leads to itself where nothing is written.
 
     **Arguments:** `ends`: by stage, `None` for one that cannot be read.
     """
     base = ("model", "connections")
     block = reader.mapping(base, keys.of("`connections`"), "`connections`")
-    found = []
-    if len(ends) == 1 and block.get("inter_period") is None and base not in (reader.unread | reader.strange):
+    found, known = [], not reader.poisoned((*base, ANY))
+    if len(ends) == 1 and block.get("inter_period") is None and base not in reader.poison:
         ((name, end),) = ends.items()
         for branch in end.branches or ("",) if end is not None else ():
             found.append((_link(reader, ends, ("model",), (name, branch), name, {}, None), ("model",)))
@@ -60,12 +65,14 @@ def read_links(reader: Reader, ends: Mapping[str, End | None], periods: int | No
         entries = block.get(group)
         if entries is not None and not isinstance(entries, list):
             message = f"`{group}` must be a list of connections, found {kind(entries)}"
-            reader.error("type", message, (*base, group), "- {source: A, target: B}")
+            known = reader.error("type", message, (*base, group), "- {source: A, target: B}")
             continue
         for i in range(len(entries or ())):
             path = (*base, group, i)
-            found.append((_entry(reader, ends, path, group == "inter_period", periods), path))
-    return tuple((link, path) for link, path in found if link is not None)
+            link = _entry(reader, ends, path, group == "inter_period", periods)
+            known = known and link is not None and link.periods != ()
+            found.append((link, path))
+    return tuple((link, path) for link, path in found if link is not None), bool(known)
 
 
 def _entry(reader, ends, path, crosses, periods):
@@ -94,26 +101,28 @@ def _link(reader, ends, path, source, target, block, ranges, crosses=True):
     perch = continuation(branch)
     supplied, needed = ends[name].dimensions(perch), ends[target].dimensions("arvl")
     if not supplied or not needed:
-        return None
-    before = reader.collector.count
+        return Link(name, target, (), branch, crosses=crosses, periods=ranges)
+    scope, before = ends[name].scope, reader.collector.count
+    known = set(scope.poison)
     mapping = reader.mapping((*path, "mapping"), None, "`mapping`")
-    constants = read_constants(reader, ends[name].scope, path, mapping, needed)
+    constants = read_constants(reader, scope, path, mapping, needed)
     pairs = read_pairs(reader, path, mapping, (ends[name], perch), (ends[target], target))
     good = reader.collector.count == before
     given = [to for _, to in pairs] + [to for to, _ in constants]
     missing = [n for n in needed if n not in given]
     shown = sorted({mapping.get(n, n) if isinstance(mapping.get(n, n), str) else n for n in supplied})
     # A dimension that is written differently elsewhere is told there.
-    doubtful = ends[name].scope.excused & {*missing, *supplied, *mapping} or ends[target].scope.excused & {*missing, *shown}
-    if missing and doubtful:
-        return None
-    if missing and good:
+    poison = scope.poison & {*missing, *supplied, *mapping} | ends[target].scope.poison & {*missing, *shown}
+    if missing and good and not poison:
         message = f"arrival of {target} needs {missing}; {name}.{perch} supplies {shown}"
-        return reader.missing("mapping", message, path, f"e.g. mapping: {{{supplied[0]}: {missing[0]}}}")
+        reader.missing("mapping", message, path, f"e.g. mapping: {{{supplied[0]}: {missing[0]}}}")
     dropped = [n for n in supplied if n not in [here for here, _ in pairs]]
-    if dropped and good:
+    if dropped and good and not missing:
         listed = ", ".join(f"`{n}`" for n in dropped)
         message = f"{listed} of {name}.{perch} ends here: the arrival of {target} does not take it"
         reader.note("dropped", message, path, key=False)
-    survival = read_survival(reader, ends[name].scope, (*path, "survival"), crosses)
+    survival = read_survival(reader, scope, (*path, "survival"), crosses)
+    for end in ends.values():  # What one connection names in vain is not told again of the next.
+        if end is not None:
+            end.scope.poison |= scope.poison - known
     return Link(name, target, pairs, branch, constants, crosses, ranges, survival)

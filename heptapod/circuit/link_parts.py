@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heptapod.errors import did_you_mean
+from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.kinds import kind
@@ -21,18 +21,18 @@ _RANGE = re.compile(r"^\s*(-?\d+)?\s*\.\.\s*(-?\d+)?\s*$")
 class End:
     """A stage as connections see it.
 
-    **Attributes:** `scope`; `branches`: their names; `unread`: whether these are in error; `equations`: `None` where they are.
+    **Attributes:** `scope`; `branches`: their names; `poisoned`: whether these are in error; `equations`: `None` where they are.
     """
 
     scope: StageScope
     branches: tuple[str, ...]
-    unread: bool = False
+    poisoned: bool = False
     equations: Equations | None = None
 
     def dimensions(self, perch: str) -> tuple[str, ...]:
         """The dimensions of a perch, none where they are not known."""
         space = self.scope.spaces.get(perch)
-        return () if space is None or perch in self.scope.unsure else space.dimensions
+        return () if space is None or self.scope.perch_poisoned(perch) else space.dimensions
 
 
 def read_source(reader: Reader, ends: Mapping[str, End | None], path: Path) -> tuple[str, str] | None:
@@ -49,7 +49,7 @@ def read_source(reader: Reader, ends: Mapping[str, End | None], path: Path) -> t
     branch = branch.removeprefix("cntn.")
     if branch in branches:
         return name, branch
-    if ends[name].unread:
+    if ends[name].poisoned:
         return None
     known = ", ".join(f"{name}.{b}" for b in branches)
     what = f"stage {name} branches" if branch in ("", "cntn") else f"stage {name} has no branch `{branch}`"
@@ -72,20 +72,21 @@ def _known(reader, ends, name, written, place):
         return ends[name] is not None
     if not isinstance(written, str):
         reader.error("reference", f"the name of a stage is needed, found {kind(written)}", place)
-    elif "*" not in ends and reader.once("stage", name):
+    elif ANY not in ends:
         base = name.partition(".")[0]
         help = f"a connection enters `{base}` at its arrival" if base in ends else did_you_mean(name, ends)
         reader.error("reference", f"no stage `{name}`", place, help or f"the stages are {', '.join(ends)}")
+        ends[name] = None
     return False
 
 
 def read_periods(reader: Reader, path: Path, periods: int | None) -> tuple[tuple[int, int], ...] | None:
-    """Ranges of periods: a number, `0..44`, `45..`, or a list of these."""
+    """Ranges of periods: a number, `0..44`, `45..`, or a list of these; none after an error."""
     node = reader.get(path)
     if node is None:
         return None
     items = [((*path, i), x) for i, x in enumerate(node)] if isinstance(node, list) else [(path, node)]
-    top, out, help = (periods or 1) - 1, [], "a number, `0..44`, `45..`, or a list of these"
+    top, out, help, before = (periods or 1) - 1, [], "a number, `0..44`, `45..`, or a list of these", reader.collector.count
     if periods is None:
         reader.error("periods", "an infinite horizon has no numbered periods", path, "drop `periods:`", key=True)
         return ()
@@ -107,7 +108,7 @@ def read_periods(reader: Reader, path: Path, periods: int | None) -> tuple[tuple
             reader.error("periods", f"`{item}` is not within the periods 0 to {top}", place, "periods count from 0")
         else:
             out.append((first, last))
-    return tuple(out)
+    return tuple(out) if reader.collector.count == before else ()
 
 
 def read_pairs(
@@ -126,11 +127,11 @@ def read_pairs(
     for name, to in written.items():
         place = (*path, "mapping", name)
         if name not in supplied:
-            if name not in left.scope.excused:
+            if not left.scope.slots.poisoned(name):
                 reader.error("mapping", f"`{name}` is not a dimension of {source} ({', '.join(supplied)})", place,
                              did_you_mean(name, supplied), key=True)  # fmt: skip
         elif to not in needed:
-            if to not in entered.scope.excused:
+            if not entered.scope.slots.poisoned(to):
                 reader.error("mapping", f"`{to}` is not a dimension of the arrival of {target} ({', '.join(needed)})", place,
                              did_you_mean(to, needed))  # fmt: skip
         elif to in reached:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from heptapod.errors import ANY
 from heptapod.shocks.autoregressive import Autoregressive
 from heptapod.shocks.discrete import Discrete
 from heptapod.shocks.markov import Markov
@@ -15,16 +16,15 @@ _FINITE = (Autoregressive, Discrete, Markov)
 class Nodes:
     """The nodes of all shocks, as grids of any stage may name them."""
 
-    def __init__(self, readings: Mapping[str, StageReader], unread: tuple[str, ...]):
+    def __init__(self, readings: Mapping[str, StageReader], poison: tuple[str, ...]):
         self.shocks = {(stage, name): shock for stage, r in readings.items() for name, shock in r.shocks.items()}
-        self.failed = [(stage, name) for stage, r in readings.items() for name in r.draws.failed]
-        self.failed += [(stage, "*") for stage in unread]
+        self.poison = [(stage, name) for stage, r in readings.items() for name in r.draws.poison]
+        self.poison += [(stage, ANY) for stage in poison]
 
     def seen_from(self, stage: str) -> dict:
         """By spelling: a shock of the stage itself, of the one other stage that has such a shock, or `STAGE.shock`."""
-        # Of a shock in error nothing is said where a grid names it; under `*`, of any that is not known.
-        seen = {spelled: None for owner, name in self.failed for spelled in (f"{owner}.{name}", name)}
-        seen |= {"*": None} if any(name == "*" for _, name in self.failed) else {}
+        # Of a shock in error nothing is said where a grid names it; under `ANY`, of any that is not known.
+        seen = {spelled: None for owner, name in self.poison for spelled in (f"{owner}.{name}", name)}
         for (owner, name), shock in self.shocks.items():
             entry = self._entry(owner, name, shock)
             seen[f"{owner}.{name}"] = entry

@@ -17,7 +17,7 @@ def read_terminals(
     """The terminal value of every stage that has one: all are given one, or each its own by name."""
     raw = reader.get(_PATH)
     if raw is None:
-        if not infinite and not time.unsure and not reader.lost(_PATH):
+        if not infinite and not time.poison and not reader.poisoned(_PATH):
             reader.error("terminal", f"the horizon is {time.periods} but there is no `terminal:` value", ("model", "horizon"),
                          "write `terminal: 0` for nothing after the last period", key=True)  # fmt: skip
         return {}
@@ -34,10 +34,10 @@ def read_terminals(
 
 
 def _entries(readings, graph, blocks) -> tuple[str, ...]:
-    """The stages entered after the last period; where that is not known, those with known arrival states that may be."""
+    """The stages entered after the last period; where that is not known, the one that may be if there is no other."""
     if not blocks:
-        onward = {link.target for link in graph.links if link.crosses}
-        return tuple(n for n, r in readings.items() if n in onward and "arvl" not in r.scope.unsure)[:1]
+        onward = tuple(n for n in readings if any(link.target == n for link in graph.links if link.crosses))
+        return onward if len(onward) == 1 else ()
     after = dict.fromkeys(link.target for link in blocks[-1].links if link.crosses)
     return tuple(n for n in readings if n in after)
 

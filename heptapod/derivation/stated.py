@@ -4,14 +4,9 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from heptapod.formulas.equation import SLOPE, VALUE
+from heptapod.formulas.equation import SLOPE, VALUE, real
 
-V, LAMBDA, UTIL = (sp.Symbol(n, real=True) for n in (VALUE, SLOPE, "u()"))
-
-
-def real(name: str) -> sp.Symbol:
-    """The symbol of a key."""
-    return sp.Symbol(name, real=True)
+V, LAMBDA, UTIL = map(real, (VALUE, SLOPE, "u()"))
 
 
 @dataclass(frozen=True)

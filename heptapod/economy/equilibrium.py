@@ -7,7 +7,7 @@ import numpy as np
 import sympy as sp
 
 from heptapod.dialect import keys
-from heptapod.errors import did_you_mean
+from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.builtins import EXPECT
 from heptapod.formulas.freeze import freeze, thaw
 from heptapod.parameters.calibration import MAIN, Domain
@@ -30,11 +30,11 @@ class Equilibrium:
 
 
 def read_aggregates(
-    reader: Reader, main: Declared, variables: frozenset[str], used: set[str], unsure: bool
+    reader: Reader, main: Declared, variables: frozenset[str], used: set[str], poisoned: bool
 ) -> dict[str, object]:
     """`aggregates:`, formulas with `E[...]` over the stationary distribution; `None` for one in error.
 
-    **Arguments:** `variables`: every state, control and post-state of every stage; `unsure`: whether some are not known.
+    **Arguments:** `variables`: every state, control and post-state of every stage; `poisoned`: whether some are not known.
     """
     path, found = ("model", "aggregates"), {}
     parameters = _symbols(n for n in main.parameter_names if not main.shapes.get(n))
@@ -48,7 +48,7 @@ def read_aggregates(
             continue
         scope = Scope(parameters | _symbols(variables), where=f"aggregate `{name}`", expect=True, tags=False, used=used,
                       hint=f"variables of the stages: {', '.join(sorted(variables))}", elsewhere=vectors,
-                      excused={"*"} if unsure or "*" in main.broken else frozenset())  # fmt: skip
+                      poison=main.poison | {ANY} if poisoned else main.poison)  # fmt: skip
         expression = reader.expression((*path, name), scope)
         if expression is None:
             continue
@@ -72,7 +72,7 @@ def read_equilibrium(reader: Reader, main: Declared, aggregates: Mapping, used: 
     for name in reader.mapping((*path, "unknowns"), None, "`unknowns`"):
         place = (*path, "unknowns", name)
         entry = main.table.entries.get(name)
-        if name in main.broken:
+        if name in main.poison:
             continue
         if name not in main.defaults or entry.by_age or entry.shape:
             reader.error("equilibrium", f"the unknown `{name}` is not a parameter of the model with one number", place,
@@ -92,11 +92,11 @@ def read_equilibrium(reader: Reader, main: Declared, aggregates: Mapping, used: 
 
 def _market(reader, path, main, aggregates, used):
     """One condition, zero where the market clears; `None` after an error, of its own or of what it names."""
-    excused = {n for n, a in aggregates.items() if a is None} | ({"*"} & main.broken)
-    excused |= {"*"} if ("model", "aggregates") in reader.unread else set()
+    poison = main.poison | {n for n, a in aggregates.items() if a is None}
+    poison |= {ANY} if reader.poisoned(("model", "aggregates")) else set()
     known = [n for n in main.parameter_names if not main.shapes.get(n)] + [n for n, a in aggregates.items() if a is not None]
     vectors = dict.fromkeys((n for n, shape in main.shapes.items() if shape), "a vector; a market takes numbers")
-    scope = Scope(_symbols(known), where=f"market `{path[-1]}`", tags=False, used=used, excused=excused, elsewhere=vectors)
+    scope = Scope(_symbols(known), where=f"market `{path[-1]}`", tags=False, used=used, poison=poison, elsewhere=vectors)
     expression = reader.expression(path, scope)
     if expression is None:
         return None

@@ -22,17 +22,17 @@ class Economy:
 
 
 def read_economy(
-    reader: Reader, scopes: Mapping[str, Declared], equations: Mapping[str, Equations | None], unsure: bool
+    reader: Reader, scopes: Mapping[str, Declared], equations: Mapping[str, Equations | None], poisoned: bool
 ) -> Economy:
     """The blocks `types`, `aggregates` and `equilibrium`.
 
-    **Arguments:** `unsure`: whether some stage is in error, so that not all of its variables are known.
+    **Arguments:** `poisoned`: whether some stage is in error, so that not all of its variables are known.
     """
     known = [e for e in equations.values() if e is not None]
     variables = {n for e in known for space in e.spaces.values() for n in space.dimensions}
     variables |= {n for e in known for n in (*e.controls, *[d for d, _ in e.discrete])}
     used: set[str] = set()
-    aggregates = read_aggregates(reader, scopes[MAIN], frozenset(variables), used, unsure)
+    aggregates = read_aggregates(reader, scopes[MAIN], frozenset(variables), used, poisoned)
     types = read_types(reader, scopes)
     equilibrium = read_equilibrium(reader, scopes[MAIN], aggregates, used)
     return Economy(types, {n: a for n, a in aggregates.items() if a is not None}, equilibrium, frozenset(used))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heptapod.errors import did_you_mean
+from heptapod.errors import ANY, did_you_mean
 from heptapod.parameters.calibration import MAIN
 from heptapod.parameters.declared import Declared
 from heptapod.parsing.reader import Reader
@@ -59,7 +59,7 @@ def _owner(reader, scopes, path):
         return f"{MAIN}.{name}"
     if len(found) == 1:
         return found[0]
-    if not found and any(name in d.broken or "*" in d.broken for d in scopes.values()):
+    if not found and any({name, ANY} & d.poison for d in scopes.values()):
         return None
     what = "is a parameter of several scopes" if found else "is not a parameter with a value of its own"
     help = f"one of {', '.join(found)}" if found else did_you_mean(name, [p.rpartition(".")[2] for p in owners])

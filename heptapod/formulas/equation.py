@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import sympy as sp
+
 from heptapod.formulas.formula import Formula
 
 TAGS = {"arvl": "[<]", "dcsn": "[~]", "cntn": "[>]"}
@@ -16,6 +18,11 @@ def key(name: str, perch: str) -> str:
 def mean_key(i: int) -> str:
     """The name of the i-th expectation in the formula of an arrival value; no model can spell it."""
     return f"E[{i}]"
+
+
+def real(name: str) -> sp.Symbol:
+    """The symbol of a name or a key."""
+    return sp.Symbol(name, real=True)
 
 
 VALUE = "V[>]"

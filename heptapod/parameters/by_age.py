@@ -31,7 +31,7 @@ def read_steps(reader: Reader, path: Path, name: str, by: str | None, time: Time
         reader.error("by-age", message, place, f"begin with {clock[0]:g}: ...")
         return None
     late = [age for age in ages if age > clock[-1]]
-    if late and not time.unsure:
+    if late and not time.poison:
         message = f"the step of `{name}` at {late[0]:g} lies after the last period, whose {by} is {clock[-1]:g}"
         reader.warning("by-age", message, place, "it is never reached")
     return [table[ages[i]] for i in np.searchsorted(ages, clock, side="right") - 1]
@@ -50,7 +50,7 @@ def read_list(reader: Reader, path: Path, name: str, time: Time) -> list | None:
     values = reader.get((*path, "values"))
     if isinstance(values, list) and len(values) >= time.periods:
         return values[: time.periods]
-    if not time.unsure or not isinstance(values, list):
+    if not time.poison or not isinstance(values, list):
         count = f"{len(values)} values" if isinstance(values, list) else "no list of values"
         reader.error("by-age", f"`{name}` has {count} for {time.periods} periods", (*path, "values"), "one for each period")
     return None

@@ -15,8 +15,7 @@ class Declared:
 
     **Attributes:** `table`: its static side; `defaults`, `setting_defaults`: arrays of the leaves; `numbers`: of every name in
     sight at the calibration, by-age ones an array over the periods; `integers`: the integer settings in sight; `inherits`:
-    whether all names of the scope above are in sight; `broken`: names in sight whose declaration is in error, `*` where a
-    whole block is; `shapes`: of every name in sight, in one period.
+    whether all names of the scope above are in sight; `poison`: names in error, `ANY` where a whole block is; `shapes`: of every name in sight, in one period.
     """
 
     table: ScopeTable
@@ -25,7 +24,7 @@ class Declared:
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
     integers: dict[str, int] = field(default_factory=dict)
     inherits: bool = False
-    broken: set[str] = field(default_factory=set)
+    poison: set[str] = field(default_factory=set)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
@@ -43,13 +42,13 @@ class Declared:
 class Time:
     """The periods of the model and the names that count them.
 
-    **Attributes:** `periods`: their number (1 stands for an infinite horizon); `age`: (start, step) or `None`; `unsure`:
+    **Attributes:** `periods`: their number (1 stands for an infinite horizon); `age`: (start, step) or `None`; `poison`:
     whether the horizon or the age is in error; `settings`: those that the horizon is computed from.
     """
 
     periods: int
     age: tuple[float, float] | None
-    unsure: bool = False
+    poison: bool = False
     settings: frozenset[str] = frozenset()
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 import sympy as sp
 
 from heptapod.dialect import keys
-from heptapod.errors import did_you_mean
+from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
 from heptapod.parameters.by_age import read_list, read_steps
@@ -30,30 +30,26 @@ class Group:
         self.time, self.model, self.out = time, model, out
         self.definitions: dict[str, tuple[Path, sp.Expr, bool]] = {}
         self.entries: dict[str, Entry] = {}
-        self.tainted: set[str] = set()  # Names of no error of their own, that follow from one.
 
     def read(self) -> tuple[tuple[str, Entry], ...]:
         raw = self.reader.mapping(self.path, None, f"`{self.group}`")
+        self.out.poison -= raw.keys()  # What is declared here hides what is inherited.
         for name in raw:
             if self._named(name, (*self.path, name)):
                 self._entry(name, (*self.path, name), raw[name])
         block, defined = (*self.path[:-1], "definitions"), {}
         if self.group == "parameters":
             defined = self.reader.mapping(block, None, "`definitions`")
+            self.out.poison -= defined.keys()
             for name in defined:
                 if self._named(name, (*block, name)) and name not in raw:
                     self._expression(name, (*block, name), False)
-        if self.path in self.reader.unread or (self.group == "parameters" and block in self.reader.unread):
-            self.out.broken.add("*")
+        if self._unreadable(self.group) or (self.group == "parameters" and self._unreadable("definitions")):
+            self.out.poison.add(ANY)
         self._order()
-        for name in (*raw, *defined):  # A name in error is known all the same, lest one mistake be told many times.
+        for name in (*raw, *defined):
             if name not in self.entries:
-                self._unknown(name)
-                self.out.broken.add(name)
-            elif name in self.tainted:
-                self.out.broken.add(name)
-            else:
-                self.out.broken.discard(name)
+                self._poison(name)
         # Of equal files in another order one compilation serves both; definitions keep the order that they need.
         first = sorted(((n, e) for n, e in self.entries.items() if e.kind != "definition"), key=lambda item: item[0])
         return (*first, *((n, e) for n, e in self.entries.items() if e.kind == "definition"))
@@ -85,7 +81,7 @@ class Group:
         if by == "":
             return None
         if by == "age" and self.time.age is None:
-            if not self.time.unsure:
+            if not self.time.poison:
                 self.reader.error("by-age", f"`{name}` goes by age, but the model has no `age:`", (*path, "by"),
                                   "write `age: {start: 25, step: 1}` in the model, or `by: t`")  # fmt: skip
             return None
@@ -142,9 +138,15 @@ class Group:
         self.out.numbers[name] = value
         (self.out.defaults if self.group == "parameters" else self.out.setting_defaults)[name] = value
 
-    def _unknown(self, name):
-        """A name that is known, and of which nothing else is."""
+    def _poison(self, name):
+        """A name in error: it is declared, and nothing else is known of it."""
+        self.out.poison.add(name)
         self.entries[name], self.out.numbers[name], self.out.shapes[name] = Entry("leaf"), np.float64(np.nan), ()
+
+    def _unreadable(self, group):
+        """Whether a block of the scope is no block."""
+        path = (*self.path[:-1], group)
+        return self.reader.get(path) is not None and self.reader.poisoned(path)
 
     def _forget(self, name):
         """An inherited integer of that name is hidden."""
@@ -160,14 +162,14 @@ class Group:
         if model is not None and model.inherits:
             own += [n for n in model.numbers if n not in self.time.numbers and n not in model.table.entries]
         if target not in own:
-            if model is None or "*" not in model.broken:
+            if model is None or ANY not in model.poison:
                 where = "has no scope above it" if model is None else f"names no {self.group[:-1]} of {model.above}"
                 other = model is not None and target in model.table.entries
                 help = f"there it is a {'setting' if self.group == 'parameters' else 'parameter'}" if other else None
                 self.reader.error("reference", f'["{target}"] {where}', path, help or did_you_mean(target, own))
             return
-        if target in model.broken:
-            self.tainted.add(name)
+        if target in model.poison:
+            self.out.poison.add(name)
         self._forget(name)
         self.entries[name] = Entry("reference", target=target)
         self.out.shapes[name] = model.shapes.get(target, ())
@@ -180,16 +182,17 @@ class Group:
         blocks = [self.reader.get((*self.path[:-1], group)) for group in groups]
         known = {n for block in blocks if isinstance(block, Mapping) for n in block} | set(self.out.numbers)
         symbols = {n: sp.Symbol(n, real=True) for n in known}
-        scope = Scope(symbols, where=f"`{name}`", tags=False, excused=self._excused(), elsewhere=self._elsewhere(known))
+        scope = Scope(symbols, where=f"`{name}`", tags=False, poison=self._poison_in_sight(), elsewhere=self._elsewhere(known))
         expression = self.reader.expression(path, scope)
         if expression is not None and not isinstance(expression, sp.Expr):
             self.reader.error("type", "expected a number, found a condition", path)
         elif expression is not None:
             self.definitions[name] = (path, expression, by_age, domain)
 
-    def _excused(self):
-        unread = any((*self.path[:-1], group) in self.reader.unread for group in GROUPS)
-        return {"*"} if unread or "*" in self.out.broken else {"age"} if self.time.unsure else frozenset()
+    def _poison_in_sight(self):
+        self.out.poison |= {"age"} if self.time.poison else set()
+        unreadable = any(self._unreadable(group) for group in GROUPS)
+        return self.out.poison | {ANY} if unreadable else self.out.poison
 
     def _elsewhere(self, known):
         """Why a name of the scope above is not seen here, or one of the other block."""
@@ -219,9 +222,8 @@ class Group:
 
     def _definition(self, name, path, expression, by_age, domain):
         free = {str(s) for s in expression.free_symbols}
-        if any(n in self.out.broken or n in self.tainted or n not in self.out.numbers for n in free):
-            self.tainted.add(name)
-            return self._unknown(name)
+        if any(n in self.out.poison or n not in self.out.numbers for n in free):
+            return self._poison(name)
         vectors = sorted(n for n in free if self.out.shapes.get(n))
         if vectors:
             self.reader.error("shape", f"`{name}` is arithmetic with `{vectors[0]}`, a vector or matrix", path,

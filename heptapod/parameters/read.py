@@ -1,5 +1,7 @@
 """Reading `parameters:`, `settings:` and `definitions:` of one scope, on top of what it inherits."""
 
+from collections.abc import Mapping
+
 from heptapod.parameters.calibration import ScopeTable
 from heptapod.parameters.declared import GROUPS, Declared, Time
 from heptapod.parameters.entries import Group
@@ -16,8 +18,11 @@ def read_scope(reader: Reader, path: Path, name: str, time: Time, model: Declare
     if model is not None and inherit_all:
         out.numbers |= {k: v for k, v in model.numbers.items() if k not in time.numbers}
         out.integers |= model.integers
-        out.broken |= model.broken
+        out.poison |= model.poison
         out.shapes |= model.shapes
+    for k, block in reader.mapping(path).items():
+        if (*path, k) in reader.poison and isinstance(block, Mapping):
+            out.poison |= block.keys()  # The key that is not known may be that of a block of declarations.
     groups = {}
     for group in ("settings", "parameters"):
         reading = Group(reader, (*path, group), group, time, model, out)

@@ -5,15 +5,21 @@ from collections.abc import Callable
 import sympy
 from sympy.logic.boolalg import BooleanAtom
 
+from heptapod.errors import Diagnostic, Mark, ModelError
+
 MAX_SIZE, MAX_LEVELS, MAX_EXPONENT, MAX_INNER_EXPONENT, MAX_BITS = 5_000, 150, 1_000, 10_000, 20_000
 LARGEST = sympy.Integer(10) ** 100
 
 
 class Refusal(Exception):
-    """A code, a message and a help line; the parser adds the place."""
+    """A code, a message, a help line, and the name that is not known, if one is not; the parser adds the place."""
 
-    def __init__(self, code: str, message: str, help: str | None = None):
-        self.code, self.message, self.help = code, message, help
+    def __init__(self, code: str, message: str, help: str | None = None, about: str | None = None):
+        self.code, self.message, self.help, self.about = code, message, help, about
+
+    def at(self, mark: Mark) -> ModelError:
+        """The error at its place."""
+        return ModelError(Diagnostic(self.code, self.message, mark, self.help, about=self.about))
 
 
 class Arithmetic:

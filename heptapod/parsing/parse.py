@@ -78,7 +78,7 @@ def _constant(value, mark: Mark | None) -> sympy.Basic:
     try:
         return Arithmetic().literal(value)
     except Refusal as refusal:
-        raise ModelError(Diagnostic(refusal.code, refusal.message, mark, refusal.help)) from None
+        raise refusal.at(mark) from None
 
 
 _ASCENDING, _DESCENDING = (ast.Lt, ast.LtE), (ast.Gt, ast.GtE)

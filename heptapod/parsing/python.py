@@ -55,7 +55,7 @@ def _argument(name, scope, mark, given):
             return lookup(scope, "V", "cntn")
         return lookup(scope, name)
     except Refusal as refusal:
-        raise ModelError(Diagnostic(refusal.code, refusal.message, mark, refusal.help)) from None
+        raise refusal.at(mark) from None
 
 
 def _symbolic(function, values):

@@ -5,7 +5,7 @@ from typing import Any
 
 import sympy as sp
 
-from heptapod.errors import Collector, Mark, ModelError, did_you_mean
+from heptapod.errors import ANY, Collector, Mark, ModelError, did_you_mean
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.freeze import freeze
 from heptapod.parsing.kinds import NAME_RULE, bracketed, kind, unfit
@@ -14,10 +14,6 @@ from heptapod.parsing.python import express
 from heptapod.text.yaml import Document
 
 Path = tuple
-# What a name that is not declared is told as, once for each stage.
-_ONCE = ("unknown-symbol", "scope", "unknown-function")
-
-
 # Of a block with more keys that are not known no more are told.
 _MOST_TOLD = 100
 _PROSE = ("description", "version", "unit", "latex")
@@ -26,18 +22,14 @@ _PROSE = ("description", "version", "unit", "latex")
 class Reader:
     """A document and the diagnostics collected so far.
 
-    **Attributes:** `document`; `collector`; `unread`: places where a mapping should be and is none; `strange`: mappings with a
-    key that is not known, which may be the misspelling of one that is missed; `doubts`: by the path of a stage, names that
-    an error was told of, so that it is not told again.
+    **Attributes:** `document`; `collector`; `poison`: blocks in error: no mappings, or with a key that is not known, which may
+    be the misspelling of one that is missed.
     """
 
     def __init__(self, document: Document, collector: Collector | None = None):
         self.document = document
         self.collector = collector or Collector()
-        self.unread: set[Path] = set()
-        self.strange: set[Path] = set()
-        self.doubts: dict[Path, set[str]] = {}
-        self._told: set[tuple] = set()
+        self.poison: set[Path] = set()
 
     def mark(self, path: Path, key: bool = False) -> Mark:
         """The place of the value (or key) at a path."""
@@ -49,28 +41,15 @@ class Reader:
 
     def missing(self, code: str, message: str, path: Path, help: str | None = None) -> None:
         """Record that something is not in the mapping at a path, unless the mapping itself is in error."""
-        if path not in self.strange and not self.lost(path):
+        if not self.poisoned((*path, ANY)):
             self.error(code, message, path, help, key=True)
 
-    def lost(self, path: Path) -> bool:
-        """Whether a block is in error: it, or what it stands in, is no mapping, or it may be the key that is not known."""
-        if any(path[:n] in self.unread for n in range(len(path) + 1)):
-            return True
-        while path and self.get(path) is None:
-            path = path[:-1]
-            if path in self.strange:
-                return True
-        return False
-
-    def doubt(self, stage: Path, *names: str) -> None:
-        """Note names that an error was told of."""
-        self.doubts.setdefault(stage, set()).update(names)
-
-    def once(self, *key) -> bool:
-        """Whether something is about to be told for the first time."""
-        first = key not in self._told
-        self._told.add(key)
-        return first
+    def poisoned(self, path: Path) -> bool:
+        """Whether what should stand at a path is in error: it is no mapping, or the block that lacks it is in error."""
+        place = path
+        while place and self.get(place) is None:
+            place = place[:-1]
+        return place in self.poison and (place != path or not isinstance(self.get(path), Mapping))
 
     def warning(self, code: str, message: str, path: Path, help: str | None = None, key: bool = False) -> None:
         """Record a warning at a path."""
@@ -98,9 +77,9 @@ class Reader:
         if node is None:
             return {}
         if not isinstance(node, Mapping):
-            if path not in self.unread:
+            if path not in self.poison:
                 self.error("type", f"{what} must be a mapping `key: value`, found {kind(node)}", path)
-            self.unread.add(path)
+            self.poison.add(path)
             return {}
         if allowed is not None:
             self._check_keys(path, node, list(allowed), what)
@@ -110,7 +89,7 @@ class Reader:
         told = 0
         for k in node:
             if k not in allowed:
-                self.strange.add(path)
+                self.poison |= {path, (*path, k)}
                 told += 1
                 if told > _MOST_TOLD:
                     continue
@@ -168,7 +147,7 @@ class Reader:
                 return self._one(express(node, scope, self.mark(path)), path)
             return parse_expression(node, scope, self.mark(path))
         except ModelError as error:
-            return self.refuse(path, error)
+            return self.take(error, scope)
 
     def statements(self, path: Path, scope: Scope) -> list | None:
         """Several `target = expression`; `None` after an error."""
@@ -182,7 +161,7 @@ class Reader:
         try:
             return parse(node, scope, self.mark(path))
         except ModelError as error:
-            return self.refuse(path, error)
+            return self.take(error, scope)
 
     def _one(self, found, path):
         """One expression out of a function that should give no more."""
@@ -195,21 +174,16 @@ class Reader:
         try:
             found = express(function, scope, self.mark(path))
         except ModelError as error:
-            return self.refuse(path, error)
+            return self.take(error, scope)
         if not isinstance(found, dict):
             help = 'e.g. lambda m, c: {"a_nxt": m - c}'
             return self.error("function", "a transition returns a dictionary of its targets", path, help)
         return [Statement(name, expression, self.mark(path)) for name, expression in found.items()]
 
-    def refuse(self, path: Path, error: ModelError) -> None:
-        """Take over the errors of an equation; a name that is not declared is told once for each stage."""
-        for found in error.diagnostics:
-            about = found.message.split("`")[1] if "`" in found.message else found.message
-            stage = path[: 1 + (path[0] == "stages")]
-            if found.code not in _ONCE or self.once(found.code, about, stage):
-                self.collector.extend(ModelError(found))
-            if found.code in ("unknown-symbol", "unknown-function"):
-                self.doubt(stage, about.partition("[")[0] + ("()" if found.code == "unknown-function" else ""))
+    def take(self, error: ModelError, scope: Scope) -> None:
+        """Take over the errors of an equation; a name that is not known is poison from now on."""
+        self.collector.extend(error)
+        scope.poison.update(found.about for found in error.diagnostics if found.about)
 
     def _plain(self, path):
         """An equation as `{expr: ...}`, an older form, is read as what stands in it."""

@@ -1,12 +1,12 @@
 """The names an equation may use, and the reason why any other name may not."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import sympy
 
-from heptapod.errors import EXCUSED, did_you_mean
+from heptapod.errors import ANY, POISON, did_you_mean
 from heptapod.formulas.builtins import BUILTINS
 from heptapod.parsing.arithmetic import Refusal
 
@@ -48,8 +48,7 @@ class Scope:
     - `tags`: whether perch tags may be used.
     - `helper_symbols`: what the bodies of helpers see beside their arguments: the parameters.
     - `used`: collects every name that was looked up and found, so that an unused one can be told.
-    - `excused`: names (and helpers, as `u()`) whose own declaration is in error, `*` for all that are not known: one mistake
-      is told once.
+    - `poison`: names in error, helpers as `u()`, and `ANY`; an expression that touches one of them is in error, too.
     """
 
     symbols: Mapping[str, sympy.Expr]
@@ -62,11 +61,11 @@ class Scope:
     tags: bool = True
     helper_symbols: Mapping[str, sympy.Expr] = field(default_factory=lambda: _EMPTY)
     used: set[str] = field(default_factory=set, compare=False)
-    excused: Set[str] = field(default=frozenset(), compare=False)
+    poison: set[str] = field(default_factory=set, compare=False)
 
-    def excuses(self, name: str) -> bool:
-        """Whether a name that is not known follows from another mistake."""
-        return name in self.excused or "*" in self.excused
+    def poisoned(self, name: str) -> bool:
+        """Whether a name that is not known is in error itself."""
+        return name in self.poison or ANY in self.poison
 
 
 def lookup(scope: Scope, name: str, perch: str | None = None) -> sympy.Expr:
@@ -85,16 +84,16 @@ def lookup(scope: Scope, name: str, perch: str | None = None) -> sympy.Expr:
         raise Refusal("ambiguous", f"`{name}` is on two perches of {scope.where}", scope.ambiguous[key])
     if key in _CONSTANTS:
         return _CONSTANTS[key]
-    if scope.excuses(name):
-        raise Refusal(EXCUSED, f"`{name}` is in error itself")
+    if scope.poisoned(name):
+        raise Refusal(POISON, f"`{name}` is in error itself")
     if key in scope.elsewhere or name in scope.elsewhere:
         help = scope.elsewhere.get(key) or scope.elsewhere.get(name)
-        raise Refusal("scope", f"`{shown}` is not visible in {scope.where}", help)
+        raise Refusal("scope", f"`{shown}` is not visible in {scope.where}", help, name)
     if name in _OLDER:
-        raise Refusal("unknown-symbol", f"`{name}` is an older spelling", f"write `{_OLDER[name]}`")
+        raise Refusal("unknown-symbol", f"`{name}` is an older spelling", f"write `{_OLDER[name]}`", name)
     if name in scope.functions or name in BUILTINS:
         raise Refusal("function-as-value", f"`{name}` is a function", f"write `{name}(...)`")
-    raise Refusal("unknown-symbol", f"`{shown}` is not declared in {scope.where}", _advice(scope, name))
+    raise Refusal("unknown-symbol", f"`{shown}` is not declared in {scope.where}", _advice(scope, name), name)
 
 
 def _advice(scope: Scope, name: str) -> str | None:
@@ -123,5 +122,5 @@ def inside(scope: Scope, name: str, helper: Helper, arguments: Mapping[str, symp
         tags=scope.tags,
         helper_symbols=seen,
         used=scope.used,
-        excused=scope.excused,
+        poison=scope.poison,
     )

@@ -4,7 +4,7 @@ import ast
 
 import sympy
 
-from heptapod.errors import EXCUSED, Diagnostic, ModelError, did_you_mean
+from heptapod.errors import ANY, POISON, Diagnostic, ModelError, did_you_mean
 from heptapod.formulas.builtins import BUILTINS, EXPECT, where
 from heptapod.parsing.arithmetic import Arithmetic, Refusal, number, truth
 from heptapod.parsing.python import express
@@ -52,7 +52,7 @@ class Reader:
         try:
             return reading(self, node, depth + 1)
         except Refusal as refusal:
-            self.source.fail(refusal.code, refusal.message, node, refusal.help)
+            raise refusal.at(self.source.mark(node)) from None
         except RecursionError:
             self.source.fail("too-big", "too deeply nested", node)
 
@@ -125,7 +125,7 @@ class Reader:
             try:
                 value = getattr(self.arithmetic, operation)(value, self.read(step.right, depth))
             except Refusal as refusal:
-                self.source.fail(refusal.code, refusal.message, step, refusal.help)
+                raise refusal.at(self.source.mark(step)) from None
         return value
 
     def _compare(self, node: ast.Compare, depth: int):
@@ -150,16 +150,17 @@ class Reader:
             self.source.fail("not-allowed", "`*` and `**` before an argument have no place in an equation", node)
         name = self._called(node)
         known = name in BUILTINS or name in self.scope.functions
-        if f"{name}()" in self.scope.excused or (not known and self.scope.excused & {"*", "*()"}):
-            self.source.fail(EXCUSED, f"`{name}` is in error itself", node)
+        if f"{name}()" in self.scope.poison or (not known and self.scope.poison & {ANY, f"{ANY}()"}):
+            self.source.fail(POISON, f"`{name}` is in error itself", node)
         if name in self.scope.functions and isinstance(node.func, ast.Name):
             return self._helper(name, self.scope.functions[name], node, depth)
         if name not in BUILTINS:
             pool = set(BUILTINS) | set(self.scope.functions)
-            help = "write `E[...]`" if name == "E" else did_you_mean(name, pool)
+            help = "write `E[...]`" if name == "E" else self.scope.elsewhere.get(f"{name}()") or did_you_mean(name, pool)
             if name in self.scope.symbols:
                 help = f"`{name}` is a variable; write `{name}*(...)` for a product"
-            self.source.fail("unknown-function", f"`{name}` is not a function", node.func, help)
+            refusal = Refusal("unknown-function", f"`{name}` is not a function", help, f"{name}()")
+            raise refusal.at(self.source.mark(node.func))
         arity, builder = BUILTINS[name]
         if node.keywords or not node.args or (arity is not None and len(node.args) != arity):
             count = "one or more arguments" if arity is None else f"{arity} argument{'s' * (arity > 1)}"

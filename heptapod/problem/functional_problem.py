@@ -57,7 +57,7 @@ def read_movers(reader: Reader, path: Path) -> dict[str, bool]:
                 reader.note("older", f"`{older}` is read as `{new}`", (*place, older))
         spelled = next((k for k in ("inherit", *OLDER_MOVER_KEYS) if k in block), "inherit")
         # After an error it inherits, since then most is said.
-        found[name] = reader.flag((*place, spelled), f"`{spelled}`", place in reader.strange)
+        found[name] = reader.flag((*place, spelled), f"`{spelled}`", place in reader.poison)
     return {name: inherits for name, inherits in found.items() if name in MOVERS}
 
 

@@ -32,7 +32,7 @@ class GridScope:
     """What a grid block may name.
 
     **Attributes:** `slots`: of numeric slots; `integers`; `shapes`: of every parameter; `nodes`: of every shock (see
-    `grids.read_grid`); `numbers`: the values at the calibration; `broken`: names whose declaration is in error.
+    `grids.read_grid`); `numbers`: the values at the calibration; `poison`: names in error.
     """
 
     slots: Scope
@@ -40,12 +40,12 @@ class GridScope:
     shapes: Mapping[str, tuple[int, ...]]
     nodes: Mapping
     numbers: Mapping
-    broken: Set[str] = frozenset()
+    poison: Set[str] = frozenset()
 
     def read(self, reader: Reader, path: Path) -> Grid | None:
         """One grid block, checked at the calibration; `None` after an error, of its own or of a name in it."""
-        if mentions(reader.get(path), self.broken):
-            return reader.collector.excuse()
+        if mentions(reader.get(path), self.poison):
+            return reader.collector.poison()
         grid = read_grid(reader, path, self.slots, self.integers, self.shapes, self.nodes)
         if grid is not None:
             check_grid(reader, path, grid, self.numbers)
@@ -70,14 +70,14 @@ def read_state_space(
     raw = reader.mapping(path, (*PERCHES, *ends, *others), "`state_space`")
     perches = ("arvl", "dcsn", *ends)
     if not raw:
-        if not reader.lost(path):
+        if not reader.poisoned(path):
             reader.missing("state-space", "the stage has no `state_space`", path[:-1], "declare `arvl`, `dcsn` and `cntn`")
         return {p: PerchSpace(()) for p in perches}, set(perches)
     read = {p: _read_perch(reader, (*path, p), scope) for p in dict.fromkeys((*PERCHES, *ends)) if p in raw}
     spaces = {p: space for p, (space, _) in read.items()}
     unsure = {p for p, (_, good) in read.items() if not good}
     # A key that is not known may have been meant for a perch that is missed.
-    lost = {p for p in perches if p not in spaces} if path in reader.strange else set()
+    lost = {p for p in perches if p not in spaces} if path in reader.poison else set()
     _fill(spaces, unsure, "arvl", "dcsn")
     _fill(spaces, unsure, "dcsn", "arvl")
     if "dcsn" not in spaces:  # The continuation alone is given: nothing changes in the stage.

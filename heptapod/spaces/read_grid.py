@@ -52,7 +52,7 @@ def _check_keys(reader, path, kind, block):
     for key in (k for k in block if k not in keys):
         others = [t for t, (_, taken) in GRID_TYPES.items() if key in taken]
         help = f"it is a key of {', '.join(others)}" if others else did_you_mean(str(key), GRID_KEYS)
-        reader.strange.add(path)
+        reader.poison.add(path)
         reader.error("unknown-key", f"`{key}` is not a key of a grid of type {kind}", (*path, key),
                      help or f"the keys are {', '.join(keys)}", key=True)  # fmt: skip
 
@@ -96,7 +96,7 @@ def _read_nodes(reader, path, nodes):
         if found or "*" not in nodes:
             return reader.error("reference", message, place, did_you_mean(str(name), nodes))
     if found is None or isinstance(found, str):
-        return reader.collector.excuse()
+        return reader.collector.poison()
     return Grid("nodes", found[1], vector=found[0], discrete=True)
 
 
@@ -151,11 +151,19 @@ def _read_range(reader, path, scope, integers):
     return Grid("int_range", len(values), values=values, discrete=True)
 
 
+def first_told(reader: Reader, grid: Grid, path: Path) -> bool:
+    """Whether it is the first time that the values of a grid are wrong: many grids may share one vector."""
+    key = path if grid.vector is None else ("values", grid.vector)
+    first = key not in reader.poison
+    reader.poison.add(key)
+    return first
+
+
 def check_grid(reader: Reader, path: Path, grid: Grid, scope: Mapping) -> None:
     """At the calibration: bounds in order, positive where a logarithm is taken, listed values increasing."""
     values = calibrated(grid, scope)
     if values is not None:
-        if np.any(np.diff(values, axis=0) <= 0) and reader.once("values", grid.vector or path):
+        if np.any(np.diff(values, axis=0) <= 0) and first_told(reader, grid, path):
             reader.error("grid", "the listed values do not increase", (*path, "values"))
         return
     if grid.minimum is None:

@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from heptapod.dialect import keys
-from heptapod.errors import ModelError, did_you_mean
+from heptapod.errors import ANY, ModelError, did_you_mean
 from heptapod.parsing.kinds import NAME_RULE, kind, unfit
 from heptapod.parsing.parse import Bounds, parse_bounds
 from heptapod.parsing.reader import Path
 from heptapod.spaces.grids import Grid, calibrated
 from heptapod.spaces.perch_space import GridScope
-from heptapod.spaces.read_grid import mentions, read_set
+from heptapod.spaces.read_grid import first_told, mentions, read_set
 from heptapod.stage.scope import StageScope
 
 
@@ -20,17 +20,17 @@ def read_controls(
     """The names of the continuous controls, and the sets of the discrete ones, `None` for one in error."""
     reader, path = scope.reader, (*math, "controls")
     written = reader.mapping(path, None, "`controls`")
-    if reader.lost(path):
-        scope.excused.add("*")
+    if reader.poisoned(path):
+        scope.poison.add(ANY)
     if branching and written:
         message = f"the branching stage {scope.name} chooses among its branches, and has no control"
         reader.error("structure", message, path, "put the control into a stage of its own", key=True)
-        scope.excused.update(written)
+        scope.poison.update(written)
         return (), {}
     continuous, discrete = (), {}
     for name, node in written.items():
         if (why := unfit(name)) is not None:
-            scope.excused.add(name)
+            scope.poison.add(name)
             reader.error("name", f"`{name}` {why}", (*path, name), NAME_RULE, key=True)
         elif isinstance(node, Mapping):
             discrete[name] = _set(scope, name, (*path, name), grids)
@@ -46,12 +46,12 @@ def _set(scope, name, path, grids):
         help = f"a set, `{name}: {{in: [0, 1]}}`, or bounds, `{name}: 0 < {name} <= m`"
         reader.missing("bounds", f"the control `{name}` has no set", path, help)
         return None
-    if mentions(block, scope.own.broken):
-        return reader.collector.excuse()
+    if mentions(block, scope.poison):
+        return reader.collector.poison()
     grid = read_set(reader, (*path, "in"), grids.slots, grids.integers, grids.shapes, grids.nodes)
     values = None if grid is None else calibrated(grid, grids.numbers)
     twice = values is not None and any(len(set(row)) < len(row) for row in values.reshape(len(values), -1).T)
-    if twice and reader.once("values", grid.vector or path):
+    if twice and first_told(reader, grid, path):
         reader.error("grid", f"the set of `{name}` names a value twice", (*path, "in"), "a set holds each value once")
     return grid
 
@@ -69,8 +69,8 @@ def read_bounds(scope: StageScope, math: Path, controls: tuple[str, ...], sets: 
         try:
             out[name] = parse_bounds(text, name, seen, reader.mark(path))
         except ModelError as error:
-            good = reader.refuse(path, error)
-            scope.excused.update(re.findall(r"\w+", text))
+            good = reader.take(error, seen)
+            scope.poison.update(re.findall(r"\w+", text))
     return out if good else None
 
 
@@ -88,7 +88,7 @@ def check_names(scope: StageScope, math: Path, shocks: Mapping, drawn: tuple[str
         if name in own or drawn.count(name) > 1 or name in arrival:
             place = next((s for s, shock in shocks.items() if name in shock.dimensions), None)
             path = (*math, "shocks") if place is None else (*math, "shocks", place, "dimensions")
-            scope.excused.add("*")  # What was meant for the name that it has is not known.
+            scope.poison.add(ANY)  # What was meant for the name that it has is not known.
             message = f"the shock `{name}` shares its name with a parameter, a state or another shock"
             reader.error("name", message, path, "rename one of them")
     before = {n for p in ("arvl", "dcsn") for n in scope.spaces[p].dimensions}
@@ -97,7 +97,7 @@ def check_names(scope: StageScope, math: Path, shocks: Mapping, drawn: tuple[str
             message = f"the control `{name}` shares its name with a state, a shock or a parameter"
             reader.error("name", message, (*math, "controls", name), "rename one of them", key=True)
     for shock_name, shock in shocks.items():
-        if shock.given is not None and shock.given not in arrival and "arvl" not in scope.unsure:
-            scope.excused.add(shock.given)
+        if shock.given is not None and shock.given not in arrival and not scope.perch_poisoned("arvl"):
+            scope.poison.add(shock.given)
             reader.error("markov", f"`given: {shock.given}` is not a state on arrival ({', '.join(arrival)})",
                          (*math, "shocks", shock_name, "given"), did_you_mean(shock.given, arrival))  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 
-from heptapod.errors import Collector
+from heptapod.errors import ANY, Collector
 from heptapod.parsing.kinds import NAME_RULE, unfit
 from heptapod.parsing.reader import Path
 from heptapod.shocks.base import AbstractShock
@@ -16,19 +16,19 @@ from heptapod.stage.scope import StageScope
 class Draws:
     """What a stage draws.
 
-    **Attributes:** `shocks`: by name; `dimensions`: of all of them, those of a shock in error among them; `failed`: names of
-    shocks in error, `*` where the whole block is; `excused`: `*` where a dimension may be missing for that reason.
+    **Attributes:** `shocks`: by name; `dimensions`: of all of them, those of a shock in error among them; `poison`: names of
+    shocks in error, `ANY` where the whole block is; `poisoned`: whether a dimension may be missing for that reason.
     """
 
     shocks: Mapping[str, AbstractShock]
     dimensions: tuple[str, ...]
-    failed: frozenset[str]
-    excused: tuple[str, ...]
+    poison: frozenset[str]
+    poisoned: bool
 
 
 def read_shocks(scope: StageScope, path: Path) -> Draws:
     """The `shocks:` block of a stage."""
-    shocks, drawn, failed, sure = {}, (), set(), True
+    shocks, drawn, poison, poisoned = {}, (), set(), False
     for name, block in scope.reader.mapping(path, None, "`shocks`").items():
         listed = block.get("dimensions") if isinstance(block, Mapping) else None
         names = tuple(x for x in listed if unfit(x) is None) if isinstance(listed, list) else ()
@@ -37,11 +37,11 @@ def read_shocks(scope: StageScope, path: Path) -> Draws:
         if shock is not None:
             shocks[name] = shock
             continue
-        failed.add(name)
-        sure = sure and bool(names) and len(names) == len(listed)
-    if scope.reader.lost(path):
-        failed, sure = {"*"}, False
-    return Draws(shocks, drawn, frozenset(failed), () if sure else ("*",))
+        poison.add(name)
+        poisoned = poisoned or not names or len(names) < len(listed)
+    if scope.reader.poisoned(path):
+        poison, poisoned = {ANY}, True
+    return Draws(shocks, drawn, frozenset(poison), poisoned)
 
 
 def _shock(scope, name, path, block):
@@ -50,8 +50,8 @@ def _shock(scope, name, path, block):
         return reader.error("name", f"`{name}` {why}", path, NAME_RULE, key=True)
     if not reader.mapping(path, None, "a shock"):
         return reader.missing("shock", f"the shock `{name}` is empty", path, 'dimensions: ["y"], shock_method: ...')
-    if mentions(block, scope.own.broken):
-        return reader.collector.excuse()  # What is wrong with it is told where the name is declared.
+    if mentions(block, scope.poison):
+        return reader.collector.poison()  # What is wrong with it is told where the name is declared.
     shock = _read(scope, path)
     if shock is None or reader.collector.count > before:
         return None
@@ -69,9 +69,9 @@ def _read(scope, path):
         found = reader.collector.diagnostics
     finally:
         reader.collector = collector
-    strange = any(d.code == "unknown-key" for d in found)
+    misspelt = any(d.code == "unknown-key" for d in found)
     for each in found:
-        if not strange or each.code not in ("shock", "markov"):
+        if not misspelt or each.code not in ("shock", "markov"):
             collector.add(each)
     return shock
 

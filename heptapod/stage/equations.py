@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from heptapod.dialect import keys
-from heptapod.errors import did_you_mean
+from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, key
 from heptapod.formulas.freeze import freeze
 from heptapod.parsing.arithmetic import number as one_or_zero
@@ -68,7 +68,7 @@ class Equations:
 class StageReader:
     """Reads one stage: its shocks first, since grids of any stage may name their nodes, then all else.
 
-    **Attributes:** `branch_names`; `branches_unread`: whether the block of branches is in error; `draws`: see `Draws`.
+    **Attributes:** `branch_names`; `poisoned`: whether the block of branches is in error; `draws`: see `Draws`.
     """
 
     def __init__(self, scope: StageScope, branching: bool):
@@ -77,7 +77,7 @@ class StageReader:
         self.reader.mapping(self.math, keys.of("`math`"), "`math`")
         self.branch_names = self._branch_names()
         # Of a stage that says it is sequential, nobody knows whether it has branches.
-        self.branches_unread = self.branching and (not self.branch_names or not branching)
+        self.poisoned = self.branching and (not self.branch_names or not branching)
         self.draws = read_shocks(scope, (*self.math, "shocks"))
         self.shocks, self.drawn = self.draws.shocks, self.draws.dimensions
         self.controls, self.discrete = (), {}
@@ -85,9 +85,10 @@ class StageReader:
     def read(self, nodes: Mapping) -> Equations | None:
         """All equations; `None` after an error that leaves one of them unknown."""
         scope, grids = self.scope, self.scope.grid_scope(nodes)
-        scope.spaces, scope.unsure = read_state_space(self.reader, (*self.math, "state_space"), grids, self.branch_names,
-                                                      self.branches_unread)  # fmt: skip
-        self.controls, self.discrete = read_controls(self.scope, self.math, grids, self.branching and not self.branches_unread)
+        place = (*self.math, "state_space")
+        scope.spaces, poisoned = read_state_space(self.reader, place, grids, self.branch_names, self.poisoned)
+        scope.poison |= {f"{ANY}@{perch}" for perch in poisoned}
+        self.controls, self.discrete = read_controls(self.scope, self.math, grids, self.branching and not self.poisoned)
         check_names(scope, self.math, self.shocks, self.drawn, (*self.controls, *self.discrete))
         states = [n for space in scope.spaces.values() for n in space.dimensions]
         scope.check_helpers((*states, *self.drawn, *self.controls, *self.discrete))
@@ -95,7 +96,7 @@ class StageReader:
         bounds = read_bounds(scope, self.math, self.controls, tuple(self.discrete))
         branches = tuple(self._branch(name) for name in self.branch_names or ("",))
         arrival = read_arrival(scope, self.draws)
-        if self.branches_unread:
+        if self.poisoned:
             return None
         choice = read_choice(scope, (*self.math, "choice"), self.branch_names, tuple(self.discrete))
         if None in (g_av, bounds, arrival) or None in branches:
@@ -112,7 +113,7 @@ class StageReader:
                 return ()
             message = f"stage {self.name} has branches and is sequential"
             place = self.scope.path if self.reader.get((*self.scope.path, "kind")) is None else ()
-            if place not in self.reader.strange:
+            if place not in self.reader.poison:
                 self.reader.error("structure", message, path, "write `kind: branching` in the stage", key=True)
             self.branching = True
         for name in branches:
@@ -120,26 +121,26 @@ class StageReader:
                 self.reader.error("name", f"`{name}` is not a name for a branch", (*path, name), NAME_RULE, key=True)
             else:
                 self.reader.mapping((*path, name), keys.of("a branch"), f"branch `{name}`")
-        if not branches and not self.reader.lost(path):
+        if not branches and not self.reader.poisoned(path):
             message = f"the branching stage {self.name} has no `branches`"
             self.reader.missing("structure", message, self.math, 'e.g. branches: {keep: {Q: "V[>]"}, ...}')
         return tuple(branches)
 
     def _transition(self, path, slot, source, space, target, others):
         """Every dimension of the target perch: its equation, or the variable of the same name that carries over."""
-        if target in self.scope.unsure:
+        if self.scope.perch_poisoned(target):
             return None
         arrow = "arrival -> decision" if slot == "g_av" else "decision -> continuation"
-        excused = self.draws.excused if slot == "g_av" else ()
-        scope = self.scope.perches((source,), others, path, f"{slot} ({arrow})", excused=excused)
+        poisoned = slot == "g_av" and self.draws.poisoned
+        scope = self.scope.perches((source,), others, path, f"{slot} ({arrow})", poisoned=poisoned)
         found = {} if path is None else self._statements(path, scope, space, target)
         if found is None:
             return None
         carries = lambda n: n in scope.symbols and n not in self.scope.parameter_symbols
         missing = [n for n in space.dimensions if n not in found and not carries(n)]
-        told = [n for n in missing if not scope.excuses(n)]
+        told = [n for n in missing if not scope.poisoned(n)]
         if told:
-            self.scope.excused.update(missing)
+            self.scope.poison.update(missing)
             names = ", ".join(f"`{n}`" for n in told)
             message = f"{names} of {target}: no equation in {slot}, and no variable of that name to carry over"
             if path is not None:
@@ -161,7 +162,7 @@ class StageReader:
                 error("equation", "a transition reads `target = expression`", statement.mark, f"{space.dimensions[0]} = ...")
             elif name not in space.dimensions or perch not in ("", target.partition(".")[0]):
                 message = f"`{name}` is not a dimension of {target} ({', '.join(space.dimensions)})"
-                self.scope.excused.add(name)
+                self.scope.poison.add(name)
                 error("target", message, statement.mark, did_you_mean(name, space.dimensions))
             elif name in found:
                 error("duplicate-key", f"`{name}` has two equations", statement.mark, "drop one of them")
@@ -172,13 +173,13 @@ class StageReader:
 
     def _absent(self, code, message, block, help):
         """An equation that is missed, unless a mover may hold it under a key that is not known."""
-        if not self.scope.lost_places:
+        if not self.scope.movers_poisoned:
             self.reader.missing(code, message, block, help)
 
     def _branch(self, name):
         """One continuation: its transition, objective and conditions."""
         own = (*self.math, "branches", name) if name else None
-        if own in self.reader.unread:
+        if own in self.reader.poison and self.reader.poisoned(own):
             return None
         space, end = self.scope.spaces[continuation(name)], continuation(name)
         place = lambda slot: (*own, slot) if own and self.reader.get((*own, slot)) is not None else self.scope.place(slot)
@@ -186,15 +187,14 @@ class StageReader:
         g_ve = self._transition(place("g_ve"), "g_ve", "dcsn", space, end, controls)
         label = f"branch {name}" if name else "Q"
         # Without its transition no post-state is known, and the rest is read for its own mistakes only.
-        excused = ("*",) if g_ve is None else ()
         see = lambda path, where, default="": self.scope.perches(
-            ("dcsn", "cntn"), controls, path, where, posts=space, carried=g_ve, default=default, excused=excused
+            ("dcsn", "cntn"), controls, path, where, posts=space, carried=g_ve, default=default, poisoned=g_ve is None
         )
         objective = self._objective(place("Q"), see, label, name)
         recorded = self._recorded(place("V"), see)
         conditions = self._conditions(own, see, label)
-        lost = objective is None or g_ve is None or (recorded is None and place("V") is not None)
-        if lost or any(condition is None for _, condition in conditions):
+        poisoned = objective is None or g_ve is None or (recorded is None and place("V") is not None)
+        if poisoned or any(condition is None for _, condition in conditions):
             return None
         return BranchEquations(name, g_ve, objective, tuple(conditions), recorded)
 
@@ -240,7 +240,7 @@ class StageReader:
 
     def terminal(self, path: Path) -> Equation | None:
         """The value on arrival after the last period; `None` after an error."""
-        scope = self.scope.perches(("arvl",), (), None, "terminal")  # What its stage doubts is not told again.
+        scope = self.scope.perches(("arvl",), (), None, "terminal")
         expression = self.reader.expression(path, scope)
         if expression is None:
             return None

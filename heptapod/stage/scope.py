@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from heptapod.errors import did_you_mean
-from heptapod.formulas.equation import key
+from heptapod.errors import ANY, did_you_mean
+from heptapod.formulas.equation import key, real
 from heptapod.parameters.declared import Declared, Time
 from heptapod.parsing.kinds import NAME_RULE, bracketed, unfit
 from heptapod.parsing.parse import Helper, Scope
@@ -27,7 +27,7 @@ class StageScope:
     """The names of one stage.
 
     **Attributes:** `used`: every name that some equation or slot of the stage looked up; `mover_used`: the same for the
-    parameters of each mover; `spaces`: set once they are read; `unsure`: perches in error; `excused`: see `Scope`.
+    parameters of each mover; `spaces`: set once they are read; `poison`: names in error, see `parsing.Scope`, with `*@arvl` for all of a perch.
     """
 
     def __init__(self, reader: Reader, path: Path, name: str, time: Time, model: Declared, own: Declared,
@@ -37,25 +37,26 @@ class StageScope:
         self.used: set[str] = set()
         self.mover_used: dict[str, set[str]] = {m: set() for m in movers}
         self.spaces: dict[str, PerchSpace] = {}
-        self.unsure: set[str] = set()
-        self.excused = reader.doubts.setdefault(path, set())
-        self.excused |= ({"*"} & own.broken) | ({"age"} if time.unsure else set())
+        self.poison = own.poison
+        self.poison |= {"age"} if time.poison else set()
         inherited = model.parameter_names if inherit else ()
         self.parameters = tuple(dict.fromkeys((*inherited, *own.parameter_names, *time.numbers)))
         self.settings = tuple(n for n in own.numbers if n not in self.parameters)
         self.shapes = {n: own.shapes.get(n, ()) for n in own.numbers}
         # A vector has no place in a pointwise equation; shocks, grids and sets name vectors on their own.
         vectors = {n for n in own.numbers if self.shapes[n]}
-        self.parameter_symbols = {n: sp.Symbol(n, real=True) for n in self.parameters if n not in vectors}
+        self.parameter_symbols = {n: real(n) for n in self.parameters if n not in vectors | self.poison}
         self.elsewhere = self._elsewhere(vectors)
-        symbols = self.parameter_symbols | {n: sp.Symbol(n, real=True) for n in self.settings}
-        self.slots = Scope(symbols, where=f"stage {name}", tags=False, used=self.used, excused=self.excused,
+        symbols = self.parameter_symbols | {n: real(n) for n in self.settings if n not in self.poison}
+        self.slots = Scope(symbols, where=f"stage {name}", tags=False, used=self.used, poison=self.poison,
                            elsewhere=self._missed(symbols))  # fmt: skip
         self.mover_helpers: dict[str, dict[str, Helper]] = {m: {} for m in movers}
         self.helpers: dict[str, Helper] = {}
         self.helpers, self.places = self._functions((*path, "math", "functions"), None)
         for mover in movers:
             self._mover_functions(mover)
+        why = "a helper is called by equations; a numeric slot is arithmetic over parameters"
+        self.slots.elsewhere.update({f"{name}()": why for name in self.helpers})
 
     def _elsewhere(self, vectors):
         """Why a name that is declared somewhere cannot stand in an equation of the stage."""
@@ -74,13 +75,17 @@ class StageScope:
 
     def grid_scope(self, nodes: Mapping) -> GridScope:
         """What the grids of the stage may name; `nodes`: of the shocks of all stages."""
-        return GridScope(self.slots, self.own.integers, self.shapes, nodes, self.own.numbers, self.own.broken)
+        return GridScope(self.slots, self.own.integers, self.shapes, nodes, self.own.numbers, self.poison)
 
     @property
-    def lost_places(self) -> bool:
+    def movers_poisoned(self) -> bool:
         """Whether an equation may stand at a mover, under a key that is not known."""
         blocks = [(*self.path, "movers"), *[(*self.path, "movers", m, "functions") for m in self.movers]]
-        return any(block in self.reader.strange or block in self.reader.unread for block in blocks)
+        return any(block in self.reader.poison for block in blocks)
+
+    def perch_poisoned(self, perch: str) -> bool:
+        """Whether the dimensions of a perch are in error."""
+        return f"{ANY}@{perch}" in self.poison
 
     def place(self, slot: str) -> Path | None:
         """Where an equation stands, at the stage or at its mover; `None` where it is not written."""
@@ -101,31 +106,31 @@ class StageScope:
 
     def perches(self, perches: tuple[str, ...], others: Iterable[str], place: Path | None, where: str, *,
                 posts: PerchSpace | None = None, carried: Mapping[str, sp.Expr] | None = None, default: str = "",
-                expect: bool = False, excused: Iterable[str] = ()) -> Scope:  # fmt: skip
+                expect: bool = False, poisoned: bool = False) -> Scope:  # fmt: skip
         """States of several perches with and without tags, and parameters; a name on two perches needs a tag.
 
         **Arguments:** `others`: controls or shocks; `place`: of the equation, which decides whose parameters are seen: an
         equation of a mover sees the mover's; `posts`: the continuation that `cntn` stands for; `carried`: posts that have the
         value of the decision's variable of their name; `default`: the perch that an untagged name means where it is on
-        several; `excused`: more names in error.
+        several; `poisoned`: whether more names may be in error.
         """
         parameters, helpers, used = self._parameters(self._mover_at(place))
         symbols, ambiguous, carried = dict(parameters), {}, carried or {}
         spaces = {p: posts if p == "cntn" and posts is not None else self.spaces[p] for p in perches}
         for perch, space in spaces.items():
-            symbols |= {f"{name}@{perch}": sp.Symbol(key(name, perch), real=True) for name in space.dimensions}
+            symbols |= {f"{name}@{perch}": real(key(name, perch)) for name in space.dimensions}
         for name in dict.fromkeys(n for space in spaces.values() for n in space.dimensions):
             homes = [p for p, space in spaces.items() if name in space.dimensions]
             if len(homes) == 1 or default in homes:
                 symbols[name] = symbols[f"{name}@{default if default in homes else homes[0]}"]
-            elif carried.get(name) == sp.Symbol(key(name, "dcsn"), real=True):
+            elif carried.get(name) == real(key(name, "dcsn")):
                 symbols[name] = carried[name]  # The same value on both perches.
             else:
                 ambiguous[name] = f"write {' or '.join(f'`{key(name, p)}`' for p in homes)}"
-        symbols |= {n: sp.Symbol(n, real=True) for n in others}
-        excused = self.excused | set(excused) | ({"*"} if self.unsure & set(perches) else set())
+        symbols |= {n: real(n) for n in others}
+        poison = self.poison | {ANY} if poisoned or any(map(self.perch_poisoned, perches)) else self.poison
         return Scope(symbols, functions=helpers, where=f"{where} of stage {self.name}", elsewhere=self.elsewhere,
-                     ambiguous=ambiguous, helper_symbols=parameters, expect=expect, used=used, excused=excused)  # fmt: skip
+                     ambiguous=ambiguous, helper_symbols=parameters, expect=expect, used=used, poison=poison)  # fmt: skip
 
     def _mover_at(self, place):
         """The mover at which an equation is written, `None` for one of the stage."""
@@ -138,7 +143,7 @@ class StageScope:
             return self.parameter_symbols, self.helpers, self.used
         declared = self.movers[mover]
         scalars = [n for n in declared.parameter_names if not declared.shapes.get(n)]
-        own = {n: sp.Symbol(f"{mover}.{n}", real=True) for n in scalars}
+        own = {n: real(f"{mover}.{n}") for n in scalars}
         seen, helpers = _Both(self.used, self.mover_used[mover], set(own)), self.mover_helpers[mover]
         if not declared.inherits:
             return self._clock() | own, helpers, seen
@@ -170,17 +175,17 @@ class StageScope:
                 places[written] = (*path, written)
             else:
                 whose = "a stage" if mover is None else f"the mover {mover}"
-                self.reader.strange.add(path)
-                self._excuse(written)
+                self.reader.poison.add(path)
+                self._poison_helper(written)
                 self.reader.error("unknown-key", f"`{written}` is not an equation of {whose}", (*path, written),
                                   _advice(written, legal, mover), key=True)  # fmt: skip
-        if path in self.reader.strange or self.reader.lost(path):
-            self.excused.add("*()")
+        if self.reader.poisoned((*path, ANY)):
+            self.poison.add(f"{ANY}()")
         return helpers, places
 
-    def _excuse(self, written):
-        """Calls of a helper that is in error are not told again."""
-        self.excused.update({f"{name}()" for name in re.findall(r"^\s*(\w+?)(?:_func)?\b", written)} | {"*()"})
+    def _poison_helper(self, written):
+        """A helper that is in error, by what may be its name."""
+        self.poison.update({f"{name}()" for name in re.findall(r"^\s*(\w+?)(?:_func)?\b", written)} | {f"{ANY}()"})
 
     def _helper(self, name, listed, body, path, symbols):
         """One helper; `None` after an error."""
@@ -188,11 +193,11 @@ class StageScope:
         for each in (name, *arguments):
             why = "has a meaning of its own" if each in SLOTS else unfit(each)
             if why is not None:
-                self._excuse(path[-1])
+                self._poison_helper(path[-1])
                 return self.reader.error("name", f"`{each}` {why}", path, NAME_RULE, key=True)
         if len(set(arguments)) < len(arguments) or name in symbols:
             what = "is a parameter, too" if name in symbols else "takes an argument twice"
-            self._excuse(path[-1])
+            self._poison_helper(path[-1])
             return self.reader.error("name", f"the helper `{name}` {what}", path, "rename one of them", key=True)
         for each in arguments:
             if each in symbols:
@@ -210,19 +215,19 @@ class StageScope:
             path = (*self.path, "math", "functions") if mover is None else (*self.path, "movers", mover, "functions")
             parameters, visible, used = self._parameters(mover)
             scope = Scope(parameters, functions=visible, elsewhere=self.elsewhere, helper_symbols=parameters, tags=False,
-                          ambiguous=dict.fromkeys(hidden, ""), used=used, excused=self.excused)  # fmt: skip
+                          ambiguous=dict.fromkeys(hidden, ""), used=used, poison=self.poison)  # fmt: skip
             for written in self.reader.mapping(path, None, "`functions`"):
                 match = _HELPER.match(written)
                 if match and match[1] in helpers:
                     self._check_helper(match[1], helpers[match[1]], (*path, written), scope)
 
     def _check_helper(self, name, helper, path, scope):
-        arguments = {a: sp.Symbol(a, real=True) for a in helper.parameters}
+        arguments = {a: real(a) for a in helper.parameters}
         hint = f"a helper sees its arguments ({', '.join(helper.parameters)}) and the parameters only"
         seen = replace(inside(scope, name, helper, arguments), hint=hint)
         expression = self.reader.expression(path, seen)
         if expression is None:
-            self.excused.add(f"{name}()")
+            self.poison.add(f"{name}()")
             return
         idle = [a for a, symbol in arguments.items() if symbol not in expression.free_symbols]
         if idle:

@@ -17,7 +17,7 @@ def read_arrival(scope: StageScope, draws: Draws) -> tuple[Aggregator, Integrand
     value, path = sp.Symbol("V", real=True), scope.place("A")
     expression = EXPECT(value)
     if path is not None:
-        seen = scope.perches(("arvl",), draws.dimensions, path, "A", expect=True, excused=draws.excused)
+        seen = scope.perches(("arvl",), draws.dimensions, path, "A", expect=True, poisoned=draws.poisoned)
         seen.symbols["V"] = value
         expression = scope.reader.expression(path, seen)
         if expression is None:
