@@ -61,7 +61,7 @@ class Diagnostic:
     - `message`, `mark`: what is wrong, and where.
     - `help`: what to write instead.
     - `severity`: `"error"`, `"warning"` or `"note"`.
-    - `about`: the name that is not known, which is poison from then on.
+    - `about`: what is not known or wrong, if it has a name, which is poison from then on: one error tells it.
     """
 
     code: str
@@ -156,11 +156,11 @@ class Collector:
         """Record a diagnostic, and count it; of poison that is all."""
         self.count += found.severity == "error"
         if found.code != POISON:
-            words = _STAGE.sub("stage", found.message)
-            self._seen.setdefault((found.severity, found.code, words, found.mark), found)
+            told = (found.code, _STAGE.sub("stage", found.message), found.mark) if found.about is None else found.about
+            self._seen.setdefault((found.severity, told), found)
 
-    def error(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
-        self.add(Diagnostic(code, message, mark, help))
+    def error(self, code: str, message: str, mark: Mark, help: str | None = None, about: str | None = None) -> None:
+        self.add(Diagnostic(code, message, mark, help, about=about))
 
     def warning(self, code: str, message: str, mark: Mark, help: str | None = None) -> None:
         self.add(Diagnostic(code, message, mark, help, "warning"))

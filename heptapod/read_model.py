@@ -133,12 +133,12 @@ class _Model:
         periods = None if self.infinite else self.time.periods
         branches = {n: r.branch_names for n, r in readings.items()}
         before = reader.collector.count
-        graph = Graph(reader, branches, links, places, periods, self._start(readings))
+        graph = Graph(reader, branches, links, places, periods, self._start(readings, poison))
         known = known and reader.collector.count == before
         known = known and not (poison or self.time.poison or any(r.poisoned for r in readings.values()))
         return graph, graph.blocks() if known else ()
 
-    def _start(self, readings):
+    def _start(self, readings, poison):
         """The stages named by `start:`."""
         path, start = ("model", "start"), self.reader.get(("model", "start"))
         several = isinstance(start, list)
@@ -147,9 +147,9 @@ class _Model:
             self.reader.error("type", "the list of stages to start from is empty", path, "start: NAME")
         places = [(*path, i) for i in range(len(names))] if several else [path]
         for name, place in zip(names, places, strict=False):
-            if not isinstance(name, str) or name not in readings:
+            if not isinstance(name, str) or name not in (*readings, *poison):
                 help = did_you_mean(str(name), readings) or f"the stages are {', '.join(readings)}"
-                self.reader.error("reference", f"no stage `{name}` to start from", place, help)
+                self.reader.error("reference", f"no stage `{name}` to start from", place, help, about=f"stage {name}")
         return tuple(str(name) for name in names)
 
     def _spec(self, readings, built, graph, blocks, nodes, economy: Economy):

@@ -22,7 +22,7 @@ def read_clock(reader: Reader) -> tuple[Time, bool]:
     named: set[str] = set()
     periods = 1 if infinite else _periods(reader, path, horizon, named)
     age = _age(reader, infinite)
-    poison = reader.collector.count > before or reader.poisoned(("model", "age"))
+    poison = periods is None or reader.collector.count > before or reader.poisoned(("model", "age"))
     return Time(periods or 1, age, poison, frozenset(named)), infinite
 
 

@@ -1,6 +1,5 @@
 """Connections: which stage follows which continuation, in which periods, and under what names."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heptapod.circuit.link_parts import End, read_constants, read_pairs, read_periods, read_source, read_survival, read_target
@@ -45,9 +44,7 @@ class Link:
         return f"{self.source}.{self.branch}" if self.branch else self.source
 
 
-def read_links(
-    reader: Reader, ends: dict[str, End | None], periods: int | None
-) -> tuple[tuple[tuple[Link, Path], ...], bool]:
+def read_links(reader: Reader, ends: dict[str, End | None], periods: int | None) -> tuple[tuple[tuple[Link, Path], ...], bool]:
     """All connections with their places, and whether these are all: what leads where may be in error, or how often.
 
     A model of one stage leads to itself where nothing is written.
@@ -70,7 +67,7 @@ def read_links(
         for i in range(len(entries or ())):
             path = (*base, group, i)
             link = _entry(reader, ends, path, group == "inter_period", periods)
-            known = known and link is not None and link.periods != ()
+            known = known and link is not None and link.periods != () and path not in reader.poison
             found.append((link, path))
     return tuple((link, path) for link, path in found if link is not None), bool(known)
 
@@ -103,7 +100,6 @@ def _link(reader, ends, path, source, target, block, ranges, crosses=True):
     if not supplied or not needed:
         return Link(name, target, (), branch, crosses=crosses, periods=ranges)
     scope, before = ends[name].scope, reader.collector.count
-    known = set(scope.poison)
     mapping = reader.mapping((*path, "mapping"), None, "`mapping`")
     constants = read_constants(reader, scope, path, mapping, needed)
     pairs = read_pairs(reader, path, mapping, (ends[name], perch), (ends[target], target))
@@ -122,7 +118,4 @@ def _link(reader, ends, path, source, target, block, ranges, crosses=True):
         message = f"{listed} of {name}.{perch} ends here: the arrival of {target} does not take it"
         reader.note("dropped", message, path, key=False)
     survival = read_survival(reader, scope, (*path, "survival"), crosses)
-    for end in ends.values():  # What one connection names in vain is not told again of the next.
-        if end is not None:
-            end.scope.poison |= scope.poison - known
     return Link(name, target, pairs, branch, constants, crosses, ranges, survival)

@@ -21,7 +21,7 @@ _RANGE = re.compile(r"^\s*(-?\d+)?\s*\.\.\s*(-?\d+)?\s*$")
 class End:
     """A stage as connections see it.
 
-    **Attributes:** `scope`; `branches`: their names; `poisoned`: whether these are in error; `equations`: `None` where they are.
+    **Attributes:** `scope`; `branches`: their names; `poisoned`: whether these are in error; `equations`: `None` if they are.
     """
 
     scope: StageScope
@@ -54,7 +54,8 @@ def read_source(reader: Reader, ends: Mapping[str, End | None], path: Path) -> t
     known = ", ".join(f"{name}.{b}" for b in branches)
     what = f"stage {name} branches" if branch in ("", "cntn") else f"stage {name} has no branch `{branch}`"
     near = did_you_mean(branch, branches)
-    return reader.error("reference", what, place, near or (f"one of {known}" if known else f"write `{name}`"))
+    return reader.error("reference", what, place, near or (f"one of {known}" if known else f"write `{name}`"),
+                        about=f"branch {branch}" if branch else None)  # fmt: skip
 
 
 def read_target(reader: Reader, ends: Mapping[str, End | None], path: Path) -> str | None:
@@ -75,8 +76,8 @@ def _known(reader, ends, name, written, place):
     elif ANY not in ends:
         base = name.partition(".")[0]
         help = f"a connection enters `{base}` at its arrival" if base in ends else did_you_mean(name, ends)
-        reader.error("reference", f"no stage `{name}`", place, help or f"the stages are {', '.join(ends)}")
-        ends[name] = None
+        reader.error("reference", f"no stage `{name}`", place, help or f"the stages are {', '.join(ends)}",
+                     about=f"stage {name}")  # fmt: skip
     return False
 
 

@@ -72,7 +72,7 @@ def read_equilibrium(reader: Reader, main: Declared, aggregates: Mapping, used: 
     for name in reader.mapping((*path, "unknowns"), None, "`unknowns`"):
         place = (*path, "unknowns", name)
         entry = main.table.entries.get(name)
-        if name in main.poison:
+        if name in main.poison or (name not in main.defaults and ANY in main.poison):
             continue
         if name not in main.defaults or entry.by_age or entry.shape:
             reader.error("equilibrium", f"the unknown `{name}` is not a parameter of the model with one number", place,

@@ -15,7 +15,8 @@ class Declared:
 
     **Attributes:** `table`: its static side; `defaults`, `setting_defaults`: arrays of the leaves; `numbers`: of every name in
     sight at the calibration, by-age ones an array over the periods; `integers`: the integer settings in sight; `inherits`:
-    whether all names of the scope above are in sight; `poison`: names in error, `ANY` where a whole block is; `shapes`: of every name in sight, in one period.
+    whether all names of the scope above are in sight; `poison`: names in error, `ANY` where a whole block is;
+    `shapes`: of every name in sight, in one period.
     """
 
     table: ScopeTable

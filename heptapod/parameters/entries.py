@@ -162,11 +162,12 @@ class Group:
         if model is not None and model.inherits:
             own += [n for n in model.numbers if n not in self.time.numbers and n not in model.table.entries]
         if target not in own:
-            if model is None or ANY not in model.poison:
+            if model is None or not {target, ANY} & model.poison:
                 where = "has no scope above it" if model is None else f"names no {self.group[:-1]} of {model.above}"
                 other = model is not None and target in model.table.entries
                 help = f"there it is a {'setting' if self.group == 'parameters' else 'parameter'}" if other else None
-                self.reader.error("reference", f'["{target}"] {where}', path, help or did_you_mean(target, own))
+                self.reader.error("reference", f'["{target}"] {where}', path, help or did_you_mean(target, own),
+                                  about=None if other else target)  # fmt: skip
             return
         if target in model.poison:
             self.out.poison.add(name)

@@ -35,9 +35,11 @@ class Reader:
         """The place of the value (or key) at a path."""
         return self.document.mark(tuple(path), key=key)
 
-    def error(self, code: str, message: str, path: Path, help: str | None = None, key: bool = False) -> None:
+    def error(
+        self, code: str, message: str, path: Path, help: str | None = None, key: bool = False, about: str | None = None
+    ) -> None:
         """Record an error at a path."""
-        self.collector.error(code, message, self.mark(path, key), help)
+        self.collector.error(code, message, self.mark(path, key), help, about)
 
     def missing(self, code: str, message: str, path: Path, help: str | None = None) -> None:
         """Record that something is not in the mapping at a path, unless the mapping itself is in error."""
@@ -71,8 +73,10 @@ class Reader:
                 return None
         return node
 
-    def mapping(self, path: Path, allowed: Iterable[str] | None = None, what: str = "this block") -> dict:
-        """The mapping at a path, empty if absent; keys outside `allowed` are errors."""
+    def mapping(
+        self, path: Path, allowed: Iterable[str] | None = None, what: str = "this block", of: str | None = None
+    ) -> dict:
+        """The mapping at a path, empty if absent; keys outside `allowed` are errors, names of what `of` says."""
         node = self.get(path)
         if node is None:
             return {}
@@ -82,10 +86,10 @@ class Reader:
             self.poison.add(path)
             return {}
         if allowed is not None:
-            self._check_keys(path, node, list(allowed), what)
+            self._check_keys(path, node, list(allowed), what, of)
         return dict(node)
 
-    def _check_keys(self, path, node, allowed, what):
+    def _check_keys(self, path, node, allowed, what, of):
         told = 0
         for k in node:
             if k not in allowed:
@@ -94,7 +98,8 @@ class Reader:
                 if told > _MOST_TOLD:
                     continue
                 suggestion = did_you_mean(str(k), allowed) or f"the keys are {', '.join(allowed)}"
-                self.error("unknown-key", f"`{k}` is not a key of {what}", (*path, k), suggestion, key=True)
+                self.error("unknown-key", f"`{k}` is not a key of {what}", (*path, k), suggestion, key=True,
+                           about=None if of is None else f"{of} {k.rpartition('.')[2]}")  # fmt: skip
             elif k in _PROSE and isinstance(node[k], (Mapping, list)):
                 self.error("type", f"`{k}` is text, found {kind(node[k])}", (*path, k))
 

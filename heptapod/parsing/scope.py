@@ -1,6 +1,6 @@
 """The names an equation may use, and the reason why any other name may not."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -63,9 +63,9 @@ class Scope:
     used: set[str] = field(default_factory=set, compare=False)
     poison: set[str] = field(default_factory=set, compare=False)
 
-    def poisoned(self, name: str) -> bool:
-        """Whether a name that is not known is in error itself."""
-        return name in self.poison or ANY in self.poison
+    def poisoned(self, name: str, known: Container[str] = ()) -> bool:
+        """Whether a name is in error itself, or not among those `known` where any other may be."""
+        return name in self.poison or (name not in known and ANY in self.poison)
 
 
 def lookup(scope: Scope, name: str, perch: str | None = None) -> sympy.Expr:

@@ -120,6 +120,7 @@ def _check_keys(reader, path, method, block):
     for key in block:
         if key in SHOCK_KEYS[method]:
             continue
+        reader.poison.add(path)
         others = [m for m in METHODS if key in SHOCK_KEYS[m]]
         help = f"`{key}` is a key of {', '.join(others)}" if others else did_you_mean(str(key), SHOCK_KEYS[method])
         help = help or f"the keys are {', '.join(SHOCK_KEYS[method])}"

@@ -84,9 +84,8 @@ def _given(reader, path, dimensions):
     node = reader.get((*path, "given"))
     node = node[0] if isinstance(node, list) and len(node) == 1 else node
     if node is None:
-        reader.error("markov", f"the Markov shock `{path[-1]}` has no `given`", path,
-                     f"the state that holds last period's value, e.g. given: {dimensions[0]}_last", key=True)  # fmt: skip
-        return None
+        help = f"the state that holds last period's value, e.g. given: {dimensions[0]}_last"
+        return reader.missing("markov", f"the Markov shock `{path[-1]}` has no `given`", path, help)
     if not isinstance(node, str) or not node.isidentifier():
         reader.error("markov", "`given` must be the name of a state", (*path, "given"))
         return None

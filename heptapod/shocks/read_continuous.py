@@ -43,7 +43,7 @@ def read_uniform(
         first, second = (per_dimension(reader, (*path, k), scope, d) for k in given)
     else:
         what = " and ".join(f"`{k}`" for k in given) or "no bounds"
-        reader.error("shock", f"a uniform shock with {what}", path, "either `min` and `max`, or `mean` and `std`", key=True)
+        reader.missing("shock", f"a uniform shock with {what}", path, "either `min` and `max`, or `mean` and `std`")
     points = read_points(reader, (*path, "n_points"), scope, integers, d, MOST_NODES)
     nodes = reader.get((*path, "nodes"))
     rule = "legendre"

@@ -19,14 +19,15 @@ def per_dimension(reader: Reader, path: Path, scope: Scope, d: int, default: flo
     if node is None and default is not None:
         return (Formula(("float", default)),) * d
     if node is None:
-        reader.error("shock", f"`{path[-2]}` has no `{path[-1]}`", path[:-1], key=True)
-        return None
+        return reader.missing("shock", f"`{path[-2]}` has no `{path[-1]}`", path[:-1])
     paths = [entry(reader, path, i) for i in range(len(node))] if isinstance(node, list) and not bracketed(node) else [path]
     slots = tuple(reader.slot(p, scope) for p in paths)
+    if None in slots:
+        return None
     if len(slots) != d:
         reader.error("shape", f"`{path[-1]}` has {len(slots)} entries for {d} dimensions", path, "one for each dimension")
         return None
-    return None if None in slots else slots
+    return slots
 
 
 def entry(reader: Reader, path: Path, i: int) -> Path:
@@ -41,8 +42,7 @@ def read_points(
     """The number of nodes of each dimension; one number serves all. Their product is at most `most`."""
     node = reader.get(path)
     if node is None:
-        reader.error("shock", f"`{path[-2]}` has no `n_points`", path[:-1], "the number of quadrature nodes", key=True)
-        return None
+        return reader.missing("shock", f"`{path[-2]}` has no `n_points`", path[:-1], "the number of quadrature nodes")
     several = isinstance(node, list) and not bracketed(node)
     sizes = [read_size(reader, p, scope, integers) for p in ([(*path, i) for i in range(len(node))] if several else [path])]
     sizes = tuple(sizes if several else sizes * d)
@@ -62,6 +62,8 @@ def read_vector(reader: Reader, path: Path, scope: Scope, shapes: Mapping[str, t
     """A list of slots, or the name of a vector parameter."""
     node, key = reader.get(path), [step for step in path if isinstance(step, str)][-1]
     name = node[0] if bracketed(node) else node
+    if reader.poisoned(path) or (isinstance(name, str) and scope.poisoned(name, shapes)):
+        return reader.collector.poison()
     shape = shapes.get(name) if isinstance(name, str) else None
     if shape is not None and len(shape) == 1:
         return Vector(name=str(name), length=shape[0])
@@ -69,7 +71,8 @@ def read_vector(reader: Reader, path: Path, scope: Scope, shapes: Mapping[str, t
         reader.error("shape", f"`{name}` is {_times(shape)}; `{key}` takes a vector", path)
         return None
     if not isinstance(node, list) or not node:
-        reader.error("shock", f"`{key}` must be a list, or the name of a vector parameter", path)
+        reader.error("shock", f"`{key}` must be a list, or the name of a vector parameter", path,
+                     about=name if isinstance(name, str) else None)  # fmt: skip
         return None
     slots = tuple(reader.slot((*path, i), scope) for i in range(len(node)))
     return None if None in slots else Vector(slots)
@@ -79,6 +82,8 @@ def read_matrix(reader: Reader, path: Path, scope: Scope, shapes: Mapping[str, t
     """A list of rows, each a vector, or the name of a matrix parameter; square."""
     node = reader.get(path)
     name = node[0] if bracketed(node) else node
+    if reader.poisoned(path) or (isinstance(name, str) and scope.poisoned(name, shapes)):
+        return reader.collector.poison()
     shape = shapes.get(name, ()) if isinstance(name, str) else ()
     if isinstance(name, str) and len(shape) == 2 and shape[0] == shape[1]:
         return Matrix(name=str(name), length=shape[0])

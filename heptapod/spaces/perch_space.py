@@ -1,6 +1,6 @@
 """The state space of a stage: the dimensions of its perches and the grids on them."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heptapod.dialect import keys
@@ -9,7 +9,7 @@ from heptapod.parsing.kinds import NAME_RULE, unfit
 from heptapod.parsing.parse import Scope
 from heptapod.parsing.reader import Path, Reader
 from heptapod.spaces.grids import Grid
-from heptapod.spaces.read_grid import check_grid, mentions, read_grid
+from heptapod.spaces.read_grid import check_grid, read_grid
 
 PERCHES = keys.of("`state_space`")
 
@@ -32,7 +32,7 @@ class GridScope:
     """What a grid block may name.
 
     **Attributes:** `slots`: of numeric slots; `integers`; `shapes`: of every parameter; `nodes`: of every shock (see
-    `grids.read_grid`); `numbers`: the values at the calibration; `poison`: names in error.
+    `grids.read_grid`); `numbers`: the values at the calibration.
     """
 
     slots: Scope
@@ -40,12 +40,9 @@ class GridScope:
     shapes: Mapping[str, tuple[int, ...]]
     nodes: Mapping
     numbers: Mapping
-    poison: Set[str] = frozenset()
 
     def read(self, reader: Reader, path: Path) -> Grid | None:
         """One grid block, checked at the calibration; `None` after an error, of its own or of a name in it."""
-        if mentions(reader.get(path), self.poison):
-            return reader.collector.poison()
         grid = read_grid(reader, path, self.slots, self.integers, self.shapes, self.nodes)
         if grid is not None:
             check_grid(reader, path, grid, self.numbers)
@@ -67,7 +64,7 @@ def read_state_space(
     """
     ends = tuple(continuation(branch) for branch in branches) or ("cntn",)
     others = [k for k in reader.mapping(path, None, "`state_space`") if k.startswith("cntn.")] if lost_branches else []
-    raw = reader.mapping(path, (*PERCHES, *ends, *others), "`state_space`")
+    raw = reader.mapping(path, (*PERCHES, *ends, *others), "`state_space`", "branch" if branches else None)
     perches = ("arvl", "dcsn", *ends)
     if not raw:
         if not reader.poisoned(path):

@@ -1,7 +1,6 @@
 """Reading a grid or a set: what its block says, checked at the calibration."""
 
-import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -57,14 +56,6 @@ def _check_keys(reader, path, kind, block):
                      help or f"the keys are {', '.join(keys)}", key=True)  # fmt: skip
 
 
-def mentions(node, names: Set[str]) -> bool:
-    """Whether some text in a block of the file contains one of the names."""
-    if isinstance(node, str):
-        return bool(names) and not names.isdisjoint(re.findall(r"\w+", node))
-    parts = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
-    return any(mentions(part, names) for part in parts)
-
-
 def _read_bounded(reader, path, kind, block, scope, integers):
     missing = [k for k in ("min", "max", "points") if block.get(k) is None]
     if missing:
@@ -94,7 +85,7 @@ def _read_nodes(reader, path, nodes):
     if isinstance(found, str):
         message = found or f"no shock `{name}` whose nodes could be taken"
         if found or "*" not in nodes:
-            return reader.error("reference", message, place, did_you_mean(str(name), nodes))
+            return reader.error("reference", message, place, did_you_mean(str(name), nodes), about=f"shock {name}")
     if found is None or isinstance(found, str):
         return reader.collector.poison()
     return Grid("nodes", found[1], vector=found[0], discrete=True)
@@ -107,12 +98,14 @@ def _read_list(reader, path, scope, shapes, discrete):
         return None
     values, least = reader.get(path), 1 if discrete else 2
     name = values[0] if bracketed(values) else values
+    if isinstance(name, str) and scope.poisoned(name, shapes):
+        return reader.collector.poison()
     if isinstance(name, str):
         shape = shapes.get(name)
         if shape is None or len(shape) != 1 or shape[0] < least:
             help = did_you_mean(name, [n for n, s in shapes.items() if len(s) == 1]) or "a list of numbers"
             what = "no parameter" if shape is None else f"no vector of at least {least}"
-            reader.error("grid", f"`{name}` is {what} whose values could be taken", path, help)
+            reader.error("grid", f"`{name}` is {what} whose values could be taken", path, help, about=name)
             return None
         scope.used.add(str(name))
         return Grid("list", shape[0], vector=str(name), discrete=discrete)
@@ -151,20 +144,12 @@ def _read_range(reader, path, scope, integers):
     return Grid("int_range", len(values), values=values, discrete=True)
 
 
-def first_told(reader: Reader, grid: Grid, path: Path) -> bool:
-    """Whether it is the first time that the values of a grid are wrong: many grids may share one vector."""
-    key = path if grid.vector is None else ("values", grid.vector)
-    first = key not in reader.poison
-    reader.poison.add(key)
-    return first
-
-
 def check_grid(reader: Reader, path: Path, grid: Grid, scope: Mapping) -> None:
     """At the calibration: bounds in order, positive where a logarithm is taken, listed values increasing."""
     values = calibrated(grid, scope)
     if values is not None:
-        if np.any(np.diff(values, axis=0) <= 0) and first_told(reader, grid, path):
-            reader.error("grid", "the listed values do not increase", (*path, "values"))
+        if np.any(np.diff(values, axis=0) <= 0):
+            reader.error("grid", "the listed values do not increase", (*path, "values"), about=grid.vector)
         return
     if grid.minimum is None:
         return

@@ -37,6 +37,8 @@ def read_choice(scope: StageScope, path: Path, branches: tuple[str, ...], discre
             message = f"stage {scope.name} has no branches and no discrete control, hence no `choice`"
             reader.error("structure", message, path, key=True)
         return None
+    if reader.poisoned((*path, "by")):
+        return None
     by = reader.word((*path, "by"), CHOOSERS, "`choice.by`", "" if block.get("by") is not None else "agent")
     if by == "":
         return None
@@ -63,7 +65,7 @@ def _nature(scope, path, block, branches):
     if not branches:
         reader.error("structure", "nature draws branches, not controls", (*path, "by"), "a shock draws a number")
         return None
-    given = reader.mapping(place, branches, "`probs`")
+    given = reader.mapping(place, branches, "`probs`", "branch")
     missing = [name for name in branches if name not in given]
     if missing:
         message = f"`probs` has no probability of {', '.join(f'`{n}`' for n in missing)}"

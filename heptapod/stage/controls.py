@@ -10,7 +10,7 @@ from heptapod.parsing.parse import Bounds, parse_bounds
 from heptapod.parsing.reader import Path
 from heptapod.spaces.grids import Grid, calibrated
 from heptapod.spaces.perch_space import GridScope
-from heptapod.spaces.read_grid import first_told, mentions, read_set
+from heptapod.spaces.read_grid import read_set
 from heptapod.stage.scope import StageScope
 
 
@@ -46,13 +46,12 @@ def _set(scope, name, path, grids):
         help = f"a set, `{name}: {{in: [0, 1]}}`, or bounds, `{name}: 0 < {name} <= m`"
         reader.missing("bounds", f"the control `{name}` has no set", path, help)
         return None
-    if mentions(block, scope.poison):
-        return reader.collector.poison()
     grid = read_set(reader, (*path, "in"), grids.slots, grids.integers, grids.shapes, grids.nodes)
     values = None if grid is None else calibrated(grid, grids.numbers)
     twice = values is not None and any(len(set(row)) < len(row) for row in values.reshape(len(values), -1).T)
-    if twice and first_told(reader, grid, path):
-        reader.error("grid", f"the set of `{name}` names a value twice", (*path, "in"), "a set holds each value once")
+    if twice:
+        reader.error("grid", f"the set of `{name}` names a value twice", (*path, "in"), "a set holds each value once",
+                     about=grid.vector)  # fmt: skip
     return grid
 
 
@@ -83,7 +82,8 @@ def check_names(scope: StageScope, math: Path, shocks: Mapping, drawn: tuple[str
             if name in own and reader.get(block) is not None:
                 message = f"`{name}` is a state on {perch} and a parameter"
                 reader.error("name", message, block, "rename one of them", key=True)
-    arrival = scope.spaces["arvl"].dimensions
+    spaces = {perch: () if scope.perch_poisoned(perch) else space.dimensions for perch, space in scope.spaces.items()}
+    arrival = spaces["arvl"]
     for name in dict.fromkeys(drawn):
         if name in own or drawn.count(name) > 1 or name in arrival:
             place = next((s for s, shock in shocks.items() if name in shock.dimensions), None)
@@ -91,7 +91,7 @@ def check_names(scope: StageScope, math: Path, shocks: Mapping, drawn: tuple[str
             scope.poison.add(ANY)  # What was meant for the name that it has is not known.
             message = f"the shock `{name}` shares its name with a parameter, a state or another shock"
             reader.error("name", message, path, "rename one of them")
-    before = {n for p in ("arvl", "dcsn") for n in scope.spaces[p].dimensions}
+    before = {n for p in ("arvl", "dcsn") for n in spaces[p]}
     for name in controls:
         if name in own or name in before or name in drawn:
             message = f"the control `{name}` shares its name with a state, a shock or a parameter"

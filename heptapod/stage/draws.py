@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 
-from heptapod.errors import ANY, Collector
+from heptapod.errors import ANY
 from heptapod.parsing.kinds import NAME_RULE, unfit
 from heptapod.parsing.reader import Path
 from heptapod.shocks.base import AbstractShock
 from heptapod.shocks.read import check_shock, read_shock
-from heptapod.spaces.read_grid import mentions
 from heptapod.stage.scope import StageScope
 
 
@@ -50,29 +49,11 @@ def _shock(scope, name, path, block):
         return reader.error("name", f"`{name}` {why}", path, NAME_RULE, key=True)
     if not reader.mapping(path, None, "a shock"):
         return reader.missing("shock", f"the shock `{name}` is empty", path, 'dimensions: ["y"], shock_method: ...')
-    if mentions(block, scope.poison):
-        return reader.collector.poison()  # What is wrong with it is told where the name is declared.
-    shock = _read(scope, path)
+    shock = read_shock(reader, path, scope.slots, scope.own.integers, scope.shapes)
     if shock is None or reader.collector.count > before:
         return None
     check_shock(reader, path, shock, scope.own.numbers)
     scope.used.update(_vectors(shock))
-    return shock
-
-
-def _read(scope, path):
-    """One shock; a key that is not known may be the misspelling of one that is missed, which is not told then."""
-    reader, collector = scope.reader, scope.reader.collector
-    reader.collector = Collector()
-    try:
-        shock = read_shock(reader, path, scope.slots, scope.own.integers, scope.shapes)
-        found = reader.collector.diagnostics
-    finally:
-        reader.collector = collector
-    misspelt = any(d.code == "unknown-key" for d in found)
-    for each in found:
-        if not misspelt or each.code not in ("shock", "markov"):
-            collector.add(each)
     return shock
 
 

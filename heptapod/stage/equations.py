@@ -74,7 +74,6 @@ class StageReader:
     def __init__(self, scope: StageScope, branching: bool):
         self.scope, self.reader, self.name, self.branching = scope, scope.reader, scope.name, branching
         self.math = (*scope.path, "math")
-        self.reader.mapping(self.math, keys.of("`math`"), "`math`")
         self.branch_names = self._branch_names()
         # Of a stage that says it is sequential, nobody knows whether it has branches.
         self.poisoned = self.branching and (not self.branch_names or not branching)
@@ -140,7 +139,7 @@ class StageReader:
         missing = [n for n in space.dimensions if n not in found and not carries(n)]
         told = [n for n in missing if not scope.poisoned(n)]
         if told:
-            self.scope.poison.update(missing)
+            self.scope.poison |= {f"{ANY}@{target}", *missing}  # The state may be misspelt where it is declared.
             names = ", ".join(f"`{n}`" for n in told)
             message = f"{names} of {target}: no equation in {slot}, and no variable of that name to carry over"
             if path is not None:
@@ -163,7 +162,7 @@ class StageReader:
             elif name not in space.dimensions or perch not in ("", target.partition(".")[0]):
                 message = f"`{name}` is not a dimension of {target} ({', '.join(space.dimensions)})"
                 self.scope.poison.add(name)
-                error("target", message, statement.mark, did_you_mean(name, space.dimensions))
+                error("target", message, statement.mark, did_you_mean(name, space.dimensions), name)
             elif name in found:
                 error("duplicate-key", f"`{name}` has two equations", statement.mark, "drop one of them")
             else:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from heptapod.dialect import keys
 from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.equation import key, real
 from heptapod.parameters.declared import Declared, Time
@@ -27,13 +28,15 @@ class StageScope:
     """The names of one stage.
 
     **Attributes:** `used`: every name that some equation or slot of the stage looked up; `mover_used`: the same for the
-    parameters of each mover; `spaces`: set once they are read; `poison`: names in error, see `parsing.Scope`, with `*@arvl` for all of a perch.
+    parameters of each mover; `spaces`: set once they are read; `poison`: names in error, as of
+    `parsing.Scope`, with `*@arvl` for all of a perch.
     """
 
     def __init__(self, reader: Reader, path: Path, name: str, time: Time, model: Declared, own: Declared,
                  movers: Mapping[str, Declared], inherit: bool):  # fmt: skip
         self.reader, self.path, self.name, self.time = reader, path, name, time
         self.model, self.own, self.movers, self.inherit = model, own, movers, inherit
+        reader.mapping((*path, "math"), keys.of("`math`"), "`math`")
         self.used: set[str] = set()
         self.mover_used: dict[str, set[str]] = {m: set() for m in movers}
         self.spaces: dict[str, PerchSpace] = {}
@@ -75,13 +78,13 @@ class StageScope:
 
     def grid_scope(self, nodes: Mapping) -> GridScope:
         """What the grids of the stage may name; `nodes`: of the shocks of all stages."""
-        return GridScope(self.slots, self.own.integers, self.shapes, nodes, self.own.numbers, self.poison)
+        return GridScope(self.slots, self.own.integers, self.shapes, nodes, self.own.numbers)
 
     @property
     def movers_poisoned(self) -> bool:
         """Whether an equation may stand at a mover, under a key that is not known."""
         blocks = [(*self.path, "movers"), *[(*self.path, "movers", m, "functions") for m in self.movers]]
-        return any(block in self.reader.poison for block in blocks)
+        return any(self.reader.poisoned((*block, ANY)) for block in blocks)
 
     def perch_poisoned(self, perch: str) -> bool:
         """Whether the dimensions of a perch are in error."""
@@ -114,7 +117,11 @@ class StageScope:
         value of the decision's variable of their name; `default`: the perch that an untagged name means where it is on
         several; `poisoned`: whether more names may be in error.
         """
-        parameters, helpers, used = self._parameters(self._mover_at(place))
+        mover = self._mover_at(place)
+        parameters, helpers, used = self._parameters(mover)
+        poison = self._poison_at(mover)
+        if poisoned or any(map(self.perch_poisoned, perches)):
+            poison = poison | {ANY}
         symbols, ambiguous, carried = dict(parameters), {}, carried or {}
         spaces = {p: posts if p == "cntn" and posts is not None else self.spaces[p] for p in perches}
         for perch, space in spaces.items():
@@ -125,10 +132,9 @@ class StageScope:
                 symbols[name] = symbols[f"{name}@{default if default in homes else homes[0]}"]
             elif carried.get(name) == real(key(name, "dcsn")):
                 symbols[name] = carried[name]  # The same value on both perches.
-            else:
+            elif ANY not in poison:
                 ambiguous[name] = f"write {' or '.join(f'`{key(name, p)}`' for p in homes)}"
         symbols |= {n: real(n) for n in others}
-        poison = self.poison | {ANY} if poisoned or any(map(self.perch_poisoned, perches)) else self.poison
         return Scope(symbols, functions=helpers, where=f"{where} of stage {self.name}", elsewhere=self.elsewhere,
                      ambiguous=ambiguous, helper_symbols=parameters, expect=expect, used=used, poison=poison)  # fmt: skip
 
@@ -136,6 +142,11 @@ class StageScope:
         """The mover at which an equation is written, `None` for one of the stage."""
         n = len(self.path)
         return place[n + 1] if place is not None and place[:n] == self.path and place[n : n + 1] == ("movers",) else None
+
+    def _poison_at(self, mover):
+        """The names in error, the mover's among them."""
+        more = set() if mover is None else self.movers[mover].poison
+        return self.poison | more if more else self.poison
 
     def _parameters(self, mover):
         """Parameters by spelled name, helpers, and who keeps count: of the stage, or of a mover with what it inherits."""
@@ -215,7 +226,7 @@ class StageScope:
             path = (*self.path, "math", "functions") if mover is None else (*self.path, "movers", mover, "functions")
             parameters, visible, used = self._parameters(mover)
             scope = Scope(parameters, functions=visible, elsewhere=self.elsewhere, helper_symbols=parameters, tags=False,
-                          ambiguous=dict.fromkeys(hidden, ""), used=used, poison=self.poison)  # fmt: skip
+                          ambiguous=dict.fromkeys(hidden, ""), used=used, poison=self._poison_at(mover))  # fmt: skip
             for written in self.reader.mapping(path, None, "`functions`"):
                 match = _HELPER.match(written)
                 if match and match[1] in helpers:
