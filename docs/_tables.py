@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from heptapod.dialect.codes import CODES
-from heptapod.dialect.keys import KEYS
+from heptapod.dialect.keys import BLOCKS
 from heptapod.shocks.read import SHOCK_KEYS
 from heptapod.spaces.grids import GRID_KEYS, GRID_TYPES
 
@@ -20,7 +20,7 @@ MARK = re.compile(r"^<!-- table (\w+)(?: (.+?))? -->\n\n((?:\|.*\n)*)", flags=re
 def table(kind: str, of: str | None = None) -> str:
     """One table as Markdown: `keys` of a block, `grids`, `grid_types`, `shocks`, `codes`."""
     head, rows = {
-        "keys": lambda: (("key", "meaning"), [(f"`{k}`", m) for k, m in KEYS[of].items()]),
+        "keys": lambda: (("key", "meaning"), [(f"`{k}`", m) for k, (_, m) in BLOCKS[of].items()]),
         "grids": lambda: (("key", "meaning"), [(f"`{k}`", m) for k, m in GRID_KEYS.items()]),
         "grid_types": lambda: (("type", "knots", "keys besides `type`"), list(_grid_types())),
         "shocks": lambda: (("key", "of", "meaning"), list(_shocks())),

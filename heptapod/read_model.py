@@ -22,13 +22,10 @@ from heptapod.economy.read import Economy, read_economy
 from heptapod.errors import did_you_mean
 from heptapod.parameters.calibration import MAIN, Calibration
 from heptapod.parameters.read import read_scope
-from heptapod.parsing.kinds import kind
 from heptapod.parsing.reader import Reader
 from heptapod.problem.functional_problem import build_problem, read_methods, read_movers
 from heptapod.stage.equations import StageReader
 from heptapod.stage.scope import StageScope
-
-INHERITANCE = ("all", "none")
 
 
 def read_model(reader: Reader) -> CircuitSpec:
@@ -89,7 +86,7 @@ class _Model:
         if not isinstance(reader.get(()), Mapping):
             help = "a file has `model:` and `stage:`"
             return reader.error("model", "the file is no model: it has no `key: value` at its top", (), help)
-        reader.mapping((), keys.of("a file"), "a model file")
+        reader.block((), "a file", "a model file")
         if reader.get(("imports",)) is not None:
             help = "put it into a file, and load the file"
             reader.error("import", "text cannot import files, since it stands in no folder", ("imports",), help, key=True)
@@ -98,17 +95,15 @@ class _Model:
             reader.error("dialect", "this dialect is not known", ("dialect",), "this is dialect 1")
         if reader.get(("model",)) is None:
             return reader.missing("model", "the file has no `model:`", (), "a file has `model:` and `stage:`")
-        name = reader.mapping(("model",), keys.of("`model`"), "`model`").get("name")
-        if isinstance(name, (Mapping, list, bool)):
-            reader.error("type", f"the name of a model is text, found {kind(name)}", ("model", "name"))
+        reader.block(("model",), "`model`")
         return not reader.poisoned(("model",))
 
     def _inherits(self):
         """Whether every stage sees all names of the model; taken to be so after an error, since then most is said."""
         reader, path = self.reader, ("model", "defaults")
         before = reader.collector.count
-        reader.mapping(path, keys.of("`defaults`"), "`defaults`")
-        word = reader.word((*path, "inherit"), INHERITANCE, "`defaults.inherit`", "none")
+        reader.block(path, "`defaults`")
+        word = reader.word((*path, "inherit"), keys.words("`defaults`", "inherit"), "`defaults.inherit`", "none")
         return word == "all" or reader.collector.count > before or reader.poisoned(path)
 
     def _reading(self, name, path):

@@ -2,7 +2,6 @@
 
 import sympy as sp
 
-from heptapod.dialect import keys
 from heptapod.errors import ANY
 from heptapod.parameters.declared import Time
 from heptapod.parsing.kinds import kind
@@ -60,7 +59,7 @@ def _age(reader, infinite):
         return None
     if infinite:
         return reader.error("age", "households of an infinite horizon have no age", path, "drop `age:`", key=True)
-    block = reader.mapping(path, keys.of("`age`"), "`age`")
+    block = reader.block(path, "`age`")
     start, step = block.get("start"), 1 if block.get("step") is None else block["step"]
     if start is None:
         return reader.missing("type", "`age` has no `start`", path, "age: {start: 25, step: 1}")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from heptapod.circuit.link_parts import End, read_constants, read_pairs, read_periods, read_source, read_survival, read_target
-from heptapod.dialect import keys
 from heptapod.errors import ANY
 from heptapod.formulas.formula import Formula
 from heptapod.parsing.kinds import kind
@@ -52,7 +51,7 @@ def read_links(reader: Reader, ends: dict[str, End | None], periods: int | None)
     **Arguments:** `ends`: by stage, `None` for one that cannot be read.
     """
     base = ("model", "connections")
-    block = reader.mapping(base, keys.of("`connections`"), "`connections`")
+    block = reader.block(base, "`connections`")
     found, known = [], not reader.poisoned((*base, ANY))
     if len(ends) == 1 and block.get("inter_period") is None and base not in reader.poison:
         ((name, end),) = ends.items()
@@ -73,7 +72,7 @@ def read_links(reader: Reader, ends: dict[str, End | None], periods: int | None)
 
 
 def _entry(reader, ends, path, crosses, periods):
-    block = reader.mapping(path, keys.of("a connection"), "a connection")
+    block = reader.block(path, "a connection")
     if not block:
         return reader.missing("type", "an empty connection", path, "- {source: A, target: B}")
     if isinstance(block.get("direction"), str) and block["direction"].lower() == "backward":

@@ -8,8 +8,6 @@ from heptapod.parameters.calibration import MAIN
 from heptapod.parsing.kinds import NAME_RULE, kind, unfit
 from heptapod.parsing.reader import Path, Reader
 
-KINDS = ("sequential", "branching")
-
 
 def read_stages(reader: Reader) -> tuple[dict[str, Path], tuple[str, ...]]:
     """The path of every stage by name, and the names of those in error, `ANY` where any name may be one."""
@@ -25,7 +23,7 @@ def read_stages(reader: Reader) -> tuple[dict[str, Path], tuple[str, ...]]:
 
 def _one(reader):
     path = ("stage",)
-    reader.mapping(path, keys.of("a stage"), "a stage")
+    reader.block(path, "a stage")
     if reader.poisoned(path):
         return {}, (ANY,)
     name = reader.get((*path, "name"))
@@ -52,7 +50,7 @@ def _several(reader):
             reader.error("type", message, path, key=block is None)
             poison += (name,)
         else:
-            reader.mapping(path, keys.of("a stage"), "a stage")
+            reader.block(path, "a stage")
             if block.get("name") not in (None, name):
                 message = f"the stage {name} calls itself {block['name']}"
                 reader.error("name", message, (*path, "name"), "under `stages:` the key is the name; drop `name:`")
@@ -63,7 +61,7 @@ def _several(reader):
 def read_kind(reader: Reader, path: Path) -> bool:
     """Whether a stage branches; after an error, whether it has branches."""
     node = reader.get((*path, "kind"))
-    word = reader.word((*path, "kind"), KINDS, "`kind`", "")
+    word = reader.word((*path, "kind"), keys.words("a stage", "kind"), "`kind`", "")
     if word == "" and node is not None:
         return reader.get((*path, "math", "branches")) is not None
     return word == "branching"

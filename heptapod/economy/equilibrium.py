@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from heptapod.dialect import keys
 from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.builtins import EXPECT
 from heptapod.formulas.freeze import freeze, thaw
@@ -65,7 +64,7 @@ def read_aggregates(
 def read_equilibrium(reader: Reader, main: Declared, aggregates: Mapping, used: set[str]) -> Equilibrium | None:
     """`equilibrium: {unknowns: {r: {start, in}}, clear: {capital: A - K_dem}}`."""
     path, before = ("model", "equilibrium"), reader.collector.count
-    block = reader.mapping(path, keys.of("`equilibrium`"), "`equilibrium`")
+    block = reader.block(path, "`equilibrium`")
     if not block:
         return None
     unknowns, clear = {}, {}
@@ -110,7 +109,7 @@ def _market(reader, path, main, aggregates, used):
 
 def _unknown(reader, path, default, own):
     """Where the search for an unknown starts, and the interval that it keeps to."""
-    block = reader.mapping(path, keys.of("an unknown"), "an unknown")
+    block = reader.block(path, "an unknown")
     start, domain = block.get("start"), own
     start = float(default) if start is None else start
     if isinstance(start, bool) or not isinstance(start, (int, float)) or not np.isfinite(start):

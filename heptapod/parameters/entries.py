@@ -19,8 +19,6 @@ from heptapod.parsing.kinds import bracketed, unfit
 from heptapod.parsing.parse import Scope
 from heptapod.parsing.reader import Path, Reader
 
-CLOCKS = ("age", "t")
-
 
 class Group:
     """The entries of one block, read in two passes: what stands for itself first, definitions after."""
@@ -62,7 +60,7 @@ class Group:
 
     def _entry(self, name, path, node):
         if isinstance(node, Mapping):
-            self._block(name, path, self.reader.mapping(path, keys.of("a parameter"), "a parameter"))
+            self._block(name, path, self.reader.block(path, "a parameter"))
         elif bracketed(node):
             self._reference(name, (*path, 0), str(node[0]))
         elif isinstance(node, str):
@@ -77,7 +75,7 @@ class Group:
                 domain = Domain.read(str(block["in"]))
             except ValueError as error:
                 return self.reader.error("domain", str(error), (*path, "in"), "an interval such as (0, inf) or [0, 1]")
-        by = block.get("by") is not None and self.reader.word((*path, "by"), CLOCKS, "`by`", "")
+        by = block.get("by") is not None and self.reader.word((*path, "by"), keys.words("a parameter", "by"), "`by`", "")
         if by == "":
             return None
         if by == "age" and self.time.age is None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sympy as sp
 
+from heptapod.dialect import keys
 from heptapod.errors import ANY, Collector, Mark, ModelError, did_you_mean
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.freeze import freeze
@@ -16,7 +17,6 @@ from heptapod.text.yaml import Document
 Path = tuple
 # Of a block with more keys that are not known no more are told.
 _MOST_TOLD = 100
-_PROSE = ("description", "version", "unit", "latex")
 
 
 class Reader:
@@ -89,6 +89,14 @@ class Reader:
             self._check_keys(path, node, list(allowed), what, of)
         return dict(node)
 
+    def block(self, path: Path, name: str, what: str | None = None, more: Iterable[str] = ()) -> dict:
+        """The mapping at a path with the keys of a block of the language, and `more`; empty if absent."""
+        found = self.mapping(path, (*keys.of(name), *more), what or name)
+        for key in keys.texts(name):
+            if isinstance(found.get(key), (Mapping, list, bool)):
+                self.error("type", f"`{key}` is text, found {kind(found[key])}", (*path, key))
+        return found
+
     def _check_keys(self, path, node, allowed, what, of):
         told = 0
         for k in node:
@@ -100,8 +108,6 @@ class Reader:
                 suggestion = did_you_mean(str(k), allowed) or f"the keys are {', '.join(allowed)}"
                 self.error("unknown-key", f"`{k}` is not a key of {what}", (*path, k), suggestion, key=True,
                            about=None if of is None else f"{of} {k.rpartition('.')[2]}")  # fmt: skip
-            elif k in _PROSE and isinstance(node[k], (Mapping, list)):
-                self.error("type", f"`{k}` is text, found {kind(node[k])}", (*path, k))
 
     def names(self, path: Path, what: str) -> list[str]:
         """A bracketed list of names; anything else is an error and gives an empty list."""

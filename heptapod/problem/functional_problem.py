@@ -8,7 +8,7 @@ import sympy as sp
 
 from heptapod.derivation.derive import Derived
 from heptapod.derivation.stated import UTIL
-from heptapod.dialect import keys
+from heptapod.dialect.keys import MOVERS
 from heptapod.formulas.equation import SLOPE, VALUE, Equation, Transition, key
 from heptapod.formulas.freeze import freeze
 from heptapod.parameters.declared import Declared
@@ -18,7 +18,6 @@ from heptapod.problem.method import METHODS, choose
 from heptapod.problem.numeric_problem import Branch, NumericProblem
 from heptapod.problem.search import Direct
 from heptapod.stage.equations import BranchEquations, Equations, StageReader
-from heptapod.stage.scope import MOVERS
 
 OLDER_MOVER_KEYS = {"inherit_parameters": "inherit", "inherit_settings": "inherit"}
 
@@ -51,7 +50,7 @@ def read_movers(reader: Reader, path: Path) -> dict[str, bool]:
     found = {}
     for name in reader.mapping((*path, "movers"), MOVERS, "`movers`"):
         place = (*path, "movers", name)
-        block = reader.mapping(place, (*keys.of("a mover"), *OLDER_MOVER_KEYS), f"the mover {name}")
+        block = reader.block(place, "a mover", f"the mover {name}", OLDER_MOVER_KEYS)
         for older, new in OLDER_MOVER_KEYS.items():
             if older in block:
                 reader.note("older", f"`{older}` is read as `{new}`", (*place, older))

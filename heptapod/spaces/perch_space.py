@@ -96,7 +96,7 @@ def _fill(spaces, unsure, perch, neighbour):
 def _read_perch(reader, path, scope):
     """The space of one perch, and whether its dimensions are known."""
     before = reader.collector.count
-    block = reader.mapping(path, keys.of("a perch"), f"perch `{path[-1]}`")
+    block = reader.block(path, "a perch", f"perch `{path[-1]}`")
     named = reader.names((*path, "dimensions"), f"`{path[-1]}.dimensions`")
     gridded = reader.mapping((*path, "grid"), None, "`grid`")
     if not block.get("dimensions"):

@@ -11,9 +11,6 @@ from heptapod.formulas.in_numpy import number
 from heptapod.parsing.reader import Path
 from heptapod.stage.scope import StageScope
 
-CHOOSERS = ("agent", "nature")
-TASTE_SHOCKS = ("none", "gumbel")
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -31,7 +28,7 @@ class Choice:
 def read_choice(scope: StageScope, path: Path, branches: tuple[str, ...], discrete: tuple[str, ...]) -> Choice | None:
     """The `choice:` block; the agent's hard maximum where it is left out, `None` where nothing is chosen."""
     reader = scope.reader
-    block = reader.mapping(path, keys.of("`choice`"), "`choice`")
+    block = reader.block(path, "`choice`")
     if not branches and not discrete:
         if reader.get(path) is not None:
             message = f"stage {scope.name} has no branches and no discrete control, hence no `choice`"
@@ -39,11 +36,11 @@ def read_choice(scope: StageScope, path: Path, branches: tuple[str, ...], discre
         return None
     if reader.poisoned((*path, "by")):
         return None
-    by = reader.word((*path, "by"), CHOOSERS, "`choice.by`", "" if block.get("by") is not None else "agent")
+    by = reader.word((*path, "by"), keys.words("`choice`", "by"), "`choice.by`", "" if block.get("by") is not None else "agent")
     if by == "":
         return None
     default = "gumbel" if block.get("scale") is not None else "none"
-    taste = reader.word((*path, "taste_shock"), TASTE_SHOCKS, "`taste_shock`", default)
+    taste = reader.word((*path, "taste_shock"), keys.words("`choice`", "taste_shock"), "`taste_shock`", default)
     if by == "nature":
         return _nature(scope, path, block, branches)
     if "probs" in block:

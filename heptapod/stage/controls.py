@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from heptapod.dialect import keys
 from heptapod.errors import ANY, ModelError, did_you_mean
 from heptapod.parsing.kinds import NAME_RULE, kind, unfit
 from heptapod.parsing.parse import Bounds, parse_bounds
@@ -41,7 +40,7 @@ def read_controls(
 
 def _set(scope, name, path, grids):
     reader = scope.reader
-    block = reader.mapping(path, keys.of("a control"), f"the control `{name}`")
+    block = reader.block(path, "a control", f"the control `{name}`")
     if block.get("in") is None:
         help = f"a set, `{name}: {{in: [0, 1]}}`, or bounds, `{name}: 0 < {name} <= m`"
         reader.missing("bounds", f"the control `{name}` has no set", path, help)

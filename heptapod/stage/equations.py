@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from heptapod.dialect import keys
 from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, key
 from heptapod.formulas.freeze import freeze
@@ -119,7 +118,7 @@ class StageReader:
             if unfit(name) is not None or name == "cntn":
                 self.reader.error("name", f"`{name}` is not a name for a branch", (*path, name), NAME_RULE, key=True)
             else:
-                self.reader.mapping((*path, name), keys.of("a branch"), f"branch `{name}`")
+                self.reader.block((*path, name), "a branch", f"branch `{name}`")
         if not branches and not self.reader.poisoned(path):
             message = f"the branching stage {self.name} has no `branches`"
             self.reader.missing("structure", message, self.math, 'e.g. branches: {keep: {Q: "V[>]"}, ...}')

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from heptapod.dialect import keys
+from heptapod.dialect.keys import MOVER_OF
 from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.equation import key, real
 from heptapod.parameters.declared import Declared, Time
@@ -16,10 +16,7 @@ from heptapod.parsing.reader import Path, Reader
 from heptapod.parsing.scope import inside
 from heptapod.spaces.perch_space import GridScope, PerchSpace
 
-SLOTS = ("g_av", "g_ve", "Q", "V", "A")
-# The mover whose model holds an equation, when the equation is written at the mover.
-MOVER_OF = {"g_av": "arvl_to_dcsn", "g_ve": "dcsn_to_cntn", "Q": "cntn_to_dcsn", "V": "cntn_to_dcsn", "A": "dcsn_to_arvl"}
-MOVERS = tuple(dict.fromkeys(MOVER_OF.values()))
+SLOTS = tuple(MOVER_OF)
 _HELPER = re.compile(r"^\s*([^\W\d]\w*)\s*\(([^()]*)\)\s*$")
 _CALLABLE = re.compile(r"^(\w+)_func$")
 
@@ -36,7 +33,7 @@ class StageScope:
                  movers: Mapping[str, Declared], inherit: bool):  # fmt: skip
         self.reader, self.path, self.name, self.time = reader, path, name, time
         self.model, self.own, self.movers, self.inherit = model, own, movers, inherit
-        reader.mapping((*path, "math"), keys.of("`math`"), "`math`")
+        reader.block((*path, "math"), "`math`")
         self.used: set[str] = set()
         self.mover_used: dict[str, set[str]] = {m: set() for m in movers}
         self.spaces: dict[str, PerchSpace] = {}
