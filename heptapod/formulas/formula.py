@@ -8,8 +8,9 @@ stand in place of a name.
 
 import functools
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -17,28 +18,56 @@ import jax.numpy as jnp
 from heptapod.formulas import preferences, smooth
 from heptapod.formulas.foreign import Foreign
 
-# Bounded with a bounded derivative on finite arguments: these never make an infinity out of finite numbers.
-_TAME = {"abs": jnp.abs, "sign": jnp.sign, "tanh": jnp.tanh, "normcdf": smooth.normcdf, "heaviside": smooth.heaviside}
-_WILD = {
-    "log": smooth.log,
-    "exp": smooth.exp,
-    "sqrt": smooth.sqrt,
-    "crra": preferences.crra,
-    "cara": preferences.cara,
-    "crra_inverse": preferences.crra_inverse,
-    "cara_inverse": preferences.cara_inverse,
-    "ces": preferences.ces,
-}
-_RELATIONS = {
-    "lt": jnp.less,
-    "le": jnp.less_equal,
-    "gt": jnp.greater,
-    "ge": jnp.greater_equal,
-    "eq": jnp.equal,
-    "ne": jnp.not_equal,
-}
-_LOGIC = {"and": jnp.logical_and, "or": jnp.logical_or}
-_EXTREMA = {"min": jnp.minimum, "max": jnp.maximum}
+
+class Functions(NamedTuple):
+    """What formulas are computed with, in JAX or in NumPy.
+
+    **Attributes:** by name, `heads`: of truth values and of numbers that are added and compared; `tame`: bounded with a bounded
+    derivative on finite arguments, so that they never make an infinity out of finite numbers; `wild`: the others; `power`:
+    (base, exponent, whether it stands among branches, whether the base is finite); `times`, and `shielded`: without the
+    derivative of what is infinite; `real`: a value as an array of floats; `array`: of what it is.
+    """
+
+    heads: Mapping[str, Callable]
+    tame: Mapping[str, Callable]
+    wild: Mapping[str, Callable]
+    power: Callable
+    times: Callable
+    shielded: Callable
+    real: Callable
+    array: Callable
+
+
+def _power(base, exponent, guarded: bool, tame: bool):
+    """$b^p$, where the exponent is a number, exact, or traced."""
+    power = smooth.power if guarded else smooth.plain_power
+    if not isinstance(exponent, Fraction):
+        return power(base, exponent)
+    if exponent.denominator == 1:
+        raised = functools.partial(smooth.integer_power, n=exponent.numerator)
+        return raised(base) if tame or exponent < 0 else smooth.shielded(raised)(base)
+    if abs(exponent) == Fraction(1, 2):
+        root = smooth.sqrt(base)
+        return root if exponent > 0 else smooth.reciprocal(root)
+    return power(base, float(exponent))
+
+
+_RELATIONS = {"lt": jnp.less, "le": jnp.less_equal, "gt": jnp.greater, "ge": jnp.greater_equal, "eq": jnp.equal}
+IN_JAX = Functions(
+    heads=_RELATIONS
+    | {"ne": jnp.not_equal, "and": jnp.logical_and, "or": jnp.logical_or, "not": jnp.logical_not, "where": jnp.where}
+    | {"add": operator.add, "min": jnp.minimum, "max": jnp.maximum},
+    tame={"abs": jnp.abs, "sign": jnp.sign, "tanh": jnp.tanh, "normcdf": smooth.normcdf, "heaviside": smooth.heaviside},
+    wild={"log": smooth.log, "exp": smooth.exp, "sqrt": smooth.sqrt}
+    | {name: getattr(preferences, name) for name in ("crra", "cara", "crra_inverse", "cara_inverse", "ces")},
+    power=_power,
+    times=smooth.times,
+    shielded=smooth.shielded,
+    real=smooth.real,
+    array=jnp.asarray,
+)
+# They take truth values as they are, and give truth values.
+_LOGIC = ("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not")
 
 
 class _Node(NamedTuple):
@@ -49,7 +78,7 @@ class _Node(NamedTuple):
     constant: bool = False
 
 
-def evaluate(formula: tuple, env: Mapping[str, Any]):
+def evaluate(formula: tuple, env: Mapping[str, Any], functions: Functions = IN_JAX):
     """The value of a formula, elementwise with broadcasting; shared parts are computed once.
 
     Values are the plain mathematical ones: log 0 is -inf, log of a negative number is NaN, 1/0 is inf. Derivatives are
@@ -60,14 +89,15 @@ def evaluate(formula: tuple, env: Mapping[str, Any]):
 
     - `formula`: the nested tuple.
     - `env`: an array for each symbol.
+    - `functions`: of JAX, or of NumPy (`in_numpy.number`).
     """
     parts = list(_bottom_up(formula))
     # Only a formula with branches can leave one untaken; any other is spared the guards, and so the compiler is.
-    guarded = any(part[0] in ("where", "min", "max") for part in parts)
+    guarded = functions is IN_JAX and any(part[0] in ("where", "min", "max") for part in parts)
     done: dict[int, _Node] = {}
     for part in parts:
-        done[id(part)] = _node(part, [done[id(child)] for child in _children(part)], env, guarded)
-    return jnp.asarray(done[id(formula)].value)
+        done[id(part)] = _node(part, [done[id(child)] for child in _children(part)], env, functions, guarded)
+    return functions.array(done[id(formula)].value)
 
 
 def names(formula: tuple) -> frozenset[str]:
@@ -133,7 +163,7 @@ def _bottom_up(formula: tuple) -> Iterator[tuple]:
             stack.extend((child, False) for child in reversed(_children(part)))
 
 
-def _node(formula: tuple, args: list[_Node], env: Mapping[str, Any], guarded: bool) -> _Node:
+def _node(formula: tuple, args: list[_Node], env: Mapping[str, Any], functions: Functions, guarded: bool) -> _Node:
     head = formula[0]
     values = [arg.value for arg in args]
     tame = not guarded or all(arg.tame for arg in args)
@@ -146,71 +176,48 @@ def _node(formula: tuple, args: list[_Node], env: Mapping[str, Any], guarded: bo
             raise ValueError(f"no value is given for `{formula[1]}`")
         return _Node(env[formula[1]], True)
     if head in ("true", "false"):
-        return _Node(jnp.asarray(head == "true"), True)
-    if head in _RELATIONS:
-        return _Node(_RELATIONS[head](*values), True)
+        return _Node(functions.array(head == "true"), True)
     if head in _LOGIC:
-        return _Node(functools.reduce(_LOGIC[head], values), True)
-    if head == "not":
-        return _Node(jnp.logical_not(*values), True)
+        one = functions.heads[head]
+        return _Node(one(*values) if len(values) == 1 else functools.reduce(one, values), True)
+    numbers = [_number(value, functions) for value in values]
     if head == "where":
-        condition, taken, other = values
-        return _Node(jnp.where(condition, _number(taken), _number(other)), tame)
-    return _arithmetic(formula, args, tame, guarded)
-
-
-def _arithmetic(formula: tuple, args: list[_Node], tame: bool, guarded: bool) -> _Node:
-    head = formula[0]
-    values = [_number(arg.value) for arg in args]
-    if head == "add":
-        return _Node(functools.reduce(operator.add, values), tame)
-    if head in _EXTREMA:
-        return _Node(functools.reduce(_EXTREMA[head], values), tame)
+        return _Node(functions.heads[head](values[0], *numbers[1:]), tame)
+    if head in functions.heads:
+        return _Node(functools.reduce(functions.heads[head], numbers), tame)
     if head == "mul":
-        return _product(args, values, tame)
+        return _product(args, numbers, tame, functions)
     if head == "pow":
-        return _power(formula, values, tame, guarded)
+        exponent = Fraction(*formula[2][1:]) if formula[2][0] == "num" else numbers[1]
+        whole = isinstance(exponent, Fraction) and exponent.denominator == 1 and exponent >= 0
+        return _Node(functions.power(numbers[0], exponent, guarded, tame), tame and whole)
     if head == "call":
-        return _call(formula[1], values, tame)
+        return _call(formula[1], numbers, tame, functions)
     raise ValueError(f"`{head}` is not the head of a formula")
 
 
-def _product(args: list[_Node], values: list, tame: bool) -> _Node:
+def _product(args: list[_Node], values: list, tame: bool, functions: Functions) -> _Node:
     constants = [value for value, arg in zip(values, args, strict=True) if arg.constant]
     factors = [value for value, arg in zip(values, args, strict=True) if not arg.constant]
     # The derivative of x*y is y, so an infinite y would poison x, even in a branch that is not taken.
-    times = operator.mul if tame else smooth.times
+    times = operator.mul if tame else functions.times
     return _Node(functools.reduce(operator.mul, constants + ([functools.reduce(times, factors)] if factors else [])), tame)
 
 
-def _power(formula: tuple, values: list, tame: bool, guarded: bool) -> _Node:
-    exponent = formula[2]
-    power = smooth.power if guarded else smooth.plain_power
-    if exponent[0] != "num":
-        return _Node(power(*values), False)
-    base, p, q = values[0], exponent[1], exponent[2]
-    if q == 1:
-        raised = functools.partial(smooth.integer_power, n=p)
-        return _Node(raised(base) if tame or p < 0 else smooth.shielded(raised)(base), tame and p >= 0)
-    if q == 2 and abs(p) == 1:
-        root = smooth.sqrt(base)
-        return _Node(root if p == 1 else smooth.reciprocal(root), False)
-    return _Node(power(base, p / q), False)
-
-
-def _call(name: str | Foreign, values: list, tame: bool) -> _Node:
+def _call(name: str | Foreign, values: list, tame: bool, functions: Functions) -> _Node:
     if isinstance(name, Foreign):
         # Nothing is known of it: in a branch that is not taken its infinities have no derivative.
-        return _Node(smooth.shielded(name)(*map(smooth.real, values)) if values else name(), False)
-    if name in _TAME:
-        return _Node((_TAME[name] if tame else smooth.shielded(_TAME[name]))(*map(smooth.real, values)), tame)
-    if name in _WILD:
-        return _Node(_WILD[name](*values), False)
+        return _Node(functions.shielded(name)(*map(functions.real, values)) if values else name(), False)
+    if name in functions.tame:
+        one = functions.tame[name]
+        return _Node((one if tame else functions.shielded(one))(*map(functions.real, values)), tame)
+    if name in functions.wild:
+        return _Node(functions.wild[name](*values), False)
     if name == "E_":
         raise ValueError("an expectation has no value at a point; contract it over the shocks first")
     raise ValueError(f"`{name}` is not a function that formulas know")
 
 
-def _number(value):
+def _number(value, functions: Functions):
     truth = isinstance(value, bool) or getattr(value, "dtype", None) == jnp.bool_
-    return smooth.real(value) if truth else value
+    return functions.real(value) if truth else value

@@ -44,7 +44,6 @@ _ORDERED: dict[type, str] = {
 }
 _BACK: dict[str, Callable] = {head: build for build, head in (_FOLDS | _ORDERED).items()}
 _BACK_CALLS: dict[str, Callable] = {name: build for build, name in _CALLS.items()} | {
-    "sqrt": sympy.sqrt,
     "heaviside": sympy.Heaviside,
 }
 

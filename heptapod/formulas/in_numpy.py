@@ -1,41 +1,18 @@
 """Formulas in numpy: what reading a model needs to know of its numbers, without starting a backend."""
 
 from collections.abc import Mapping
-from functools import reduce
+from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from scipy.special import ndtr
 
-from heptapod.formulas.formula import Formula, names
-
-_COMPARE = {
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-}
-_FOLD = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
-_LOGIC = {"and": np.logical_and, "or": np.logical_or}
+from heptapod.formulas import preferences
+from heptapod.formulas.formula import Formula, Functions, evaluate, names
 
 
-def _crra(c, gamma):
-    x = (1 - gamma) * np.log(c)
-    return np.log(c) * np.where(x == 0, 1.0, np.expm1(x) / np.where(x == 0, 1.0, x))
-
-
-def _cara(c, a):
-    return np.where(a == 0, c, -np.expm1(-a * c) / np.where(a == 0, 1.0, a))
-
-
-def _crra_inverse(u, gamma):
-    r = 1 - gamma
-    return np.where(r == 0, np.exp(u), np.power(1 + r * u, 1 / np.where(r == 0, 1.0, r)))
-
-
-def _cara_inverse(u, a):
-    return np.where(a == 0, u, -np.log1p(-a * u) / np.where(a == 0, 1.0, a))
+def _real(x):
+    return np.asarray(x, np.float64)
 
 
 def _ces(x, y, share, sigma):
@@ -45,26 +22,32 @@ def _ces(x, y, share, sigma):
     return np.where(r == 0, x**share * y ** (1 - share), general)
 
 
-def _ghh(c, l, gamma, phi, psi):
-    return _crra(c - psi * l ** (1 + phi) / (1 + phi), gamma)
+def _power(base, exponent, guarded: bool, tame: bool):
+    return np.power(_real(base), np.float64(exponent) if isinstance(exponent, Fraction) else exponent)
 
 
-_CALL = {
-    "log": np.log,
-    "exp": np.exp,
-    "abs": np.abs,
-    "sign": np.sign,
-    "tanh": np.tanh,
-    "sqrt": np.sqrt,
-    "normcdf": ndtr,
-    "heaviside": lambda x: np.where(x > 0, 1.0, 0.0),
-    "crra": _crra,
-    "cara": _cara,
-    "crra_inverse": _crra_inverse,
-    "cara_inverse": _cara_inverse,
-    "ces": _ces,
-    "ghh": _ghh,
-}
+def _heaviside(x):
+    return np.where(x > 0, 1.0, 0.0)
+
+
+def _shielded(function):
+    return lambda *args: _real(function(*args))
+
+
+_PREFERENCES = ("crra", "cara", "crra_inverse", "cara_inverse")
+_IN_NUMPY = Functions(
+    heads={"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal}
+    | {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "where": np.where}
+    | {"add": np.add, "min": np.minimum, "max": np.maximum},
+    tame={"abs": np.abs, "sign": np.sign, "tanh": np.tanh, "normcdf": ndtr, "heaviside": _heaviside},
+    wild={"log": np.log, "exp": np.exp, "sqrt": np.sqrt, "ces": _ces}
+    | {name: partial(getattr(preferences, f"{name}_value"), np) for name in _PREFERENCES},
+    power=_power,
+    times=np.multiply,
+    shielded=_shielded,
+    real=_real,
+    array=np.asarray,
+)
 
 
 def number(formula: Formula | tuple, scope: Mapping) -> np.ndarray:
@@ -74,37 +57,9 @@ def number(formula: Formula | tuple, scope: Mapping) -> np.ndarray:
 
     **Raises:** `KeyError` for a name that the scope lacks.
     """
-    tree = getattr(formula, "tree", formula)
+    tree, used = (formula.tree, formula.names) if isinstance(formula, Formula) else (formula, names(formula))
     with np.errstate(all="ignore"):
-        return np.asarray(_walk(tree, scope))
-
-
-def _walk(f, scope):
-    head = f[0]
-    if head == "num":
-        return np.float64(f[1]) / f[2]
-    if head == "float":
-        return np.float64(f[1])
-    if head == "sym":
-        return np.asarray(scope[f[1]], dtype=np.float64)
-    if head in ("true", "false"):
-        return np.bool_(head == "true")
-    if head == "call":
-        arguments = [_walk(x, scope) for x in f[2:]]
-        # A user's own function knows JAX only.
-        return np.asarray(f[1](*arguments), np.float64) if callable(f[1]) else _CALL[f[1]](*arguments)
-    arguments = [_walk(x, scope) for x in f[1:]]
-    if head in _FOLD:
-        return reduce(_FOLD[head], [np.asarray(x, np.float64) for x in arguments])
-    if head == "pow":
-        return np.power(np.asarray(arguments[0], np.float64), np.asarray(arguments[1], np.float64))
-    if head == "where":
-        return np.where(*arguments)
-    if head in _LOGIC:
-        return reduce(_LOGIC[head], arguments)
-    if head == "not":
-        return np.logical_not(arguments[0])
-    return _COMPARE[head](*arguments)
+        return evaluate(tree, {name: _real(scope[name]) for name in used}, _IN_NUMPY)
 
 
 def singular(trees: list[tuple], scope: Mapping) -> list[str]:

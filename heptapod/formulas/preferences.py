@@ -1,7 +1,10 @@
 """Preferences and aggregators by name, exact at the limits of their parameters in value and derivatives.
 
-The value is the formula itself; the derivative in the good is a power; only that in the curvature comes from a series.
+The value is the formula itself, in JAX, and in NumPy for what reading needs; the derivative in the good is a power; only that
+in the curvature comes from a series.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +18,10 @@ def _in_second(function):
     return lambda x, g, y: jax.jvp(lambda g: function(x, g) * jnp.ones_like(y), (g,), (jnp.ones_like(g),))[1]
 
 
-def _crra_value(c, gamma):
-    rho, logarithm = 1.0 - gamma, jnp.log(c)
+def crra_value(xp, c, gamma):
+    rho, logarithm = 1.0 - gamma, xp.log(c)
     one = rho == 0
-    return jnp.where(one, logarithm, jnp.expm1(rho * logarithm) / jnp.where(one, 1.0, rho))
+    return xp.where(one, logarithm, xp.expm1(rho * logarithm) / xp.where(one, 1.0, rho))
 
 
 def _crra_by_series(c, gamma):
@@ -42,10 +45,10 @@ def _crra_slope(c, gamma, u):
     return jnp.where(ok, power(inside, -gamma), 0.0)
 
 
-def _crra_inverse_value(u, gamma):
+def crra_inverse_value(xp, u, gamma):
     rho = 1.0 - gamma
     one = rho == 0
-    return jnp.exp(jnp.where(one, u, jnp.log1p(rho * u) / jnp.where(one, 1.0, rho)))
+    return xp.exp(xp.where(one, u, xp.log1p(rho * u) / xp.where(one, 1.0, rho)))
 
 
 def _crra_inverse_slope(u, gamma, c):
@@ -53,9 +56,9 @@ def _crra_inverse_slope(u, gamma, c):
     return jnp.where(ok, power(inside, gamma), 0.0)
 
 
-def _cara_value(c, a):
+def cara_value(xp, c, a):
     one = a == 0
-    return jnp.where(one, c, -jnp.expm1(-a * c) / jnp.where(one, 1.0, a))
+    return xp.where(one, c, -xp.expm1(-a * c) / xp.where(one, 1.0, a))
 
 
 def _cara_slope(c, a, u):
@@ -67,9 +70,9 @@ def _cara_by_series(c, a):
     return times(c, expm1_ratio(-times(a, c)))
 
 
-def _cara_inverse_value(u, a):
+def cara_inverse_value(xp, u, a):
     one = a == 0
-    return jnp.where(one, u, -jnp.log1p(-a * u) / jnp.where(one, 1.0, a))
+    return xp.where(one, u, -xp.log1p(-a * u) / xp.where(one, 1.0, a))
 
 
 def _cara_inverse_slope(u, a, c):
@@ -81,17 +84,17 @@ def _cara_inverse_by_series(u, a):
     r"""$u \log(1 + w)/w$ with $w = -au$, whose derivatives in $a$ hold at 0."""
     w = -times(a, u)
     ok = (w > -1) & (w < jnp.inf)
-    return jnp.where(ok, times(u, log1p_ratio(jnp.where(ok, w, 0.0))), lax.stop_gradient(_cara_inverse_value(u, a)))
+    return jnp.where(ok, times(u, log1p_ratio(jnp.where(ok, w, 0.0))), lax.stop_gradient(cara_inverse_value(jnp, u, a)))
 
 
-_crra = rule(_crra_value, _crra_slope, _in_second(_crra_by_series))
+_crra = rule(partial(crra_value, jnp), _crra_slope, _in_second(_crra_by_series))
 _crra_inverse = rule(
-    _crra_inverse_value,
+    partial(crra_inverse_value, jnp),
     _crra_inverse_slope,
     _in_second(lambda u, gamma: exp(_cara_inverse_by_series(u, gamma - 1.0))),
 )
-_cara = rule(_cara_value, _cara_slope, _in_second(_cara_by_series))
-_cara_inverse = rule(_cara_inverse_value, _cara_inverse_slope, _in_second(_cara_inverse_by_series))
+_cara = rule(partial(cara_value, jnp), _cara_slope, _in_second(_cara_by_series))
+_cara_inverse = rule(partial(cara_inverse_value, jnp), _cara_inverse_slope, _in_second(_cara_inverse_by_series))
 
 
 def crra(c, gamma):
