@@ -133,7 +133,7 @@ def test_the_tables_of_the_page_are_those_of_the_checker():
     tables = from_docs("_tables")
     assert tables.written(LANGUAGE) == LANGUAGE, "run python docs/_tables.py"
     shown = [(kind, of or None) for kind, of, _ in tables.MARK.findall(LANGUAGE)]
-    wanted = [("keys", block) for block in tables.KEYS] + [(k, None) for k in ("grids", "grid_types", "shocks", "codes")]
+    wanted = [("keys", block) for block in tables.BLOCKS] + [(k, None) for k in ("grids", "grid_types", "shocks", "codes")]
     assert sorted(map(str, shown)) == sorted(map(str, wanted))
 
 
@@ -169,10 +169,11 @@ def test_every_built_in_function_has_its_arguments_on_the_page():
 
 
 def test_equations_movers_methods_and_words_are_on_the_page():
+    from heptapod.dialect.keys import MOVER_OF, MOVERS
     from heptapod.parsing.kinds import RESERVED
     from heptapod.problem.method import METHODS
     from heptapod.shocks import normal, uniform
-    from heptapod.stage.scope import MOVER_OF, MOVERS, SLOTS
+    from heptapod.stage.scope import SLOTS
 
     assert [row[0] for row in rows("| key | from | to | default |")][:-1] == [f"`{slot}`" for slot in SLOTS]
     of = {f"`{mover}`": ", ".join(f"`{s}`" for s, m in MOVER_OF.items() if m == mover) for mover in MOVERS}

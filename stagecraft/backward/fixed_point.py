@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.arrays import dtype_of, floating
 from stagecraft.backward.sweep import nothing, placeholders, step
+from stagecraft.backward.watch import Watch
 from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import Ending, Health
 from stagecraft.functionals.composed import Either
@@ -27,7 +28,6 @@ _MOST = 20_000
 _BEGIN = 20  # Full plain steps before the first Newton step.
 _BATCH = 40  # Plain steps after a Newton step that failed.
 _NEWTON = 30
-_WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
 
 
 def fixed_point(circuit) -> tuple[dict, dict[str, Health], Ending]:
@@ -138,7 +138,7 @@ def _plain(circuit, tolerance):
     kept = [x for x, n in zip(leaves, needed, strict=True) if n]
     near = jnp.maximum(tolerance, _NEAR)
     go = lambda s: (s[1].bound > near) & (s[2] < _MOST) & jnp.isfinite(s[1].change)
-    kept, _, count = jax.lax.while_loop(go, body, (kept, _Watch.begin(tolerance.dtype), 0))
+    kept, _, count = jax.lax.while_loop(go, body, (kept, Watch.begin(tolerance.dtype), 0))
     # Values begin at zero, with a weight of zero, as they do at the end of a life.
     leaves = [jnp.zeros_like(x) for x in leaves]
     return fill(kept), count
@@ -157,7 +157,7 @@ def _by_values(circuit, tolerance):
         return new, health, asked, watch.seen(change, future_weight(new)), k + 1
 
     go = lambda s: (s[3].bound > tolerance) & (s[4] < _MOST) & jnp.isfinite(s[3].change)
-    state = (start, nothing_told, nothing_asked, _Watch.begin(tolerance.dtype), 0)
+    state = (start, nothing_told, nothing_asked, Watch.begin(tolerance.dtype), 0)
     rows, health, _, watch, count = jax.lax.while_loop(go, body, state)
     bound = jnp.maximum(watch.bound, 1e4 * jnp.finfo(tolerance.dtype).eps)
     return rows, health, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)
@@ -166,32 +166,6 @@ def _by_values(circuit, tolerance):
 def _blank(function, *examples):
     """Zeros of the structure of what a function returns."""
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *examples))
-
-
-class _Watch(NamedTuple):
-    """Differences of consecutive iterates, and what they say of the distance that is left."""
-
-    ratios: Float[Array, " window"]
-    change: Float[Array, ""]
-    bound: Float[Array, ""]
-    count: Int[Array, ""]
-
-    @classmethod
-    def begin(cls, dtype):
-        """Nothing seen yet."""
-        one = jnp.ones((), dtype)
-        return cls(jnp.ones(_WINDOW, dtype), one, jnp.inf * one, jnp.int32(0))
-
-    def seen(self, change, modulus=1.0):
-        """With one more difference: the geometric tail at the largest of the last ratios, twice for safety.
-
-        **Arguments:** `modulus`: that of a contraction, where one is known; no ratio counts for more.
-        """
-        ratios = jnp.roll(self.ratios, 1).at[0].set(change / jnp.where(self.change == 0, 1.0, self.change))
-        rate = jnp.clip(jnp.minimum(jnp.max(ratios), modulus), 0.05, 1.0)
-        tail = 2 * change * rate / jnp.maximum(1 - rate, 1e-9)
-        bound = jnp.where(self.count < _WINDOW, jnp.inf, jnp.where(change == 0, 0.0, tail))
-        return _Watch(ratios, change, bound, self.count + 1)
 
 
 class _State(NamedTuple):
@@ -239,7 +213,7 @@ def _newton(circuit, rows, tolerance, count):
             most = jnp.where(state.looks == 0, _BEGIN, _BATCH)
             go = lambda s: (s[1].bound > tolerance) & (s[1].count < most)
             on = lambda s: (lambda x: (x, s[1].seen(_gap(x, s[0]))))(_backward(circuit, s[0])[0])
-            found, watch = jax.lax.while_loop(go, on, (state.safe, _Watch.begin(tolerance.dtype)))
+            found, watch = jax.lax.while_loop(go, on, (state.safe, Watch.begin(tolerance.dtype)))
             return _State(found, health, found, jnp.inf * gap, watch.bound, state.count + watch.count, state.looks + 1, done)
 
         return jax.lax.cond(

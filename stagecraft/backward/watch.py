@@ -1,0 +1,34 @@
+"""How far an iteration may be from its end, as the differences of its iterates tell."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+_WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
+
+
+class Watch(NamedTuple):
+    """Differences of consecutive iterates, and what they say of the distance that is left."""
+
+    ratios: Float[Array, " window"]
+    change: Float[Array, ""]
+    bound: Float[Array, ""]
+    count: Int[Array, ""]
+
+    @classmethod
+    def begin(cls, dtype):
+        """Nothing seen yet."""
+        one = jnp.ones((), dtype)
+        return cls(jnp.ones(_WINDOW, dtype), one, jnp.inf * one, jnp.int32(0))
+
+    def seen(self, change, modulus=1.0):
+        """With one more difference: the geometric tail at the largest of the last ratios, twice for safety.
+
+        **Arguments:** `modulus`: that of a contraction, where one is known; no ratio counts for more.
+        """
+        ratios = jnp.roll(self.ratios, 1).at[0].set(change / jnp.where(self.change == 0, 1.0, self.change))
+        rate = jnp.clip(jnp.minimum(jnp.max(ratios), modulus), 0.05, 1.0)
+        tail = 2 * change * rate / jnp.maximum(1 - rate, 1e-9)
+        bound = jnp.where(self.count < _WINDOW, jnp.inf, jnp.where(change == 0, 0.0, tail))
+        return Watch(ratios, change, bound, self.count + 1)
