@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.arrays import dtype_of, floating
 from stagecraft.backward.sweep import nothing, placeholders, step
-from stagecraft.backward.watch import Watch
+from stagecraft.backward.watch import Watch, relative
 from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import Ending, Health
 from stagecraft.functionals.composed import Either
@@ -153,7 +153,7 @@ def _by_values(circuit, tolerance):
         rows, _, before, watch, k = state
         new, health, asked = _backward(circuit, rows, k == 0)
         pairs = zip(jax.tree.leaves(asked), jax.tree.leaves(before), strict=True)
-        change = jnp.max(jnp.stack([_relative(a, b) for a, b in pairs]))
+        change = jnp.max(jnp.stack([relative(a, b) for a, b in pairs]))
         return new, health, asked, watch.seen(change, future_weight(new)), k + 1
 
     go = lambda s: (s[3].bound > tolerance) & (s[4] < _MOST) & jnp.isfinite(s[3].change)
@@ -244,11 +244,4 @@ def _values(rows) -> list:
 
 def _gap(new, old, judged=lambda rows: _policies(rows) + _values(rows)):
     """The largest relative change of a policy or of a value."""
-    return jnp.max(jnp.stack([_relative(a, b) for a, b in zip(judged(new), judged(old), strict=True)]))
-
-
-def _relative(new, old):
-    """The largest change relative to the number itself, or to a small share of the mean one."""
-    new, old = jax.lax.stop_gradient((new, old))
-    floor = 1e-3 * jnp.mean(jnp.abs(old)) + jnp.finfo(new.dtype).tiny
-    return jnp.max(jnp.abs(new - old) / (jnp.abs(old) + floor))
+    return jnp.max(jnp.stack([relative(a, b) for a, b in zip(judged(new), judged(old), strict=True)]))

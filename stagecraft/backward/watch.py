@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -32,3 +33,10 @@ class Watch(NamedTuple):
         tail = 2 * change * rate / jnp.maximum(1 - rate, 1e-9)
         bound = jnp.where(self.count < _WINDOW, jnp.inf, jnp.where(change == 0, 0.0, tail))
         return Watch(ratios, change, bound, self.count + 1)
+
+
+def relative(new, old):
+    """The largest change relative to the number itself, or to a small share of the mean one."""
+    new, old = jax.lax.stop_gradient((new, old))
+    floor = 1e-3 * jnp.mean(jnp.abs(old)) + jnp.finfo(new.dtype).tiny
+    return jnp.max(jnp.abs(new - old) / (jnp.abs(old) + floor))
