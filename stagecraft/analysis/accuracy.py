@@ -13,6 +13,7 @@ from stagecraft.analysis.comparative_statics import labelled
 from stagecraft.backward.solve import solve
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.forward.mass import drawn, through
+from stagecraft.forward.walk import along
 from stagecraft.households.cells import cells, homes, spread
 from stagecraft.households.population import Population
 
@@ -160,9 +161,7 @@ def _places(solved, period, t, points):
         links = [x for x in period.links if x.source == name and not x.crosses and x.target in bare]
         ends = _ends(stage, found[name]) if links else {}
         for link in links:
-            states = {there: ends[link.branch][here] for here, there in link.mapping}
-            scope, like = solved.scope(name, t), next(iter(states.values()))
-            states |= {there: jnp.full_like(like, formula(scope)) for there, formula in link.constants}
+            states, _ = along(solved, link, ends[link.branch], t)
             reached.setdefault(link.target, []).append(states)
     return found
 
@@ -186,7 +185,8 @@ def _evenly(count, most):
 def _ends(stage, states):
     """Post-states by branch of those who arrive at `states`."""
     people = Population(states, jnp.ones_like(next(iter(states.values()))))
-    return {branch: ends.states for branch, ends in through(stage, stage.dcsn.sol, people).cntn.items()}
+    passed, *_ = through(stage, stage.dcsn.sol, people)
+    return {branch: perch.dist.states for branch, perch in passed.ends.items()}
 
 
 @jax.jit

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from stagecraft.circuit.composer import Composer, onward
+from stagecraft.circuit.composer import period_at
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.horses.policy import implied
 from stagecraft.households.panel import Panel
@@ -159,11 +159,8 @@ def _errors(solved: ModelCircuit, data):
                 parts.append((jnp.full(shape, jnp.nan), jnp.zeros(shape, bool)))
                 continue
 
-            def at(t, last, num=num, block=block, position=position, variables=variables, clock=None):
-                following = position + 1 if position + 1 < len(structure.blocks) else -1
-                after = onward(solved, t, following if last else position)
-                rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
-                period = Composer(solved, block, t, rows, after)
+            def at(t, last, num=num, position=position, variables=variables, clock=None):
+                period = period_at(solved, position, t, last)
                 optimise = period.stage(num.name).cntn_to_dcsn.operator
                 now = t if clock is None else clock
                 return _period_errors(

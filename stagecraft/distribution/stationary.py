@@ -82,9 +82,9 @@ def _invariant(solved: ModelCircuit, how) -> tuple[Pushed, dict[str, Float[Array
     masses = jax.tree.map(lambda x: x * jnp.where(alone, 1.0, jnp.nan), masses) if traced(solved) else masses
     t, names = jnp.asarray(0), tuple(masses)
     start = {n: spread(cells(solved, n, t, how[0]), x) for n, x in masses.items()}
-    _, (outside, stranded, met) = next_period(solved, 0, how[:3], t, start, names)
+    _, (outside, infeasible, jumps) = next_period(solved, 0, how[:3], t, start, names)
     lead = lambda tree: jax.tree.map(lambda x: x[None], tree)
-    return Pushed(start, (lead(masses),), lead(outside), lead(stranded), how[0], lead(met), bound), kinds
+    return Pushed(start, (lead(masses),), lead(outside), lead(infeasible), how[0], lead(jumps), bound), kinds
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

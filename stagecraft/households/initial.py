@@ -16,7 +16,7 @@ from stagecraft.households.population import Population
 from stagecraft.households.types import Types
 
 
-class Beginning(NamedTuple):
+class Initial(NamedTuple):
     """What `initial` says.
 
     **Attributes:** `states`: numbers, or arrays of one length; `weights`: of their entries, `None` where each is one agent;
@@ -47,7 +47,7 @@ def start_of(solved, initial):
     return starts[0], initial
 
 
-def beginnings(solved, initial) -> dict[str, Beginning]:
+def beginnings(solved, initial) -> dict[str, Initial]:
     """What `initial` says, by the stage where households begin: of several if it gives the distribution in each."""
     found, parts = {}, [initial]
     if isinstance(initial, Mapping) and len(initial) > 1 and all(isinstance(x, Population) for x in initial.values()):
@@ -60,7 +60,7 @@ def beginnings(solved, initial) -> dict[str, Beginning]:
     return found
 
 
-def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Beginning:
+def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Initial:
     """Arrays by name; weights of a distribution, or of a frame that has them, whose sum is then one.
 
     **Arguments:** `wanted`: the states on arrival; `also`: `("type",)` where the types of households may be given.
@@ -90,7 +90,7 @@ def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Beginning:
         # Where nobody is a state may be anything, and is that of somebody.
         kept, some = lambda x: (weights > 0) | jnp.isfinite(x), jnp.argmax(weights)
         arrays = {name: jnp.where(kept(x), x, x[some]) if x.ndim else x for name, x in arrays.items()}
-    return Beginning(arrays, weights, kinds)
+    return Initial(arrays, weights, kinds)
 
 
 def _columns(frame, wanted, also):
@@ -201,14 +201,14 @@ def population_of(solved, initial, refine: int, kind: int | None = None) -> dict
     return {start: _placed(one, start, x, _shares(x, kind, share), refine) for start, x in beginnings(solved, initial).items()}
 
 
-def _shares(beginning: Beginning, kind, share):
+def _shares(beginning: Initial, kind, share):
     """Of every entry; of a sample one in all."""
     count, some = beginning.count or 1, next(iter(beginning.states.values()))
     weights = jnp.full(count, 1.0 / count, some.dtype) if beginning.weights is None else beginning.weights
     return weights * share if beginning.kinds is None else jnp.where(beginning.kinds == kind, weights, 0.0)
 
 
-def _placed(solved, start, beginning: Beginning, weights, refine) -> Population:
+def _placed(solved, start, beginning: Initial, weights, refine) -> Population:
     """Numbers as they are, arrays on the grids of their states."""
     arrays = beginning.states
     check_sets(solved, start, arrays, weights)
