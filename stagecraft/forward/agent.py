@@ -37,7 +37,7 @@ def pass_through(stage, decision, states, key) -> AgentStep:
     """
     num, scope = stage.num, stage.arvl_to_dcsn.operator.parameters
     count = next(iter(states.values())).shape[0]
-    shocks = num.draws(scope, key, count, _given(num, states))
+    shocks = num.draws(scope, key, count, _conditions_of(num, states))
     at = stage.arvl_to_dcsn.operator(states, shocks)
     answer = decision.at(at)
     names = tuple(b.name for b in num.branches)
@@ -49,13 +49,13 @@ def pass_through(stage, decision, states, key) -> AgentStep:
         if num.branching:
             taken = {name: place == i for i, name in enumerate(names)}
         else:
-            controls = {name: _pick(x, place) for name, x in decision.stack(at).policy.items()}
+            controls = {name: _take_at(x, place) for name, x in decision.stack(at).policy.items()}
     pushes = stage.dcsn_to_cntn if stage.branching else {"": stage.dcsn_to_cntn}
     posts = {name: pushes[name].operator(at, controls) for name in names}
     return AgentStep(states, shocks, at, controls, answer, taken, posts, feasible, chance)
 
 
-def _given(num, states):
+def _conditions_of(num, states):
     return {shock.given: states[shock.given] for shock in num.shocks if shock.given is not None}
 
 
@@ -74,17 +74,17 @@ def _draw(odds, key):
     steps = jnp.cumsum(odds, axis=0)
     uniform = jax.random.uniform(key, steps.shape[1:], steps.dtype) * steps[-1]
     place = jnp.sum(uniform[None] >= steps[:-1], axis=0)
-    return place, _pick(odds, place)
+    return place, _take_at(odds, place)
 
 
-def _pick(x, place):
+def _take_at(x, place):
     return jnp.take_along_axis(jnp.broadcast_to(x, (x.shape[0], place.shape[0])), place[None], axis=0)[0]
 
 
 def log_odds(stage, step: AgentStep) -> Float[Array, " agents"]:
     """The logarithm of the probability of what was drawn in a stage: shocks with listed probabilities, and the choice."""
     num, scope = stage.num, stage.arvl_to_dcsn.operator.parameters
-    found = log_chance(num.odds(scope, step.shocks, _given(num, step.arvl)))
+    found = log_chance(num.odds(scope, step.shocks, _conditions_of(num, step.arvl)))
     found = jnp.broadcast_to(found, step.feasible.shape)
     return found if step.chance is None else found + log_chance(step.chance)
 
@@ -102,10 +102,10 @@ def record(step: AgentStep, active, values: bool) -> dict[str, Float[Array, " ag
     """
     sol = {"sol": {"value": step.answer.value}} if values else {}
     groups = {"shocks": step.shocks, "dcsn": step.dcsn, "controls": step.controls}
-    return _merged(active, arvl=step.arvl, **groups, **_ends(step), **sol)
+    return _one_record(active, arvl=step.arvl, **groups, **_posts(step), **sol)
 
 
-def _ends(step):
+def _posts(step):
     """Post-states by kind; of a branching stage the branch that was taken, by position."""
     posts, taken = step.posts, step.taken
     if set(posts) == {""}:
@@ -119,7 +119,7 @@ def _ends(step):
     return {"cntn": merged, "chosen": {"branch": place}}
 
 
-def _merged(active, **groups: Mapping) -> dict:
+def _one_record(active, **groups: Mapping) -> dict:
     """One dictionary; a name that stands on several perches is tagged with the later ones; agents elsewhere have NaN."""
     merged: dict = {}
     for place, variables in groups.items():

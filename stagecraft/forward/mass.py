@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from stagecraft.forward.density import with_density
 from stagecraft.forward.jumps import REPORT, jump_points
-from stagecraft.forward.walk import along, walk
+from stagecraft.forward.walk import arrivals_of, walk
 from stagecraft.horses.arrival import weights_of
 from stagecraft.households.cells import cells, settle, spread
 from stagecraft.households.population import Population, together
@@ -104,7 +104,7 @@ def advance(
         return passed, [(link, arriving(link, people)) for link, people in ends]
 
     def arriving(link, people):
-        states, survival = along(period.circuit, link, people.states, period.t)
+        states, survival = arrivals_of(period.circuit, link, people.states, period.t)
         return Population(states, people.weights if survival is None else people.weights * survival)
 
     return walk(period.block, entering, visit, together)
@@ -123,7 +123,7 @@ def drawn(stage, states):
     return shocks, stage.arvl_to_dcsn.operator({name: full(x) for name, x in states.items()}, shocks), full(law)
 
 
-def _met(stage, arriving: Population):
+def _at_decision(stage, arriving: Population):
     """Shocks, decision states and mass of those who arrive; who differs in the past alone is one point from here on."""
     problem, sizes = stage.dcsn_to_arvl.operator.problem, arriving.sizes
     past = [i for i, (name, _) in enumerate(sizes) if name in stage.num.given_alone]
@@ -147,7 +147,7 @@ def through(stage, decision, arriving: Population, jumps: bool = False) -> tuple
 
     **Returns:** the stage with households on its perches; the mass without a choice; a `REPORT`, `None` without `jumps`.
     """
-    shocks, at, weights = _met(stage, arriving)
+    shocks, at, weights = _at_decision(stage, arriving)
     dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
     more, report = jump_points(decision, at, shocks, weights) if jumps else (None, None)
     if more is not None:
@@ -160,18 +160,18 @@ def _decide(stage, decision, at, shocks, weights):
     """Choice and transition of points at the decision, and the mass of those that have none."""
     answer = decision.at(at)
     infeasible = jax.lax.stop_gradient(jnp.sum(jnp.where(answer.feasible, 0.0, weights)))
-    ends = _branches if stage.branching else _options if len(answer.probability) > 1 else _only
+    ends = _of_branches if stage.branching else _of_options if len(answer.probability) > 1 else _of_one
     return *ends(stage, decision, answer, {**shocks, **at}, at, weights), infeasible
 
 
-def _only(stage, decision, answer, seen, at, weights):
+def _of_one(stage, decision, answer, seen, at, weights):
     """One continuation, and one value of the controls at every point."""
     del decision
     posts = stage.dcsn_to_cntn.operator(at, answer.policy)
     return Population({**answer.policy, **seen}, weights), {"": Population(posts, weights)}
 
 
-def _branches(stage, decision, answer, seen, at, weights):
+def _of_branches(stage, decision, answer, seen, at, weights):
     """Several continuations; each gets its probability's part of every point."""
     several = len(answer.probability) > 1
     feasible = decision.stack(at).feasible if several else answer.feasible[None]
@@ -183,7 +183,7 @@ def _branches(stage, decision, answer, seen, at, weights):
     return Population({**answer.policy, **seen}, weights), cntn
 
 
-def _options(stage, decision, answer, seen, at, weights):
+def _of_options(stage, decision, answer, seen, at, weights):
     """One continuation, and a point for every value of the discrete controls."""
     stack = decision.stack(at)
     probability = jnp.stack([answer.probability[label] for label in decision.labels])

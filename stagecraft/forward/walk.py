@@ -29,7 +29,7 @@ def walk(block, entering: Mapping[str, Any], visit: Callable, meet: Callable) ->
     return kept, {name: meet(*parts) for name, parts in leaving.items()}
 
 
-def along(
+def arrivals_of(
     circuit, link, posts: Mapping[str, Float[Array, " points"]], t
 ) -> tuple[dict[str, Float[Array, " points"]], Float[Array, ""] | None]:
     """Post-states along a connection: under the names of its target, with the constants that it sets.

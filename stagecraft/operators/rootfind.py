@@ -33,7 +33,7 @@ def bracketed_newton(
     frozen = lambda x: jax.lax.stop_gradient(function(x))
     both = lambda x: jax.jvp(function, (x,), (jnp.ones_like(x),))
     sign = jnp.where(frozen(start) < 0, -1, 1)
-    low, high, found = _bracket(frozen, lower, start, sign)
+    low, high, found = _grown_bracket(frozen, lower, start, sign)
     near = jnp.where(found, 4 * jnp.finfo(low.dtype).eps * (low - lower), jnp.inf)
     root = newton_within(lambda x: (*both(x), 0.0), low, high, 0.5 * (low + high), -jnp.sign(frozen(high)), near)
     value, slope = both(root)
@@ -69,7 +69,7 @@ def newton_within(
     return jax.lax.while_loop(lambda s: s[3] & (s[4] < _STEPS), body, state)[2]
 
 
-def _bracket(function, lower, start, sign):
+def _grown_bracket(function, lower, start, sign):
     """Walk away from the first trial, up in lanes where the sign changes above it and down in the others."""
 
     def body(state):

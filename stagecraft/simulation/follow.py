@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.circuit.composer import period_at
 from stagecraft.forward.agent import log_chance, log_odds, pass_through, record
-from stagecraft.forward.walk import along, walk
+from stagecraft.forward.walk import arrivals_of, walk
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,15 @@ def follow(solved, truth, states, active, log_prob, key, *, request: Request) ->
             (entering, log_prob), last = body(carry, jnp.asarray(block.last), last=True)
             found = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), found, last)
         parts.append(found)
-    _check_kept(request.keep, known)
+    _check_names(request.keep, known)
     spans = [request.periods or block.last - block.first + 1 for block in structure.blocks]
-    whole = lambda place, name: _joined([part[place] for part in parts], name, spans)
+    whole = lambda place, name: _over_blocks([part[place] for part in parts], name, spans)
     data, infeasible = ({num.name: whole(k, num.name) for num in structure.stages} for k in range(2))
     weights = None if log_prob is None else jnp.concatenate([part[2] for part in parts])
     return History(data, weights, infeasible, tuple(known.items()))
 
 
-def _check_kept(keep, known):
+def _check_names(keep, known):
     """Speak of a name that is nowhere."""
     names = {*known, *[n for found in known.values() for n in found], *[f"{s}.{n}" for s, ns in known.items() for n in ns]}
     for name in keep or ():
@@ -131,7 +131,7 @@ def _scanned(solved, truth, key, request, kind, known):
             counts = jnp.sum(bad), jnp.sum(active), jnp.argmax(bad)
             odds = None if log_prob is None else jnp.where(active, log_odds(stage, step), 0.0)
             links = [world.structure.blocks[kind].following(name, branch) for branch in step.posts]
-            ends = [(link, *_leave(world, link, step, t, active, drawn, odds is not None)) for link in links]
+            ends = [(link, *_depart(world, link, step, t, active, drawn, odds is not None)) for link in links]
             lived = sum(chance for *_, chance in ends)
             return (request.of(name, found), counts, odds, lived), [end[:2] for end in ends]
 
@@ -149,9 +149,9 @@ def _scanned(solved, truth, key, request, kind, known):
     return period
 
 
-def _leave(world, link, step, t, active, key, weighted):
+def _depart(world, link, step, t, active, key, weighted):
     """Agents along a connection: their states, and who goes; where it is wanted the log-probability of who lives on."""
-    arriving, survival = along(world, link, step.posts[link.branch], t)
+    arriving, survival = arrivals_of(world, link, step.posts[link.branch], t)
     goes = active & step.taken[link.branch]
     if survival is None:
         return (arriving, goes), 0.0
@@ -182,7 +182,7 @@ def _meet(*parts):
     return states, active
 
 
-def _joined(parts, name, spans):
+def _over_blocks(parts, name, spans):
     """The records of a stage over all blocks: NaN, or zero agents, in periods without it."""
     some = next((part[name] for part in parts if name in part), {})
 

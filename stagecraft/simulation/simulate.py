@@ -14,7 +14,7 @@ from stagecraft.arrays import dtype_of, traced
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved, periods_of
 from stagecraft.circuit.stage import Stage
 from stagecraft.forward.agent import pass_through
-from stagecraft.households.initial import Initial, beginnings, beyond, check_sets, read
+from stagecraft.households.initial import Initial, beginnings, beyond, check_sets, read_initial
 from stagecraft.households.panel import Panel
 from stagecraft.households.population import equal
 from stagecraft.simulation.agent_keys import agent_key
@@ -76,12 +76,12 @@ def simulate(
     if isinstance(solved, Stage):
         if any(x is not None for x in (periods, keep, chunk, truth)) or values or weights or progress:
             raise ValueError(f"stage {solved.name} alone takes `initial`, `agents`, `antithetic` and `key`, and nothing else")
-        return _through(solved, initial, agents, agent_key(key, antithetic=antithetic))
+        return _one_stage(solved, initial, agents, agent_key(key, antithetic=antithetic))
     check_solved(solved)
     if truth is not None:
         check_truth(solved, truth)
     start, beginning = _beginning(solved, initial)
-    request = Request(start, periods_of(solved, periods), _names(keep), bool(values))
+    request = Request(start, periods_of(solved, periods), _kept_names(keep), bool(values))
     types = solved.types if truth is None or truth.types is None else truth.types
 
     def run(first, count):
@@ -102,7 +102,7 @@ def _check_key(key):
         raise ValueError(f"`key` must be a random key such as jax.random.key(0), found {key!r}")
 
 
-def _names(keep) -> tuple[str, ...] | None:
+def _kept_names(keep) -> tuple[str, ...] | None:
     """The names of what is kept."""
     if keep is None:
         return None
@@ -155,11 +155,11 @@ def _check_feasible(infeasible, blocks, first_agent: int):
         )
 
 
-def _through(stage: Stage, initial, agents, key) -> Stage:
+def _one_stage(stage: Stage, initial, agents, key) -> Stage:
     """Agents on arrival, at the decision and in the continuations of one solved stage."""
     if not stage.solved:
         raise ValueError(f"stage {stage.name} is not solved; call stagecraft.solve first")
-    beginning = read(initial, stage.arvl.dimensions, dtype_of(stage.dcsn.sol))
+    beginning = read_initial(initial, stage.arvl.dimensions, dtype_of(stage.dcsn.sol))
     people, _ = agents_of(beginning, None, key, 0, number_of(beginning, agents))
     step = pass_through(stage, stage.dcsn.sol, people.states, key)
     ends = {n: equal(posts | ({"taken": step.taken[n]} if n else {})) for n, posts in step.posts.items()}
