@@ -46,8 +46,8 @@ class CircuitFactory:
         **Returns:** a circuit. Raises `ValueError` for anything else in the configurations, and unknown names.
         """
         if conn_cfg:
-            raise ValueError(f"conn_cfg has {_listed(conn_cfg)}, but the connections are those of the model file")
-        values = dict(_values(epochs_cfgs)) | dict(_values(stage_cfgs))
+            raise ValueError(f"conn_cfg has {_quoted(conn_cfg)}, but the connections are those of the model file")
+        values = dict(_given_values(epochs_cfgs)) | dict(_given_values(stage_cfgs))
         return self.circuit.with_parameters(values) if values else self.circuit
 
     def find(self, path: str) -> tuple[str, str]:
@@ -71,14 +71,14 @@ class CircuitFactory:
         return scope, name
 
 
-def _values(configs: Mapping) -> Iterator[tuple[str, float]]:
+def _given_values(configs: Mapping) -> Iterator[tuple[str, float]]:
     for scope, config in configs.items():
         others = [key for key in config if key != "parameters"]
         if others:
-            raise ValueError(f"`{scope}` has {_listed(others)}, but only `parameters` can differ from the model file")
+            raise ValueError(f"`{scope}` has {_quoted(others)}, but only `parameters` can differ from the model file")
         for name, value in config.get("parameters", {}).items():
             yield f"{scope}.{name}", value
 
 
-def _listed(names: Any) -> str:
+def _quoted(names: Any) -> str:
     return ", ".join(f"`{name}`" for name in names)

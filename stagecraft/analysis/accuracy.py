@@ -13,6 +13,7 @@ from stagecraft.analysis.comparative_statics import labelled
 from stagecraft.backward.solve import solve
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.forward.mass import drawn, through
+from stagecraft.forward.walk import arrivals_of
 from stagecraft.households.cells import cells, homes, spread
 from stagecraft.households.population import Population
 
@@ -98,8 +99,8 @@ def accuracy(
     that has neither a grid nor `points`; `SolveError` where the refined circuit cannot be solved.
     """
     check_solved(solved)
-    _check(solved, points)
-    structure = _refined(solved.structure)
+    _check_points(solved, points)
+    structure = _halved(solved.structure)
     if structure == solved.structure:
         raise ValueError("this circuit has no continuous grid that could be refined")
     finer = solve(dataclasses.replace(solved, structure=structure, rows=None, info=None, dists=None))
@@ -112,16 +113,16 @@ def accuracy(
     return Accuracy(finer, tuple(changes), {name: (before[name], after[name]) for name in before})
 
 
-def _refined(thing):
+def _halved(thing):
     """A structure with every continuous grid in it refined."""
     if hasattr(thing, "refined"):
         return thing.refined
     if isinstance(thing, tuple):
-        return tuple(_refined(x) for x in thing)
+        return tuple(_halved(x) for x in thing)
     if not dataclasses.is_dataclass(thing):
         return thing
     old = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}
-    new = {name: _refined(x) for name, x in old.items()}
+    new = {name: _halved(x) for name, x in old.items()}
     changed = {name: x for name, x in new.items() if x is not old[name] and x != old[name]}
     return dataclasses.replace(thing, **changed) if changed else thing
 
@@ -158,11 +159,9 @@ def _places(solved, period, t, points):
             count = 100 if isinstance(points, Mapping) else points
             found[name] = _on_grid(cells(solved, name, jnp.asarray(t), 2), count, nodes)
         links = [x for x in period.links if x.source == name and not x.crosses and x.target in bare]
-        ends = _ends(stage, found[name]) if links else {}
+        ends = _posts_of(stage, found[name]) if links else {}
         for link in links:
-            states = {there: ends[link.branch][here] for here, there in link.mapping}
-            scope, like = solved.scope(name, t), next(iter(states.values()))
-            states |= {there: jnp.full_like(like, formula(scope)) for there, formula in link.constants}
+            states, _ = arrivals_of(solved, link, ends[link.branch], t)
             reached.setdefault(link.target, []).append(states)
     return found
 
@@ -183,10 +182,11 @@ def _evenly(count, most):
 
 
 @jax.jit
-def _ends(stage, states):
+def _posts_of(stage, states):
     """Post-states by branch of those who arrive at `states`."""
     people = Population(states, jnp.ones_like(next(iter(states.values()))))
-    return {branch: ends.states for branch, ends in through(stage, stage.dcsn.sol, people).cntn.items()}
+    passed, *_ = through(stage, stage.dcsn.sol, people)
+    return {branch: perch.dist.states for branch, perch in passed.ends.items()}
 
 
 @jax.jit
@@ -219,7 +219,7 @@ def _change(before, after, keep, absolute=False):
     return blank(jnp.sum(gap) / jnp.maximum(count, 1)), blank(jnp.max(gap)), count
 
 
-def _check(solved, points):
+def _check_points(solved, points):
     """Names of stages and states, and numbers of points."""
     if not isinstance(points, Mapping):
         if isinstance(points, bool) or not isinstance(points, int) or points < 2:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from stagecraft.circuit.composer import Composer, onward
+from stagecraft.circuit.composer import period_at
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.horses.policy import implied
 from stagecraft.households.panel import Panel
@@ -101,15 +101,15 @@ def euler_errors(
     check_solved(solved)
     if panel is None:
         key = jax.random.key(0) if key is None else key
-        given = _spread(solved, agents or 1_000) if initial is None else initial
+        given = _over_knots(solved, agents or 1_000) if initial is None else initial
         periods = 1 if solved.structure.horizon is None else None
         panel = simulate(solved, given, agents=agents, periods=periods, key=key)
-    _check_kept(solved, panel)
+    _check_panel(solved, panel)
     errors, beyond = _errors(dataclasses.replace(solved, dists=None), panel.data)
     return EulerErrors(errors, {name: panel.inside(name) for name in errors}, beyond, panel.age)
 
 
-def _spread(solved, agents):
+def _over_knots(solved, agents):
     """Every agent starts at a knot of the grid on which the continuation of period 0 was solved, discrete states by turns."""
     name = solved.structure.starts[0]
     num, block = solved.structure.stage(name), solved.structure.blocks[0]
@@ -132,7 +132,7 @@ def _judged(num) -> bool:
     return num.method in _METHODS and not num.discrete
 
 
-def _check_kept(solved, panel):
+def _check_panel(solved, panel):
     """Speak of variables that a panel made with `keep` lacks."""
     lacking, keep = [], []
     for num in filter(_judged, solved.structure.stages):
@@ -159,11 +159,8 @@ def _errors(solved: ModelCircuit, data):
                 parts.append((jnp.full(shape, jnp.nan), jnp.zeros(shape, bool)))
                 continue
 
-            def at(t, last, num=num, block=block, position=position, variables=variables, clock=None):
-                following = position + 1 if position + 1 < len(structure.blocks) else -1
-                after = onward(solved, t, following if last else position)
-                rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
-                period = Composer(solved, block, t, rows, after)
+            def at(t, last, num=num, position=position, variables=variables, clock=None):
+                period = period_at(solved, position, t, last)
                 optimise = period.stage(num.name).cntn_to_dcsn.operator
                 now = t if clock is None else clock
                 return _period_errors(
@@ -224,14 +221,14 @@ def _searched_errors(maximise, continuation, num, variables):
 
 def _tagged(num, name):
     """The name of a decision state in a panel: tagged where it stands on arrival, or among the shocks, too."""
-    return f"{name}_dcsn" if name in _first(num) else name
+    return f"{name}_dcsn" if name in _on_arrival(num) else name
 
 
 def _end(num, name):
     """The name of a post-state in a panel: tagged where it stands anywhere before, too."""
-    return f"{name}_cntn" if name in (*_first(num), *num.dimensions("dcsn"), *num.controls) else name
+    return f"{name}_cntn" if name in (*_on_arrival(num), *num.dimensions("dcsn"), *num.controls) else name
 
 
-def _first(num):
+def _on_arrival(num):
     """What stands first in a panel: the states on arrival, and the shocks."""
     return (*num.dimensions("arvl"), *[d for shock in num.shocks for d in shock.dimensions])

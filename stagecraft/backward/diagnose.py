@@ -29,10 +29,10 @@ def describe(solved: ModelCircuit) -> str:
             f"the error bound is {float(info.error_bound):.3g}. {_suspects(solved, name, 0, outcome)}"
         )
     suspects = _suspects(solved, name, t, outcome)
-    return f"{where}: {outcome.message}.{_shares(solved, name, t, outcome)} {suspects}"
+    return f"{where}: {outcome.message}.{_bad_shares(solved, name, t, outcome)} {suspects}"
 
 
-def _shares(solved, name, t, outcome) -> str:
+def _bad_shares(solved, name, t, outcome) -> str:
     """Which share of the stored knots is bad, over all and by the values of every passive state."""
     position = solved.structure.blocks.index(solved.structure.block(t))
     rows = solved.rows[position].get(name)

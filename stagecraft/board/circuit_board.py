@@ -17,8 +17,8 @@ import equinox as eqx
 import jax
 
 from stagecraft.board.graph import Edge, digraph, faults, misnamed, ordered, refuse, strangers
-from stagecraft.board.held import Held, as_array
 from stagecraft.board.run import run
+from stagecraft.board.user_function import UserFunction, as_array
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -50,9 +50,9 @@ class CircuitBoard(eqx.Module):
     groups: tuple[str | None, ...] = eqx.field(static=True)
     sol: dict[str, Any]
     dist: dict[str, Any]
-    _operators: dict[str, Held]
-    _joins: dict[str, Held]
-    _merges: dict[str, Held]
+    _operators: dict[str, UserFunction]
+    _joins: dict[str, UserFunction]
+    _merges: dict[str, UserFunction]
 
     def __init__(
         self,
@@ -74,12 +74,12 @@ class CircuitBoard(eqx.Module):
         refuse("The board is not a graph", wrong and wrong + faults(self))
         given = dict(zip(self.perches, perches, strict=True))
         self.groups = tuple(groups.get(name, getattr(perch, "group", None)) for name, perch in given.items())
-        self.sol = _placed(self, "sol", {name: getattr(perch, "sol", None) for name, perch in given.items()})
-        self.dist = _placed(self, "dist", {name: getattr(perch, "dist", None) for name, perch in given.items()})
+        self.sol = _by_perch(self, "sol", {name: getattr(perch, "sol", None) for name, perch in given.items()})
+        self.dist = _by_perch(self, "dist", {name: getattr(perch, "dist", None) for name, perch in given.items()})
         operators = {edge.name: operator for edge, operator in forward + backward if operator is not None}
-        self._operators = {name: Held(operator, f"mover `{name}`") for name, operator in operators.items()}
-        self._joins = {perch: Held(join, f"join of `{perch}`") for perch, join in joins.items()}
-        self._merges = {perch: Held(merge, f"merge of `{perch}`") for perch, merge in merges.items()}
+        self._operators = {name: UserFunction(operator, f"mover `{name}`") for name, operator in operators.items()}
+        self._joins = {perch: UserFunction(join, f"join of `{perch}`") for perch, join in joins.items()}
+        self._merges = {perch: UserFunction(merge, f"merge of `{perch}`") for perch, merge in merges.items()}
 
     @property
     def operators(self) -> dict[str, Callable]:
@@ -93,11 +93,11 @@ class CircuitBoard(eqx.Module):
 
     def with_sol(self, sol: Mapping[str, Any]) -> "CircuitBoard":
         """The board with `sol` put on the perches named; numbers become arrays, `None` takes a `sol` away."""
-        return eqx.tree_at(lambda b: b.sol, self, _placed(self, "sol", {**self.sol, **sol}), is_leaf=_is_dict)
+        return eqx.tree_at(lambda b: b.sol, self, _by_perch(self, "sol", {**self.sol, **sol}), is_leaf=_is_dict)
 
     def with_dist(self, dist: Mapping[str, Any]) -> "CircuitBoard":
         """The board with `dist` put on the perches named; numbers become arrays, `None` takes a `dist` away."""
-        return eqx.tree_at(lambda b: b.dist, self, _placed(self, "dist", {**self.dist, **dist}), is_leaf=_is_dict)
+        return eqx.tree_at(lambda b: b.dist, self, _by_perch(self, "dist", {**self.dist, **dist}), is_leaf=_is_dict)
 
     @property
     def forward_order(self) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def _mover(item: Any) -> tuple[Edge, Callable | None]:
     return Edge(name or f"{source}_to_{target}", source, target), operator
 
 
-def _placed(board: CircuitBoard, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def _by_perch(board: CircuitBoard, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     refuse(f"No such perch for {kind}", strangers(board, [(name, f"`{kind}`") for name in data]))
     strange = {name: [x for x in jax.tree.leaves(tree) if not eqx.is_array_like(x)] for name, tree in data.items()}
     faults = [f"{kind} of `{name}`: {leaves[0]!r} is not an array." for name, leaves in strange.items() if leaves]

@@ -40,7 +40,7 @@ def draw(thing: Any, ax: "Axes | None" = None) -> "Axes":
     ax.set(xlim=(x - empty * width, x + empty * width), ylim=(y + empty * height, y - empty * height), aspect="equal")
     ax.set_axis_off()
     _paint(ax, layout, unit)
-    handles = [ax.plot([], [], label=_STYLES[k][2], **_line(k, unit))[0] for k in _STYLES if k in layout.kinds]
+    handles = [ax.plot([], [], label=_STYLES[k][2], **_pen(k, unit))[0] for k in _STYLES if k in layout.kinds]
     if handles:
         place = {"loc": "lower center", "bbox_to_anchor": (x, bottom), "bbox_transform": ax.transData}
         ax.legend(handles=handles, **place, ncols=2, frameon=False, fontsize=10 * unit, borderaxespad=0)
@@ -134,13 +134,13 @@ def _paint(ax: "Axes", layout: Layout, unit: float) -> None:
     head = f"-|>,head_length={5 * unit},head_width={2.5 * unit}"
     for kind, _, arc in layout.arcs:
         path = Path(arc, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
-        ax.add_patch(FancyArrowPatch(path=path, arrowstyle=head, mutation_scale=1, zorder=1, **_line(kind, unit)))
+        ax.add_patch(FancyArrowPatch(path=path, arrowstyle=head, mutation_scale=1, zorder=1, **_pen(kind, unit)))
     for box in layout.perches.values():
         patch(box, box.height / 2, facecolor="white", edgecolor="#33332f", linewidth=1.2 * unit, zorder=2)
         ax.text(box.x, box.y, box.text, ha="center", zorder=3, **text)
 
 
-def _line(kind: str, unit: float) -> dict[str, Any]:
+def _pen(kind: str, unit: float) -> dict[str, Any]:
     colour, dash, _ = _STYLES[kind]
     return {"color": colour, "linewidth": 1.5 * unit, "linestyle": (0, dash) if dash else "-"}
 

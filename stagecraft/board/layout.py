@@ -57,7 +57,7 @@ def arrange(board: Any) -> Layout:
     for (kind, text), names in blocks.items():
         pills = {n: (max(len(label(n, group_of[n])) * _LETTER + 18, 44), _HEIGHT) for n in names}
         within = [(s, t, 0.0) for s, t in pairs if s in pills and t in pills]
-        places, (width, height) = _columns(pills, within, _GAP, _ROW)
+        places, (width, height) = _in_columns(pills, within, _GAP, _ROW)
         boxed = kind == "group"
         if boxed:
             width, height = max(width, len(text) * _LETTER + 4) + 2 * _PAD, height + 2 * _PAD + _TITLE
@@ -65,7 +65,7 @@ def arrange(board: Any) -> Layout:
         offsets |= {n: (x, y + boxed * _TITLE / 2, pills[n]) for n, (x, y) in places.items()}
 
     between = [(block_of[s], block_of[t], offsets[s][1] - offsets[t][1]) for s, t in pairs if block_of[s] != block_of[t]]
-    centres, _ = _columns(sizes, between, _GAP, _ROW)
+    centres, _ = _in_columns(sizes, between, _GAP, _ROW)
     perches = {}
     for name, (x, y, size) in offsets.items():
         centre = centres[block_of[name]]
@@ -74,7 +74,7 @@ def arrange(board: Any) -> Layout:
     return Layout(perches, groups, list(_arcs(board, perches)))
 
 
-def _columns(sizes: dict, pairs: list[tuple], gap: float, row: float) -> tuple[dict, Point]:
+def _in_columns(sizes: dict, pairs: list[tuple], gap: float, row: float) -> tuple[dict, Point]:
     """Centres of boxes of given sizes in columns, every pair (source, target, descent) pointing right.
 
     Inside a column the boxes follow the heights from which they are reached (the barycentre rule of Sugiyama, 1981).
@@ -140,7 +140,7 @@ def _is_free(arc: Arc, others: list[Box]) -> bool:
     ]
     # A step of 20 points cannot leap over a box.
     steps = int(max(max(xs) - min(xs), max(ys) - min(ys)) / 20) + 2
-    return not near or not any(_inside(_at(arc, t / steps), box, 5) for t in range(1, steps) for box in near)
+    return not near or not any(_within_box(_at(arc, t / steps), box, 5) for t in range(1, steps) for box in near)
 
 
 def _at(arc: Arc, t: float) -> Point:
@@ -149,7 +149,7 @@ def _at(arc: Arc, t: float) -> Point:
     return a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3
 
 
-def _inside(point: Point, box: Box, margin: float) -> bool:
+def _within_box(point: Point, box: Box, margin: float) -> bool:
     return abs(point[0] - box.x) < box.width / 2 + margin and abs(point[1] - box.y) < box.height / 2 + margin
 
 
@@ -159,7 +159,7 @@ def _trimmed(arc: Arc, start: Box, end: Box) -> Arc:
         inner, outer = 0.0, 0.5
         for _ in range(7):
             half = (inner + outer) / 2
-            inner, outer = (half, outer) if _inside(_at(arc, half), box, margin) else (inner, half)
+            inner, outer = (half, outer) if _within_box(_at(arc, half), box, margin) else (inner, half)
         # The part after the cut, turned round, so that the second pass cuts the other end and turns it back.
         arc = _after(arc, outer)[::-1]
     return arc

@@ -8,13 +8,13 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from stagecraft.board.graph import cycles, refuse
-from stagecraft.board.held import Held
+from stagecraft.board.user_function import UserFunction
 
 
 def run(board, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """By perch its `sol`, or its `dist`; a `ValueError` lists what is missing, or one too many."""
     pulled = kind == "sol"
-    edges, held = (board.backward, board._joins) if pulled else (board.forward, board._merges)
+    edges, user = (board.backward, board._joins) if pulled else (board.forward, board._merges)
     arrivals = {perch: [edge for edge in edges if edge.target == perch] for perch in board.perches}
     refuse(f"The board cannot be {'pulled' if pulled else 'pushed'}", _gaps(board, kind, edges, arrivals, given))
     filled = dict(getattr(board, kind))
@@ -23,11 +23,11 @@ def run(board, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
         for edge in arrivals[perch]:
             policy = () if pulled else (board.sol.get(edge.source),)
             operator = board._operators[edge.name]
-            arrived.append(_call(operator, f"mover `{edge.name}` ({edge})", filled[edge.source], *policy))
-        if arrived and perch in held:
-            filled[perch] = _call(held[perch], f"{'join' if pulled else 'merge'} of `{perch}`", *arrived)
+            arrived.append(_call_user(operator, f"mover `{edge.name}` ({edge})", filled[edge.source], *policy))
+        if arrived and perch in user:
+            filled[perch] = _call_user(user[perch], f"{'join' if pulled else 'merge'} of `{perch}`", *arrived)
         elif arrived:
-            filled[perch] = arrived[0] if pulled else _total(perch, arrived)
+            filled[perch] = arrived[0] if pulled else _sum_of(perch, arrived)
     return filled
 
 
@@ -46,9 +46,9 @@ def _gaps(board, kind: str, edges: tuple, arrivals: Mapping[str, list], given: I
     return faults
 
 
-def _call(held: Held, place: str, *carried: Any) -> Any:
+def _call_user(user: UserFunction, place: str, *carried: Any) -> Any:
     try:
-        result = held.function(*carried)
+        result = user.function(*carried)
     except Exception as error:
         # An error in the user's own function keeps its type and gains its place.
         error.add_note(f"in the {place}")
@@ -58,7 +58,7 @@ def _call(held: Held, place: str, *carried: Any) -> Any:
     return result
 
 
-def _total(perch: str, dists: list) -> Any:
+def _sum_of(perch: str, dists: list) -> Any:
     alike = all(eqx.is_array_like(dist) and jnp.shape(dist) == jnp.shape(dists[0]) for dist in dists)
     if len(dists) > 1 and not alike:
         raise ValueError(

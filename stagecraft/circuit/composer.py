@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from stagecraft.circuit.stage import Stage, build_stage
 from stagecraft.functionals.axes import Axis
-from stagecraft.functionals.composed import Arrival, Linked
+from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Tabulated
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.solution import Policies, Rows, Table
@@ -71,13 +71,34 @@ class Composer:
         return linked(self.circuit, link, target, self.t)
 
 
-def onward(circuit, t, there: int):
-    """The arrivals of the period after `t`, of the kind at position `there`, -1 for the terminal values."""
-    if there < 0:
+def period_at(circuit, kind: int, t, last: bool | None = None) -> Composer:
+    """Period `t` of a solved circuit, and what follows it.
+
+    **Arguments:** `kind`: the position of its block; `last`: whether it is the last of that kind, `None` where this is not
+    known before the program runs.
+    """
+    block = circuit.structure.blocks[kind]
+    return Composer(circuit, block, t, _stored(circuit, kind, t - block.first), _onward(circuit, kind, t, last))
+
+
+def _onward(circuit, kind, t, last):
+    """The arrivals of the period after `t`: of the same kind, of the next, or the terminal values."""
+    block = circuit.structure.blocks[kind]
+    finite = circuit.structure.horizon is not None
+    if last is None and finite and block.first < block.last:
+        changes, stays = (_onward(circuit, kind, t, x) for x in (True, False))
+        return lambda name: Either(t == block.last, changes(name), stays(name))
+    kind += finite if last is None else last
+    if kind == len(circuit.structure.blocks):
         return lambda name: circuit.terminal(name, t + 1)
-    block = circuit.structure.blocks[there]
-    rows = jax.tree.map(lambda x: x[jnp.clip(t + 1 - block.first, 0, block.last - block.first)], circuit.rows[there])
+    block = circuit.structure.blocks[kind]
+    rows = _stored(circuit, kind, jnp.clip(t + 1 - block.first, 0, block.last - block.first))
     return Composer(circuit, block, t + 1, rows, lambda name: circuit.terminal(name, t + 2)).arrival
+
+
+def _stored(circuit, kind, i):
+    """What the stages store in the `i`-th period of a kind."""
+    return jax.tree.map(lambda x: x[i], circuit.rows[kind])
 
 
 def linked(circuit, link, target: AbstractFunctional, t) -> Linked:

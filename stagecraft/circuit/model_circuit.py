@@ -16,7 +16,7 @@ from stagecraft.circuit.info import Info
 from stagecraft.circuit.paths import replace
 from stagecraft.circuit.period import Period, boards
 from stagecraft.circuit.stage import Stage, build_stage
-from stagecraft.circuit.view import kinds, of_all_types, once, view
+from stagecraft.circuit.view import of_all_types, once, view
 from stagecraft.forward.mass import Pushed
 from stagecraft.functionals.functional import Closed
 from stagecraft.horses.solution import Policies, Rows, Table
@@ -84,10 +84,11 @@ class ModelCircuit(eqx.Module):
         if self.types is not None:
             return of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
         pushed = self.dists is not None
-        period = view(self, t, *kinds(self.structure, t), pushed and t == 0, pushed and traced(self))
+        block, finite = self.structure.block(t), self.structure.horizon is not None
+        kind, last = self.structure.blocks.index(block), finite and t == block.last
+        period = view(self, t, kind, last, pushed and t == 0, pushed and traced(self))
         # Outside the compiled view, which remembers the source that it was first traced with.
-        order = self.structure.block(t).stages
-        stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
+        stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in block.stages}
         return Period(stages, period.t, period.links)
 
     def with_parameters(self, parameters: Mapping) -> "ModelCircuit":
@@ -151,11 +152,6 @@ class ModelCircuit(eqx.Module):
         """The value on arrival after the last period."""
         num = self.structure.stage(name)
         return Closed(self.scope(name, t), num.terminal or worthless, num.dimensions("arvl"))
-
-    def stored(self, t) -> dict[str, Rows | Policies | Table]:
-        """What the stages of a period store, at a static `t`."""
-        i = self.structure.blocks.index(self.structure.block(t))
-        return jax.tree.map(lambda x: x[t - self.structure.blocks[i].first], self.rows[i])
 
 
 def check_solved(circuit) -> None:

@@ -79,9 +79,24 @@ class Stage(eqx.Module):
         return isinstance(self.cntn, Branches)
 
     @property
+    def ends(self) -> dict[str, Perch]:
+        """The continuation of every branch; that of a sequential stage under `""`."""
+        return dict(self.cntn.items()) if self.branching else {"": self.cntn}
+
+    @property
     def perches(self) -> tuple[Perch, ...]:
         """Arrival, decision, and every continuation."""
-        return self.arvl, self.dcsn, *(self.cntn.values() if self.branching else (self.cntn,))
+        return self.arvl, self.dcsn, *self.ends.values()
+
+    def holding(self, what: str, arvl, dcsn, cntn: Mapping[str, Any]) -> "Stage":
+        """The same stage with other things on all its perches.
+
+        **Arguments:** `what`: `"sol"` or `"dist"`; `arvl`, `dcsn`; `cntn`: by branch, as in `ends`.
+        """
+        put = lambda perch, thing: dataclasses.replace(perch, **{what: thing})
+        ends = {branch: put(perch, cntn[branch]) for branch, perch in self.ends.items()}
+        cntn = Branches(ends) if self.branching else ends[""]
+        return dataclasses.replace(self, arvl=put(self.arvl, arvl), dcsn=put(self.dcsn, dcsn), cntn=cntn)
 
     @property
     def initialised(self) -> bool:

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from stagecraft.arrays import traced
-from stagecraft.circuit.composer import Composer, onward
+from stagecraft.circuit.composer import period_at
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved, periods_of
 from stagecraft.distribution.checks import check, refinable, watched
 from stagecraft.forward.jumps import REPORT
 from stagecraft.forward.mass import Pushed, advance, clock
-from stagecraft.functionals.composed import Either
 from stagecraft.households.cells import cells, empty, settle, spread
 from stagecraft.households.initial import population_of
 from stagecraft.operators.interpolate import FOUND
@@ -154,23 +153,22 @@ def next_period(solved, position, how, t, entering, names):
 
     A function of mass alone once `t` is fixed, of which a stationary distribution is the fixed point.
     """
-    block, (refine, edge, jumps) = solved.structure.blocks[position], how
-    rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
-    following = _following(solved, position, t)
-    passed, leaving = advance(Composer(solved, block, t, rows, following), entering, refine, jumps)
+    period, (refine, edge, jumps) = period_at(solved, position, t), how
+    passed, leaving = advance(period, entering, refine, jumps)
     after, outside = {}, {}
     for name in names:
         axes = cells(solved, name, t + 1, refine)
         if name not in leaving:
             after[name], outside[name] = empty(axes), jnp.zeros((len(axes), 2), axes[0].values.dtype)
             continue
-        landed = settle(axes, leaving[name], _open(axes, following(name)) if edge else None)
+        landed = settle(axes, leaving[name], _open(axes, period.onward(name)) if edge else None)
         after[name] = landed.mass
         outside[name] = jax.lax.stop_gradient(jnp.stack([landed.above, landed.below], axis=1))
     none = jnp.zeros((), next(iter(after.values())).dtype if after else jnp.result_type(float))
-    stranded = {name: passed[name].infeasible if name in passed else none for name in block.stages}
-    met = {name: passed[name].jumps if name in passed else jnp.zeros(len(REPORT), none.dtype) for name in block.stages}
-    return after, (outside, stranded, met if jumps else {})
+    nothing = None, none, jnp.zeros(len(REPORT), none.dtype)
+    found = {name: passed.get(name, nothing) for name in period.block.stages}
+    infeasible = {name: mass for name, (_, mass, _) in found.items()}
+    return after, (outside, infeasible, {name: report for name, (*_, report) in found.items()} if jumps else {})
 
 
 def _open(axes, arrival):
@@ -181,18 +179,6 @@ def _open(axes, arrival):
     first = next((i for i, axis in enumerate(axes) if not axis.discrete), len(axes) - 1)
     found = frozen.at(places).feasible
     return jnp.moveaxis(found.reshape(*shape[:first], *shape[first + 1 :], shape[first]), -1, first)
-
-
-def _following(solved, position, t):
-    """The arrivals of the period after `t`, whether that is of the same kind or not."""
-    blocks = solved.structure.blocks
-    if solved.structure.horizon is None:
-        return onward(solved, t, position)
-    block, there = blocks[position], position + 1 if position + 1 < len(blocks) else -1
-    if block.first == block.last:
-        return onward(solved, t, there)
-    last, same = onward(solved, t, there), onward(solved, t, position)
-    return lambda name: Either(t == block.last, last(name), same(name))
 
 
 def _assembled(solved, start, parts, refine, periods) -> Pushed:
@@ -209,5 +195,5 @@ def _assembled(solved, start, parts, refine, periods) -> Pushed:
     outside = {name: whole(1, name) for name in names(1)}
     # What leaves period t lands in t + 1.
     outside = {name: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]) for name, x in outside.items()}
-    stranded, met = ({name: whole(i, name) for name in names(i)} for i in (2, 3))
-    return Pushed(start, tuple(part[0] for part in parts), outside, stranded, refine, met)
+    infeasible, jumps = ({name: whole(i, name) for name in names(i)} for i in (2, 3))
+    return Pushed(start, tuple(part[0] for part in parts), outside, infeasible, refine, jumps)

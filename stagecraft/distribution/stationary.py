@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 from stagecraft.arrays import dtype_of, traced
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.distribution.checks import check, check_feasible, watched
-from stagecraft.distribution.classes import AWAY, classes, told_apart
 from stagecraft.distribution.push_forward import landings, next_period, push_forward
+from stagecraft.distribution.recurrence import AWAY, recurrence, told_apart
 from stagecraft.forward.mass import Pushed
 from stagecraft.households.cells import cells, spread
 from stagecraft.operators.linear_solve import solve_near_identity
@@ -57,7 +57,7 @@ def stationary(solved: ModelCircuit, initial: Any = None, *, refine: int = 1, to
     else:
         dists, kinds = solved.types.each(lambda k: _invariant(bare.of_type(k), how))
         dists = dists.scaled(solved.types.weights)
-    _check(solved, dists, kinds, how[-1])
+    _check_invariant(solved, dists, kinds, how[-1])
     return dataclasses.replace(solved, dists=watched(dists))
 
 
@@ -82,14 +82,14 @@ def _invariant(solved: ModelCircuit, how) -> tuple[Pushed, dict[str, Float[Array
     masses = jax.tree.map(lambda x: x * jnp.where(alone, 1.0, jnp.nan), masses) if traced(solved) else masses
     t, names = jnp.asarray(0), tuple(masses)
     start = {n: spread(cells(solved, n, t, how[0]), x) for n, x in masses.items()}
-    _, (outside, stranded, met) = next_period(solved, 0, how[:3], t, start, names)
+    _, (outside, infeasible, jumps) = next_period(solved, 0, how[:3], t, start, names)
     lead = lambda tree: jax.tree.map(lambda x: x[None], tree)
-    return Pushed(start, (lead(masses),), lead(outside), lead(stranded), how[0], lead(met), bound), kinds
+    return Pushed(start, (lead(masses),), lead(outside), lead(infeasible), how[0], lead(jumps), bound), kinds
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _fixed(how, solved):
-    """Mass on the cells, by entry, the bound on its error, and what `classes` says of every cell."""
+    """Mass on the cells, by entry, the bound on its error, and what `recurrence` says of every cell."""
     refine, *_, tolerance = how
     names = landings(solved.structure, solved.structure.blocks[0])
     shapes = {n: tuple(axis.values.shape[0] for axis in cells(solved, n, jnp.asarray(0), refine)) for n in names}
@@ -99,21 +99,21 @@ def _fixed(how, solved):
     # Linear in mass: policies and lotteries are computed once.
     _, push = jax.linearize(lambda x: _advance(how, solved, names, x), uniform)
     mu = jax.lax.fori_loop(0, _PLAIN, lambda _, x: push(x), uniform)
-    lost = jnp.abs(_total(mu) - 1)
+    lost = jnp.abs(_mass_of(mu) - 1)
     ones = tuple(jnp.ones_like(x) for x in mu)
-    inside = lambda x: tuple(p - v * _total(x) for p, v in zip(push(x), uniform, strict=True))
+    inside = lambda x: tuple(p - v * _mass_of(x) for p, v in zip(push(x), uniform, strict=True))
 
     def body(state):
         mu, _, k = state
-        gap = tuple(v * (1 - _total(mu)) + p - m for v, p, m in zip(uniform, push(mu), mu, strict=True))
+        gap = tuple(v * (1 - _mass_of(mu)) + p - m for v, p, m in zip(uniform, push(mu), mu, strict=True))
         # As exactly as the next round needs it, if a correction is a hundred times its gap; the last one but roughly.
-        share = jnp.clip(1e-3 * tolerance / jnp.maximum(_size(gap), tolerance * 1e-6), 1e-10, 1e-4)
+        share = jnp.clip(1e-3 * tolerance / jnp.maximum(_size_of(gap), tolerance * 1e-6), 1e-10, 1e-4)
         move = solve_near_identity(inside, gap, ones, share)
-        good = jnp.isfinite(_total(move))
+        good = jnp.isfinite(_mass_of(move))
         # Where the solver breaks down the chain itself goes on.
         further = jax.lax.cond(good, lambda: mu, lambda: jax.lax.fori_loop(0, _PLAIN, lambda _, x: push(x), mu))
         mu = tuple(a + jnp.where(good, b, 0.0) for a, b in zip(further, move, strict=True))
-        return mu, jnp.where(good, _size(move), jnp.inf), k + 1
+        return mu, jnp.where(good, _size_of(move), jnp.inf), k + 1
 
     go = lambda s: ~(s[1] <= tolerance) & (s[2] < _ROUNDS)
     mu, bound, _ = jax.lax.while_loop(go, body, (mu, jnp.asarray(jnp.inf, dtype), 0))
@@ -121,7 +121,7 @@ def _fixed(how, solved):
     # Where nobody is, rounding leaves either sign.
     mu = tuple(jnp.maximum(x, 0.0) for x in mu)
     named = lambda xs: dict(zip(names, xs, strict=True))
-    return named(tuple(x / _total(mu) for x in mu)), bound, named(classes(push, mu))
+    return named(tuple(x / _mass_of(mu) for x in mu)), bound, named(recurrence(push, mu))
 
 
 @_fixed.defjvp
@@ -132,7 +132,7 @@ def _fixed_jvp(how, primals, tangents):
     names, mu = tuple(masses), tuple(masses.values())
     _, change = jax.jvp(lambda c: _advance(how, c, names, mu), (solved,), (moved,))
     _, push = jax.linearize(lambda x: _advance((how[0], how[1], False, how[3]), solved, names, x), mu)
-    inside = lambda x: tuple(p - m * _total(x) for p, m in zip(push(x), mu, strict=True))
+    inside = lambda x: tuple(p - m * _mass_of(x) for p, m in zip(push(x), mu, strict=True))
     found = solve_near_identity(inside, change, tuple(jnp.ones_like(x) for x in mu), 1e-11)
     still = jax.tree.map(jnp.zeros_like, (bound, kinds))
     return (masses, bound, kinds), (dict(zip(names, found, strict=True)), *still)
@@ -146,15 +146,15 @@ def _advance(how, solved, names, masses):
     return tuple(after[n] for n in names)
 
 
-def _total(masses):
+def _mass_of(masses):
     return sum(jnp.sum(x) for x in masses)
 
 
-def _size(masses):
+def _size_of(masses):
     return sum(jnp.sum(jnp.abs(x)) for x in masses)
 
 
-def _check(solved, dists, kinds, tolerance):
+def _check_invariant(solved, dists, kinds, tolerance):
     """Speak of mass that is lost, of a chain without one limit, and of what `push_forward` speaks of."""
     if traced(dists, kinds):
         return

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 from stagecraft.horses.solution import Answer
 
 
-class Passage(eqx.Module):
+class AgentStep(eqx.Module):
     """What happens to agents in one stage.
 
     **Attributes:** `arvl`, `shocks`, `dcsn`, `controls`: by name; `answer`: of the solution at the decision; `taken`: who
@@ -29,7 +29,7 @@ class Passage(eqx.Module):
     chance: Float[Array, " agents"] | None = None
 
 
-def pass_through(stage, decision, states, key) -> Passage:
+def pass_through(stage, decision, states, key) -> AgentStep:
     """Shocks, choice and transition of agents on arrival of one stage.
 
     **Arguments:** `stage`: its shocks, transitions and nature's odds are those that agents meet; `decision`: the functional
@@ -37,7 +37,7 @@ def pass_through(stage, decision, states, key) -> Passage:
     """
     num, scope = stage.num, stage.arvl_to_dcsn.operator.parameters
     count = next(iter(states.values())).shape[0]
-    shocks = num.draws(scope, key, count, _given(num, states))
+    shocks = num.draws(scope, key, count, _conditions_of(num, states))
     at = stage.arvl_to_dcsn.operator(states, shocks)
     answer = decision.at(at)
     names = tuple(b.name for b in num.branches)
@@ -49,13 +49,13 @@ def pass_through(stage, decision, states, key) -> Passage:
         if num.branching:
             taken = {name: place == i for i, name in enumerate(names)}
         else:
-            controls = {name: _pick(x, place) for name, x in decision.stack(at).policy.items()}
+            controls = {name: _take_at(x, place) for name, x in decision.stack(at).policy.items()}
     pushes = stage.dcsn_to_cntn if stage.branching else {"": stage.dcsn_to_cntn}
     posts = {name: pushes[name].operator(at, controls) for name in names}
-    return Passage(states, shocks, at, controls, answer, taken, posts, feasible, chance)
+    return AgentStep(states, shocks, at, controls, answer, taken, posts, feasible, chance)
 
 
-def _given(num, states):
+def _conditions_of(num, states):
     return {shock.given: states[shock.given] for shock in num.shocks if shock.given is not None}
 
 
@@ -74,19 +74,19 @@ def _draw(odds, key):
     steps = jnp.cumsum(odds, axis=0)
     uniform = jax.random.uniform(key, steps.shape[1:], steps.dtype) * steps[-1]
     place = jnp.sum(uniform[None] >= steps[:-1], axis=0)
-    return place, _pick(odds, place)
+    return place, _take_at(odds, place)
 
 
-def _pick(x, place):
+def _take_at(x, place):
     return jnp.take_along_axis(jnp.broadcast_to(x, (x.shape[0], place.shape[0])), place[None], axis=0)[0]
 
 
-def log_odds(stage, passage: Passage) -> Float[Array, " agents"]:
+def log_odds(stage, step: AgentStep) -> Float[Array, " agents"]:
     """The logarithm of the probability of what was drawn in a stage: shocks with listed probabilities, and the choice."""
     num, scope = stage.num, stage.arvl_to_dcsn.operator.parameters
-    found = log_chance(num.odds(scope, passage.shocks, _given(num, passage.arvl)))
-    found = jnp.broadcast_to(found, passage.feasible.shape)
-    return found if passage.chance is None else found + log_chance(passage.chance)
+    found = log_chance(num.odds(scope, step.shocks, _conditions_of(num, step.arvl)))
+    found = jnp.broadcast_to(found, step.feasible.shape)
+    return found if step.chance is None else found + log_chance(step.chance)
 
 
 def log_chance(probability):
@@ -95,19 +95,19 @@ def log_chance(probability):
     return jnp.where(likely, jnp.log(jnp.where(likely, probability, 1.0)), 0.0)
 
 
-def record(passage: Passage, here, values: bool) -> dict[str, Float[Array, " agents"]]:
+def record(step: AgentStep, active, values: bool) -> dict[str, Float[Array, " agents"]]:
     """All that is written down of agents in a stage, by name.
 
-    **Arguments:** `here`: who passes it; `values`: whether `value`, the solution's at the decision, is among them.
+    **Arguments:** `active`: who passes it; `values`: whether `value`, the solution's at the decision, is among them.
     """
-    sol = {"sol": {"value": passage.answer.value}} if values else {}
-    groups = {"shocks": passage.shocks, "dcsn": passage.dcsn, "controls": passage.controls}
-    return _merged(here, arvl=passage.arvl, **groups, **_ends(passage), **sol)
+    sol = {"sol": {"value": step.answer.value}} if values else {}
+    groups = {"shocks": step.shocks, "dcsn": step.dcsn, "controls": step.controls}
+    return _one_record(active, arvl=step.arvl, **groups, **_posts(step), **sol)
 
 
-def _ends(passage):
+def _posts(step):
     """Post-states by kind; of a branching stage the branch that was taken, by position."""
-    posts, taken = passage.posts, passage.taken
+    posts, taken = step.posts, step.taken
     if set(posts) == {""}:
         return {"cntn": posts[""]}
     place = sum(jnp.where(goes, i, 0) for i, goes in enumerate(taken.values()))
@@ -119,11 +119,11 @@ def _ends(passage):
     return {"cntn": merged, "chosen": {"branch": place}}
 
 
-def _merged(here, **groups: Mapping) -> dict:
+def _one_record(active, **groups: Mapping) -> dict:
     """One dictionary; a name that stands on several perches is tagged with the later ones; agents elsewhere have NaN."""
     merged: dict = {}
     for place, variables in groups.items():
         for name, x in variables.items():
             x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
-            merged[name if name not in merged else f"{name}_{place}"] = jnp.where(here, x, jnp.nan)
+            merged[name if name not in merged else f"{name}_{place}"] = jnp.where(active, x, jnp.nan)
     return merged

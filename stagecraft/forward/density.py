@@ -49,24 +49,24 @@ def with_density(mover: Optimise, decision: Decision, after: AbstractFunctional)
     mean = lambda x: 0.5 * (x[..., 1:] + x[..., :-1])
     gap, width = jnp.diff(post), jnp.diff(state)
     points |= {} if mover.inner is None else {mover.inner.post: full(answer.policy[mover.inner.control])}
-    cells = both(sound) & (gap > 0) & (width > 0) & _met(after, points, mover.post, (gap > 0) & (width > 0))
+    cells = both(sound) & (gap > 0) & (width > 0) & _any_switch(after, points, mover.post, (gap > 0) & (width > 0))
     clean = lambda x: jnp.where(cells, x, 0.0)
     value, slope = jnp.where(sound, value, 0.0), jnp.where(sound, slope, 0.0)
     rise = jnp.diff(value) - gap * mean(slope)
     share = clean((width * mean(bent) - jnp.diff(control) * mean(moved)) / jnp.where(gap > 0, gap, 1.0))
-    room = _beside(jnp.maximum(width, 0.0))
-    spread = _beside(clean(share * (rise - _still(rise)))) / jnp.where(room > 0, room, 1.0)
+    room = _spread_over(jnp.maximum(width, 0.0))
+    spread = _spread_over(clean(share * (rise - _still(rise)))) / jnp.where(room > 0, room, 1.0)
     seen = dataclasses.replace(rows, control=rows.control + spread.reshape(rows.control.shape))
     return dataclasses.replace(decision, rows=seen)
 
 
-def _beside(x):
+def _spread_over(x):
     """Half of what the cells on both sides of every knot hold."""
     side = [(0, 0)] * (x.ndim - 1)
     return 0.5 * (jnp.pad(x, [*side, (1, 0)]) + jnp.pad(x, [*side, (0, 1)]))
 
 
-def _met(after, points, post, cells) -> Bool[Array, "..."]:
+def _any_switch(after, points, post, cells) -> Bool[Array, "..."]:
     """Whether any cell of a row has a switch of what follows."""
     whole = points[post].shape
     after, points = jax.tree.map(_still, (after, points))

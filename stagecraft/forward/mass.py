@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from stagecraft.forward.density import with_density
 from stagecraft.forward.jumps import REPORT, jump_points
+from stagecraft.forward.walk import arrivals_of, walk
 from stagecraft.horses.arrival import weights_of
 from stagecraft.households.cells import cells, settle, spread
 from stagecraft.households.population import Population, together
@@ -71,16 +72,6 @@ class Pushed(eqx.Module):
         return {name: spread(cells(circuit, name, clock(circuit, t), self.refine), x) for name, x in masses.items()}
 
 
-class Passed(eqx.Module):
-    """Households on the perches of one stage; `cntn` by branch, `infeasible` the mass without a choice, `jumps` a `REPORT`."""
-
-    arvl: Population
-    dcsn: Population
-    cntn: dict[str, Population]
-    infeasible: Float[Array, ""]
-    jumps: Float[Array, " report"] | None
-
-
 def clock(circuit, t):
     """The period of the model in which period `t` of a push lies: of an infinite horizon the only one."""
     return t if circuit.structure.horizon is not None else jnp.zeros_like(t)
@@ -88,7 +79,7 @@ def clock(circuit, t):
 
 def advance(
     period, entering: dict[str, Population], refine: int = 1, jumps: bool = False
-) -> tuple[dict[str, Passed], dict[str, Population]]:
+) -> tuple[dict[str, tuple], dict[str, Population]]:
     """One period forward.
 
     Within the period mass stays at its points, nodes times cells, and nothing is rounded; an arrival inside that declares a
@@ -96,14 +87,10 @@ def advance(
 
     **Arguments:** `period`: a `Composer`; `entering`: by entry; `jumps`: whether derivatives see policies jump.
 
-    **Returns:** the households on all perches, by stage; those who come to the entries of the next period.
+    **Returns:** what `through` gives, by stage; those who come to the entries of the next period.
     """
-    inside = {name: [people] for name, people in entering.items()}
-    passed, leaving = {}, {}
-    for name in period.block.stages:
-        if name not in inside:
-            continue
-        people = together(*inside[name])
+
+    def visit(name, people):
         space = dict(period.circuit.structure.stage(name).spaces)["arvl"]
         if name not in entering and len(space.grids) == len(space.dimensions):
             axes = cells(period.circuit, name, period.t, refine)
@@ -112,22 +99,15 @@ def advance(
         mover = stage.cntn_to_dcsn.operator if jumps and stage.num.envelope and not stage.branching else None
         if isinstance(mover, Optimise):
             decision = with_density(mover, decision, period.continuation(name, ""))
-        passed[name] = through(stage, decision, people, jumps)
-        for branch, ends in passed[name].cntn.items():
-            link = period.block.following(name, branch)
-            box = leaving if link.crosses else inside
-            box.setdefault(link.target, []).append(_onward(period, link, ends))
-    return passed, {name: together(*parts) for name, parts in leaving.items()}
+        passed = through(stage, decision, people, jumps)
+        ends = [(period.block.following(name, branch), perch.dist) for branch, perch in passed[0].ends.items()]
+        return passed, [(link, arriving(link, people)) for link, people in ends]
 
+    def arriving(link, people):
+        states, survival = arrivals_of(period.circuit, link, people.states, period.t)
+        return Population(states, people.weights if survival is None else people.weights * survival)
 
-def _onward(period, link, ends: Population) -> Population:
-    """Households along a connection: states renamed, constants set, and those who die left behind."""
-    states = {there: ends.states[here] for here, there in link.mapping}
-    if not link.constants and link.survival is None:
-        return Population(states, ends.weights)
-    scope = period.circuit.scope(link.source, period.t)
-    states |= {name: jnp.full(ends.weights.shape, 1.0, ends.weights.dtype) * f(scope) for name, f in link.constants}
-    return Population(states, ends.weights if link.survival is None else ends.weights * link.survival(scope))
+    return walk(period.block, entering, visit, together)
 
 
 def drawn(stage, states):
@@ -143,7 +123,7 @@ def drawn(stage, states):
     return shocks, stage.arvl_to_dcsn.operator({name: full(x) for name, x in states.items()}, shocks), full(law)
 
 
-def _met(stage, arriving: Population):
+def _at_decision(stage, arriving: Population):
     """Shocks, decision states and mass of those who arrive; who differs in the past alone is one point from here on."""
     problem, sizes = stage.dcsn_to_arvl.operator.problem, arriving.sizes
     past = [i for i, (name, _) in enumerate(sizes) if name in stage.num.given_alone]
@@ -160,36 +140,38 @@ def _met(stage, arriving: Population):
     return shocks, at, mass.ravel()
 
 
-def through(stage, decision, arriving: Population, jumps: bool = False) -> Passed:
+def through(stage, decision, arriving: Population, jumps: bool = False) -> tuple:
     """Shocks, choice and transition of one stage.
 
     **Arguments:** `decision`: its functional object; `arriving`: weighted points; `jumps`: whether derivatives see jumps.
+
+    **Returns:** the stage with households on its perches; the mass without a choice; a `REPORT`, `None` without `jumps`.
     """
-    shocks, at, weights = _met(stage, arriving)
+    shocks, at, weights = _at_decision(stage, arriving)
     dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
     more, report = jump_points(decision, at, shocks, weights) if jumps else (None, None)
     if more is not None:
         beside, ends, _ = _decide(stage, decision, *more)
         dcsn, cntn = together(dcsn, beside), {name: together(x, ends[name]) for name, x in cntn.items()}
-    return Passed(arriving, dcsn, cntn, infeasible, report)
+    return stage.holding("dist", arriving, dcsn, cntn), infeasible, report
 
 
 def _decide(stage, decision, at, shocks, weights):
     """Choice and transition of points at the decision, and the mass of those that have none."""
     answer = decision.at(at)
     infeasible = jax.lax.stop_gradient(jnp.sum(jnp.where(answer.feasible, 0.0, weights)))
-    ends = _branches if stage.branching else _options if len(answer.probability) > 1 else _only
+    ends = _of_branches if stage.branching else _of_options if len(answer.probability) > 1 else _of_one
     return *ends(stage, decision, answer, {**shocks, **at}, at, weights), infeasible
 
 
-def _only(stage, decision, answer, seen, at, weights):
+def _of_one(stage, decision, answer, seen, at, weights):
     """One continuation, and one value of the controls at every point."""
     del decision
     posts = stage.dcsn_to_cntn.operator(at, answer.policy)
     return Population({**answer.policy, **seen}, weights), {"": Population(posts, weights)}
 
 
-def _branches(stage, decision, answer, seen, at, weights):
+def _of_branches(stage, decision, answer, seen, at, weights):
     """Several continuations; each gets its probability's part of every point."""
     several = len(answer.probability) > 1
     feasible = decision.stack(at).feasible if several else answer.feasible[None]
@@ -201,7 +183,7 @@ def _branches(stage, decision, answer, seen, at, weights):
     return Population({**answer.policy, **seen}, weights), cntn
 
 
-def _options(stage, decision, answer, seen, at, weights):
+def _of_options(stage, decision, answer, seen, at, weights):
     """One continuation, and a point for every value of the discrete controls."""
     stack = decision.stack(at)
     probability = jnp.stack([answer.probability[label] for label in decision.labels])

@@ -16,7 +16,7 @@ from stagecraft.households.population import Population
 from stagecraft.households.types import Types
 
 
-class Beginning(NamedTuple):
+class Initial(NamedTuple):
     """What `initial` says.
 
     **Attributes:** `states`: numbers, or arrays of one length; `weights`: of their entries, `None` where each is one agent;
@@ -47,7 +47,7 @@ def start_of(solved, initial):
     return starts[0], initial
 
 
-def beginnings(solved, initial) -> dict[str, Beginning]:
+def beginnings(solved, initial) -> dict[str, Initial]:
     """What `initial` says, by the stage where households begin: of several if it gives the distribution in each."""
     found, parts = {}, [initial]
     if isinstance(initial, Mapping) and len(initial) > 1 and all(isinstance(x, Population) for x in initial.values()):
@@ -55,12 +55,12 @@ def beginnings(solved, initial) -> dict[str, Beginning]:
         parts = [{stage: x} for stage, x in initial.items() if somebody(x)] or [initial]
     for part in parts:
         start, inside = start_of(solved, part)
-        found[start] = read(inside, solved.structure.stage(start).dimensions("arvl"), dtype_of(solved.rows), ("type",))
+        found[start] = read_initial(inside, solved.structure.stage(start).dimensions("arvl"), dtype_of(solved.rows), ("type",))
         check_kinds(found[start].kinds, solved.types)
     return found
 
 
-def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Beginning:
+def read_initial(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Initial:
     """Arrays by name; weights of a distribution, or of a frame that has them, whose sum is then one.
 
     **Arguments:** `wanted`: the states on arrival; `also`: `("type",)` where the types of households may be given.
@@ -69,16 +69,16 @@ def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Beginning:
     if isinstance(initial, Population):
         initial, weights = initial.states, initial.weights
     elif frame:
-        initial, weights = _columns(initial, wanted, also)
+        initial, weights = _frame_columns(initial, wanted, also)
     also = tuple(name for name in also if name not in wanted)
     given = set(initial) if isinstance(initial, Mapping) else set()
     if not isinstance(initial, Mapping) or not set(wanted) <= given or (weights is None and given - set(wanted) - set(also)):
         shown = ", ".join(map(str, initial)) if isinstance(initial, Mapping) and initial else "nothing"
         hint = "; rename it: dist.rename({...})" if weights is not None else ""
         raise ValueError(f"`initial` must give {', '.join(wanted)}; it gives {shown}{hint}")
-    arrays = {name: _numbers(name, initial[name], dtype) for name in (*wanted, *[n for n in also if n in initial])}
+    arrays = {name: _array_of(name, initial[name], dtype) for name in (*wanted, *[n for n in also if n in initial])}
     if weights is not None:
-        weights = _weights(_numbers("weight", weights, dtype))
+        weights = _weights(_array_of("weight", weights, dtype))
         weights = weights / jnp.sum(weights) if frame else weights
     lengths = {x.shape[0] for x in (*arrays.values(), *([] if weights is None else [weights])) if x.ndim == 1}
     if any(x.ndim > 1 for x in arrays.values()) or len(lengths) > 1 or lengths == {0}:
@@ -90,10 +90,10 @@ def read(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Beginning:
         # Where nobody is a state may be anything, and is that of somebody.
         kept, some = lambda x: (weights > 0) | jnp.isfinite(x), jnp.argmax(weights)
         arrays = {name: jnp.where(kept(x), x, x[some]) if x.ndim else x for name, x in arrays.items()}
-    return Beginning(arrays, weights, kinds)
+    return Initial(arrays, weights, kinds)
 
 
-def _columns(frame, wanted, also):
+def _frame_columns(frame, wanted, also):
     """The columns of a frame that say something here, and its weights, if it has any."""
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
@@ -103,7 +103,7 @@ def _columns(frame, wanted, also):
     return found, np.asarray(frame["weight"]) if weighted else None
 
 
-def _numbers(name, x, dtype):
+def _array_of(name, x, dtype):
     try:
         return jnp.asarray(x, dtype)
     except (TypeError, ValueError) as error:
@@ -146,7 +146,7 @@ def check_sets(solved, start, states, weights=None):
         grid = space.grid(name)
         if grid is None or not grid.discrete or traced(x, weights):
             continue
-        values = _knots(solved, start, grid)
+        values = _first_knots(solved, start, grid)
         if traced(values):
             continue
         x, values, gap = np.atleast_1d(x), np.asarray(values), np.inf
@@ -165,7 +165,7 @@ def beyond(solved, start, arrays, weights=None):
         if found[name] is None or found[name][2].discrete or traced(x, weights):
             continue
         owner, perch, grid = found[name]
-        knots = _knots(solved, owner, grid)
+        knots = _first_knots(solved, owner, grid)
         if traced(knots):
             continue
         x, low, high = np.atleast_1d(x), float(knots[0]), float(knots[-1])
@@ -179,7 +179,7 @@ def beyond(solved, start, arrays, weights=None):
             )
 
 
-def _knots(circuit, stage, grid):
+def _first_knots(circuit, stage, grid):
     """A grid of a stage in the first period."""
     return _built(dataclasses.replace(circuit, rows=None, info=None, dists=None, types=None), stage, grid)
 
@@ -198,17 +198,19 @@ def population_of(solved, initial, refine: int, kind: int | None = None) -> dict
     """
     one = solved if kind is None else solved.of_type(kind)
     share = 1.0 if kind is None else solved.types.weights[kind]
-    return {start: _placed(one, start, x, _shares(x, kind, share), refine) for start, x in beginnings(solved, initial).items()}
+    return {
+        start: _on_grids(one, start, x, _masses(x, kind, share), refine) for start, x in beginnings(solved, initial).items()
+    }
 
 
-def _shares(beginning: Beginning, kind, share):
+def _masses(beginning: Initial, kind, share):
     """Of every entry; of a sample one in all."""
     count, some = beginning.count or 1, next(iter(beginning.states.values()))
     weights = jnp.full(count, 1.0 / count, some.dtype) if beginning.weights is None else beginning.weights
     return weights * share if beginning.kinds is None else jnp.where(beginning.kinds == kind, weights, 0.0)
 
 
-def _placed(solved, start, beginning: Beginning, weights, refine) -> Population:
+def _on_grids(solved, start, beginning: Initial, weights, refine) -> Population:
     """Numbers as they are, arrays on the grids of their states."""
     arrays = beginning.states
     check_sets(solved, start, arrays, weights)

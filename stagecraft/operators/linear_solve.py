@@ -27,7 +27,7 @@ def solve_near_identity(linear: Callable, rhs: tuple, scales: tuple, tolerance: 
     return unflatten(size * jax.lax.custom_linear_solve(apply, flat / size, solve, transpose_solve=solve))
 
 
-class _State(NamedTuple):
+class _Krylov(NamedTuple):
     """The variables of the method, under their usual names; `x` is the best that was found."""
 
     x: Float[Array, " n"]
@@ -71,7 +71,7 @@ def _bicgstab(matvec, b, tolerance):
         return jax.lax.cond(z.second, second, first, z, product)._replace(steps=z.steps + 1)
 
     zero, one = jnp.zeros_like(b), jnp.ones((), b.dtype)
-    start = _State(zero, zero, b, b, b, zero, zero, b @ b, one, one, jnp.asarray(False), jnp.int32(0))
+    start = _Krylov(zero, zero, b, b, b, zero, zero, b @ b, one, one, jnp.asarray(False), jnp.int32(0))
     go = lambda z: (z.best > tolerance) & (z.steps < _STEPS) & jnp.isfinite(z.rho) & (length > 0)
     ended = jax.lax.while_loop(go, step, start)
     good = (ended.best <= 1e3 * tolerance) | (length == 0)

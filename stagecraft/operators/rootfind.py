@@ -31,33 +31,45 @@ def bracketed_newton(
     """
     lower, start = jax.lax.stop_gradient((lower, start))
     frozen = lambda x: jax.lax.stop_gradient(function(x))
+    both = lambda x: jax.jvp(function, (x,), (jnp.ones_like(x),))
     sign = jnp.where(frozen(start) < 0, -1, 1)
-    low, high, found = _bracket(frozen, lower, start, sign)
-
-    def body(state):
-        low, high, x, _, step = state
-        value, slope = jax.jvp(function, (x,), (jnp.ones_like(x),))
-        value, slope = jax.lax.stop_gradient((value, slope))
-        on_low = jnp.sign(value) != sign_high
-        low, high = jnp.where(on_low, x, low), jnp.where(on_low, high, x)
-        newton = x - value / jnp.where(slope == 0, 1.0, slope)
-        inside = (newton > low) & (newton < high) & (slope != 0)
-        new = jnp.where(inside, newton, 0.5 * (low + high))
-        new = jnp.where(value == 0, x, new)
-        moved = jnp.max(jnp.where(found, jnp.abs(new - x) / (jnp.abs(new - lower) + 1e-300), 0.0), initial=0.0)
-        return low, high, new, moved, step + 1
-
-    sign_high = jnp.sign(frozen(high))
-    tolerance = 4 * jnp.finfo(low.dtype).eps
-    state = (low, high, 0.5 * (low + high), jnp.asarray(jnp.inf, low.dtype), 0)
-    *_, root, _, _ = jax.lax.while_loop(lambda s: (s[3] > tolerance) & (s[4] < _STEPS), body, state)
-    root = jax.lax.stop_gradient(root)
-    value, slope = jax.jvp(function, (root,), (jnp.ones_like(root),))
+    low, high, found = _grown_bracket(frozen, lower, start, sign)
+    near = jnp.where(found, 4 * jnp.finfo(low.dtype).eps * (low - lower), jnp.inf)
+    root = newton_within(lambda x: (*both(x), 0.0), low, high, 0.5 * (low + high), -jnp.sign(frozen(high)), near)
+    value, slope = both(root)
     slope = jax.lax.stop_gradient(jnp.where(slope == 0, 1.0, slope))
     return jnp.where(found, root - value / slope, jnp.nan)
 
 
-def _bracket(function, lower, start, sign):
+def newton_within(
+    look: Callable[[Float[Array, "..."]], tuple],
+    low: Float[Array, "..."],
+    high: Float[Array, "..."],
+    start: Float[Array, "..."],
+    sign: Float[Array, "..."] | float,
+    near: Float[Array, "..."],
+) -> Float[Array, "..."]:
+    r"""A root in every bracket by Newton's method, without a gradient; steps that leave it are replaced by its middle.
+
+    **Arguments:** `look`: at a place the value, its slope, and so large a value as counts for zero; `low`, `high`: the bracket;
+    `start`: in it; `sign`: of the value at `low`; `near`: no step is larger than this when all are done.
+    """
+
+    def body(state):
+        low, high, x, _, step = state
+        value, slope, noise = jax.lax.stop_gradient(look(x))
+        on_low = sign * value >= 0
+        low, high = jnp.where(on_low, x, low), jnp.where(on_low, high, x)
+        newton = x - value / jnp.where(slope == 0, 1.0, slope)
+        new = jnp.where((newton >= low) & (newton <= high) & (slope != 0), newton, 0.5 * (low + high))
+        new = jnp.where(jnp.abs(value) <= noise, x, new)
+        return low, high, new, jnp.any(jnp.abs(new - x) > near), step + 1
+
+    state = (*jax.lax.stop_gradient((low, high, start)), jnp.array(True), 0)
+    return jax.lax.while_loop(lambda s: s[3] & (s[4] < _STEPS), body, state)[2]
+
+
+def _grown_bracket(function, lower, start, sign):
     """Walk away from the first trial, up in lanes where the sign changes above it and down in the others."""
 
     def body(state):

@@ -31,7 +31,7 @@ def _words(key) -> UInt32[Array, " 2"]:
     return data if jax.random.key_impl(key) == _THREEFRY else jax.random.bits(key, (2,), jnp.uint32)
 
 
-def _plain(data):
+def _threefry_key(data):
     return jax.random.wrap_key_data(data[:2], impl=_THREEFRY)
 
 
@@ -41,16 +41,16 @@ def _kept(key, data):
     return jnp.concatenate([words, jnp.broadcast_to(data[2:], (*words.shape[:-1], 2))], axis=-1)
 
 
-def _seed(seed):
+def _seed_key(seed):
     return _kept(jax.random.key(seed, impl=_THREEFRY), jnp.zeros(4, jnp.uint32))
 
 
-def _split(data, shape):
-    return _kept(jax.random.split(_plain(data), shape), data)
+def _split_key(data, shape):
+    return _kept(jax.random.split(_threefry_key(data), shape), data)
 
 
-def _fold_in(data, number):
-    return _kept(jax.random.fold_in(_plain(data), number), data)
+def _fold_key(data, number):
+    return _kept(jax.random.fold_in(_threefry_key(data), number), data)
 
 
 def _threefry(one, two, high, low):
@@ -84,5 +84,11 @@ def _random_bits(data, width, shape):
 
 
 _AGENTS = define_prng_impl(
-    key_shape=(4,), seed=_seed, split=_split, random_bits=_random_bits, fold_in=_fold_in, name="threefry by agent", tag="agent"
+    key_shape=(4,),
+    seed=_seed_key,
+    split=_split_key,
+    random_bits=_random_bits,
+    fold_in=_fold_key,
+    name="threefry by agent",
+    tag="agent",
 )

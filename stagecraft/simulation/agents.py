@@ -3,34 +3,21 @@
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from stagecraft.arrays import traced
 from stagecraft.forward.agent import log_chance
-from stagecraft.households.initial import Beginning
+from stagecraft.households.initial import Initial
 from stagecraft.households.types import Types
 
 _MANY = 10_000
 
 
-class Agents(eqx.Module):
-    """Some agents before their first period.
-
-    **Attributes:** `states`: on arrival; `kinds`: of what type each is, `None` where there are none; `told`: the logarithm of
-    the probability of what was drawn of each so far.
-    """
-
-    states: dict[str, Float[Array, " agents"]]
-    kinds: Int[Array, " agents"] | None
-    told: Float[Array, " agents"]
-
-
-def number_of(beginning: Beginning, agents: int | None) -> int:
+def number_of(beginning: Initial, agents: int | None) -> int:
     """How many agents there are; `ValueError` where `initial` has another number of them."""
     given = None if beginning.weights is not None else beginning.count
     if agents is not None and given not in (None, agents):
@@ -42,26 +29,30 @@ def number_of(beginning: Beginning, agents: int | None) -> int:
     return agents or given or _MANY
 
 
-def agents_of(beginning: Beginning, types: Types | None, key: PRNGKeyArray, first: int, count: int) -> Agents:
+def agents_of(
+    beginning: Initial, types: Types | None, key: PRNGKeyArray, first: int, count: int
+) -> tuple[Initial, Float[Array, " agents"]]:
     """Agents `first`, `first + 1`, …, as they are listed or drawn.
 
     **Arguments:** `key`: of these agents.
+
+    **Returns:** one entry for each; the log-probability of what was drawn of each so far.
     """
     given = beginning.states if beginning.kinds is None else {**beginning.states, "type": beginning.kinds}
-    told = jnp.zeros(count, next(iter(beginning.states.values())).dtype)
+    log_prob = jnp.zeros(count, next(iter(beginning.states.values())).dtype)
     if beginning.weights is None:
         place = slice(first, first + count)
     else:
         place, chance = _drawn(beginning.weights, jax.random.fold_in(key, 7_000_013), count)
-        told = told + log_chance(chance)
+        log_prob = log_prob + log_chance(chance)
     given = {name: jnp.broadcast_to(x[place] if x.ndim else x, (count,)) for name, x in given.items()}
     if types is None:
-        return Agents(given, None, told)
+        return Initial(given), log_prob
     if beginning.kinds is not None:
         kinds = given.pop("type").astype(int)
-        return Agents(given, kinds, told)
+        return Initial(given, None, kinds), log_prob
     kinds, chance = _drawn(types.weights, jax.random.fold_in(key, 7_000_003), count)
-    return Agents(given, kinds, told + log_chance(chance))
+    return Initial(given, None, kinds), log_prob + log_chance(chance)
 
 
 def _drawn(weights, key, count):

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int
 
-from stagecraft.circuit.composer import Composer, onward
-from stagecraft.circuit.model_circuit import ModelCircuit
+from stagecraft.circuit.composer import period_at
 from stagecraft.forward.agent import log_chance, log_odds, pass_through, record
+from stagecraft.forward.walk import arrivals_of, walk
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What a simulation is asked for, static.
 
     **Attributes:** `start`: the stage where agents begin; `periods`: of an infinite horizon; `keep`: names of what is kept,
@@ -33,17 +33,17 @@ class Wish:
         return {name: x for name, x in found.items() if name in self.keep or f"{stage}.{name}" in self.keep}
 
 
-class Followed(eqx.Module):
+class History(eqx.Module):
     """What became of agents.
 
-    **Attributes:** `data`: `{stage: {variable: (periods, agents)}}`; `weights`: where they are wanted; `stranded`: by stage and
-    period how many agents had no choice, how many passed, and the first that had none; `names`: (stage, variables) in the order
-    of what happens, which a dictionary loses in a transformation.
+    **Attributes:** `data`: `{stage: {variable: (periods, agents)}}`; `weights`: where they are wanted; `infeasible`: by stage
+    and period how many agents had no choice, how many passed, and the first that had none; `names`: (stage, variables) in the
+    order of what happens, which a dictionary loses in a transformation.
     """
 
     data: dict[str, dict[str, Float[Array, "periods agents"]]]
     weights: Float[Array, "periods agents"] | None
-    stranded: dict[str, tuple[Int[Array, " periods"], Int[Array, " periods"], Int[Array, " periods"]]]
+    infeasible: dict[str, tuple[Int[Array, " periods"], Int[Array, " periods"], Int[Array, " periods"]]]
     names: tuple[tuple[str, tuple[str, ...]], ...] = eqx.field(static=True)
 
     @property
@@ -52,67 +52,50 @@ class Followed(eqx.Module):
         found = {stage: [n for n in names if n in self.data.get(stage, {})] for stage, names in self.names}
         return {stage: {n: self.data[stage][n] for n in names} for stage, names in found.items() if names}
 
-    def meet(self, other: "Followed", here: Bool[Array, " agents"]) -> "Followed":
-        """Agents of another type, `here`, among those of this one."""
-        pick = lambda x, y: jnp.where(here, y, x)
+    def meet(self, other: "History", active: Bool[Array, " agents"]) -> "History":
+        """Agents of another type, `active`, among those of this one."""
+        pick = lambda x, y: jnp.where(active, y, x)
         data, weights = jax.tree.map(pick, (self.data, self.weights), (other.data, other.weights))
-        both = {name: _both(x, other.stranded[name]) for name, x in self.stranded.items()}
-        return Followed(data, weights, both, self.names)
+        both = {name: _both(x, other.infeasible[name]) for name, x in self.infeasible.items()}
+        return History(data, weights, both, self.names)
 
 
-class Run(eqx.Module):
-    """A solved circuit, the circuit of the truth if it is another one, the key of the agents, and what is asked for."""
-
-    solved: ModelCircuit
-    truth: ModelCircuit | None
-    key: PRNGKeyArray
-    wish: Wish = eqx.field(static=True)
-
-    @property
-    def world(self) -> ModelCircuit:
-        """The circuit whose shocks, transitions and survival agents meet."""
-        return self.solved if self.truth is None else self.truth
-
-
-@functools.partial(jax.jit, static_argnames="wish")
-def follow(solved, truth, states, here, told, key, *, wish: Wish) -> Followed:
+@functools.partial(jax.jit, static_argnames="request")
+def follow(solved, truth, states, active, log_prob, key, *, request: Request) -> History:
     """Agents from the first period to the last.
 
-    **Arguments:** `truth`: `None` where `solved` is true; `states`: on arrival of the first stage; `here`: who begins there;
-    `told`: the logarithm of the probability of what was drawn of each before, `None` where no weights are wanted; `key`: of
-    these agents.
+    **Arguments:** `truth`: `None` where `solved` is true; `states`: on arrival of the first stage; `active`: who begins there;
+    `log_prob`: of what was drawn of each before, `None` where no weights are wanted; `key`: of these agents.
     """
-    run = Run(solved, truth, key, wish)
     structure, known = solved.structure, {}
     count = next(iter(states.values())).shape[0]
-    entering = {wish.start: (states, here)}
-    parts = []
-    for i, block in enumerate(structure.blocks):
+    entering, parts = {request.start: (states, active)}, []
+    for kind, block in enumerate(structure.blocks):
         # Whoever comes from another kind of period, or begins here, may enter where nobody of this kind does.
         names = dict.fromkeys((*block.entries, *entering))
         entering = {n: entering.get(n) or _nobody(solved, n, count, states) for n in names}
-        body = _scanned(run, i, known)
-        if wish.periods is not None:
+        body = _scanned(solved, truth, key, request, kind, known)
+        if request.periods is not None:
             always = lambda carry, clock, body=body: body(carry, jnp.asarray(0), clock=clock)
-            _, found = jax.lax.scan(always, (entering, told), jnp.arange(wish.periods))
+            _, found = jax.lax.scan(always, (entering, log_prob), jnp.arange(request.periods))
         elif block.first == block.last:
-            (entering, told), found = body((entering, told), jnp.asarray(block.first), last=True)
+            (entering, log_prob), found = body((entering, log_prob), jnp.asarray(block.first), last=True)
             found = jax.tree.map(lambda x: x[None], found)
         else:
             middle = jnp.arange(block.first, block.last)
-            carry, found = jax.lax.scan(body, (entering, told), middle)
-            (entering, told), last = body(carry, jnp.asarray(block.last), last=True)
+            carry, found = jax.lax.scan(body, (entering, log_prob), middle)
+            (entering, log_prob), last = body(carry, jnp.asarray(block.last), last=True)
             found = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), found, last)
         parts.append(found)
-    _check_kept(wish.keep, known)
-    spans = [wish.periods or block.last - block.first + 1 for block in structure.blocks]
-    whole = lambda place, name: _joined([part[place] for part in parts], name, spans)
-    data, stranded = ({num.name: whole(k, num.name) for num in structure.stages} for k in range(2))
-    weights = None if told is None else jnp.concatenate([part[2] for part in parts])
-    return Followed(data, weights, stranded, tuple(known.items()))
+    _check_names(request.keep, known)
+    spans = [request.periods or block.last - block.first + 1 for block in structure.blocks]
+    whole = lambda place, name: _over_blocks([part[place] for part in parts], name, spans)
+    data, infeasible = ({num.name: whole(k, num.name) for num in structure.stages} for k in range(2))
+    weights = None if log_prob is None else jnp.concatenate([part[2] for part in parts])
+    return History(data, weights, infeasible, tuple(known.items()))
 
 
-def _check_kept(keep, known):
+def _check_names(keep, known):
     """Speak of a name that is nowhere."""
     names = {*known, *[n for found in known.values() for n in found], *[f"{s}.{n}" for s, ns in known.items() for n in ns]}
     for name in keep or ():
@@ -122,98 +105,84 @@ def _check_kept(keep, known):
             raise ValueError(f"`keep` names {name!r}, which no stage has{hint}. There are {there}")
 
 
-def _scanned(run, position, known):
-    """A period as a plain function: JAX writes the text of what it scans, and that of a partial holds the whole circuit."""
+def _scanned(solved, truth, key, request, kind, known):
+    """A period as a plain function: JAX writes the text of what it scans, and that of a partial holds the whole circuit.
+
+    It takes who is on arrival of each entry, with the log-probability of what each met so far, to where they stand at the next.
+
+    **Arguments:** `kind`: of period; `known`: filled with the names of all that is written down.
+    """
+    world = solved if truth is None else truth
 
     def period(carry, t, last=False, clock=None):
-        return _period(run, position, known, carry, t, last, clock)
+        """**Arguments:** `clock`: the period by which draws are told apart, where it is not `t`."""
+        (entering, log_prob), now = carry, period_at(solved, kind, t, last)
+        own = jax.random.fold_in(key, t if clock is None else clock)
+
+        def visit(name, people):
+            (states, active), drawn = people, own
+            if len(now.block.stages) > 1:
+                drawn = jax.random.fold_in(own, now.block.stages.index(name))
+            stage = now.stage(name) if truth is None else truth.build(name, t)
+            step = pass_through(stage, now.decision(name), states, drawn)
+            found = record(step, active, request.values)
+            known[name] = tuple(found)
+            bad = active & ~step.feasible
+            counts = jnp.sum(bad), jnp.sum(active), jnp.argmax(bad)
+            odds = None if log_prob is None else jnp.where(active, log_odds(stage, step), 0.0)
+            links = [world.structure.blocks[kind].following(name, branch) for branch in step.posts]
+            ends = [(link, *_depart(world, link, step, t, active, drawn, odds is not None)) for link in links]
+            lived = sum(chance for *_, chance in ends)
+            return (request.of(name, found), counts, odds, lived), [end[:2] for end in ends]
+
+        kept, leaving = walk(now.block, entering, visit, _meet)
+        data, infeasible, odds, lived = ({n: x[i] for n, x in kept.items()} for i in range(4))
+        states, active = next(iter(entering.values()))
+        reached = {n: leaving.get(n) or _nobody(solved, n, active.shape[0], states) for n in (leaving if last else entering)}
+        if log_prob is None:
+            return (reached, None), (data, infeasible, None)
+        log_prob = sum(odds.values(), start=log_prob)
+        weights = jnp.exp(log_prob - jax.lax.stop_gradient(log_prob))
+        # Whether one lives on is drawn after everything that this period tells of.
+        return (reached, log_prob + sum(lived.values())), (data, infeasible, weights)
 
     return period
 
 
-def _period(run, position, known, carry, t, last, clock=None):
-    """One period forward: who is on arrival of each entry, and where they stand at the next.
-
-    **Arguments:** `known`: filled with the names of all that is written down; `carry`: by entry who is there, and how likely
-    what they met so far was; `clock`: the period by which draws are told apart, where it is not `t`.
-    """
-    solved, block, (entering, told) = run.solved, run.solved.structure.blocks[position], carry
-    following = onward(solved, t, _following(solved, position, last))
-    rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[position])
-    period = Composer(solved, block, t, rows, following)
-    inside, leaving, data, stranded, lived = dict(entering), {}, {}, {}, 0.0
-    for number, name in enumerate(block.stages):
-        states, here = inside[name]
-        own = jax.random.fold_in(run.key, t if clock is None else clock)
-        own = own if len(block.stages) == 1 else jax.random.fold_in(own, number)
-        stage = period.stage(name) if run.truth is None else run.truth.build(name, t)
-        passage = pass_through(stage, period.decision(name), states, own)
-        found = record(passage, here, run.wish.values)
-        known[name], data[name] = tuple(found), run.wish.of(name, found)
-        if told is not None:
-            told = told + jnp.where(here, log_odds(stage, passage), 0.0)
-        bad = here & ~passage.feasible
-        stranded[name] = jnp.sum(bad), jnp.sum(here), jnp.argmax(bad)
-        for branch in passage.posts:
-            link, arriving, goes, survival = _onward(run, position, t, name, branch, passage, own)
-            if told is not None and survival is not None:
-                chance = log_chance(jnp.where(goes, survival, 1.0 - survival))
-                lived = lived + jnp.where(here & passage.taken[branch], chance, 0.0)
-            box = leaving if link.crosses else inside
-            box[link.target] = _meet(box.get(link.target), arriving, here & goes)
-    keep = entering if not last else leaving
-    nobody = lambda n: _nobody(solved, n, here.shape[0], states)
-    weights = None if told is None else jnp.exp(told - jax.lax.stop_gradient(told))
-    # Whether one lives on is drawn after everything that this period tells of.
-    told = None if told is None else told + lived
-    return ({n: leaving.get(n) or nobody(n) for n in keep}, told), (data, stranded, weights)
-
-
-def _onward(run, position, t, name, branch, passage, key):
-    """Along a connection: states under their new names, who goes on, and the share that does if not all do."""
-    link = run.world.structure.blocks[position].following(name, branch)
-    arriving, goes, survival = {there: passage.posts[branch][mine] for mine, there in link.mapping}, passage.taken[branch], None
-    scope = run.world.scope(name, t) if link.constants or link.survival is not None else {}
-    if link.survival is not None:
-        survival = jnp.asarray(link.survival(scope))
-        goes = goes & (jax.random.uniform(jax.random.fold_in(key, 2_000_003), goes.shape, survival.dtype) < survival)
-    one = jnp.ones(goes.shape, _float(passage.arvl))
-    return link, arriving | {n: one * formula(scope) for n, formula in link.constants}, goes, survival
+def _depart(world, link, step, t, active, key, weighted):
+    """Agents along a connection: their states, and who goes; where it is wanted the log-probability of who lives on."""
+    arriving, survival = arrivals_of(world, link, step.posts[link.branch], t)
+    goes = active & step.taken[link.branch]
+    if survival is None:
+        return (arriving, goes), 0.0
+    lives = jax.random.uniform(jax.random.fold_in(key, 2_000_003), goes.shape, survival.dtype) < survival
+    chance = log_chance(jnp.where(lives, survival, 1.0 - survival)) if weighted else 0.0
+    return (arriving, goes & lives), jnp.where(goes, chance, 0.0) if weighted else 0.0
 
 
 def _both(mine, others):
-    """How many of either were stranded, how many passed, and the first of them."""
+    """How many of either had no choice, how many passed, and the first of them."""
     (bad, inside, first), (more, passed, other) = mine, others
     earliest = jnp.where(bad == 0, other, jnp.where(more == 0, first, jnp.minimum(first, other)))
     return bad + more, inside + passed, earliest
 
 
-def _float(states):
-    """The float type of agents' states."""
-    return next(iter(states.values())).dtype
-
-
-def _following(solved, position, last):
-    if not last:
-        return position
-    return position + 1 if position + 1 < len(solved.structure.blocks) else -1
-
-
 def _nobody(solved, name, count, states):
     """An entry at which no agent is: any state of it, and a mask."""
-    zeros = jnp.zeros(count, _float(states))
+    zeros = jnp.zeros(count, next(iter(states.values())).dtype)
     return dict.fromkeys(solved.structure.stage(name).dimensions("arvl"), zeros), jnp.zeros(count, bool)
 
 
-def _meet(before, arriving, here):
-    """Agents that come together at a stage from several branches."""
-    if before is None:
-        return arriving, here
-    states, there = before
-    return {name: jnp.where(here, arriving[name], x) for name, x in states.items()}, here | there
+def _meet(*parts):
+    """Agents that come together on arrival of a stage from several branches: no agent is in two of them."""
+    (states, active), *others = parts
+    for arriving, goes in others:
+        states = {name: jnp.where(goes, arriving[name], x) for name, x in states.items()}
+        active = active | goes
+    return states, active
 
 
-def _joined(parts, name, spans):
+def _over_blocks(parts, name, spans):
     """The records of a stage over all blocks: NaN, or zero agents, in periods without it."""
     some = next((part[name] for part in parts if name in part), {})
 

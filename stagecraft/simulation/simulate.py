@@ -14,12 +14,12 @@ from stagecraft.arrays import dtype_of, traced
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved, periods_of
 from stagecraft.circuit.stage import Stage
 from stagecraft.forward.agent import pass_through
-from stagecraft.households.initial import beginnings, beyond, check_sets, read
+from stagecraft.households.initial import Initial, beginnings, beyond, check_sets, read_initial
 from stagecraft.households.panel import Panel
 from stagecraft.households.population import equal
 from stagecraft.simulation.agent_keys import agent_key
-from stagecraft.simulation.agents import Agents, agents_of, check_count, in_chunks, number_of
-from stagecraft.simulation.follow import Followed, Wish, follow
+from stagecraft.simulation.agents import agents_of, check_count, in_chunks, number_of
+from stagecraft.simulation.follow import History, Request, follow
 from stagecraft.simulation.truth import check_truth
 
 
@@ -76,20 +76,20 @@ def simulate(
     if isinstance(solved, Stage):
         if any(x is not None for x in (periods, keep, chunk, truth)) or values or weights or progress:
             raise ValueError(f"stage {solved.name} alone takes `initial`, `agents`, `antithetic` and `key`, and nothing else")
-        return _through(solved, initial, agents, agent_key(key, antithetic=antithetic))
+        return _one_stage(solved, initial, agents, agent_key(key, antithetic=antithetic))
     check_solved(solved)
     if truth is not None:
         check_truth(solved, truth)
     start, beginning = _beginning(solved, initial)
-    wish = Wish(start, periods_of(solved, periods), _names(keep), bool(values))
+    request = Request(start, periods_of(solved, periods), _kept_names(keep), bool(values))
     types = solved.types if truth is None or truth.types is None else truth.types
 
     def run(first, count):
         own = agent_key(key, first, antithetic=antithetic)
-        people = agents_of(beginning, types, own, first, count)
-        found = _follow_all(solved, truth, people, own, bool(weights), wish)
-        _check_feasible(found.stranded, solved.structure.blocks, first)
-        return dataclasses.replace(found, stranded={}), people.kinds
+        people, log_prob = agents_of(beginning, types, own, first, count)
+        found = _follow_all(solved, truth, people, log_prob if weights else None, own, request)
+        _check_feasible(found.infeasible, solved.structure.blocks, first)
+        return dataclasses.replace(found, infeasible={}), people.kinds
 
     found, kinds = in_chunks(run, number_of(beginning, agents), chunk, progress)
     for wrong in beyond(solved, start, beginning.states, beginning.weights):
@@ -102,7 +102,7 @@ def _check_key(key):
         raise ValueError(f"`key` must be a random key such as jax.random.key(0), found {key!r}")
 
 
-def _names(keep) -> tuple[str, ...] | None:
+def _kept_names(keep) -> tuple[str, ...] | None:
     """The names of what is kept."""
     if keep is None:
         return None
@@ -121,28 +121,27 @@ def _beginning(solved, initial):
     return start, beginning
 
 
-def _follow_all(solved, truth, people: Agents, key, weights: bool, wish) -> Followed:
+def _follow_all(solved, truth, people: Initial, log_prob, key, request) -> History:
     """Agents of all types, each in the circuit of its own; the same draws for all, so that a type changes nothing else."""
-    told = people.told if weights else None
     bare = lambda circuit: None if circuit is None else dataclasses.replace(circuit, info=None, dists=None, types=None)
     if people.kinds is None:
-        everybody = jnp.ones(people.told.shape, bool)
-        return follow(bare(solved), bare(truth), people.states, everybody, told, key, wish=wish)
+        everybody = jnp.ones(people.count, bool)
+        return follow(bare(solved), bare(truth), people.states, everybody, log_prob, key, request=request)
     whole = None
     for k in range(len(solved.types)):
-        here = people.kinds == k
+        active = people.kinds == k
         other = truth if truth is None or truth.types is None else truth.of_type(k)
-        found = follow(bare(solved.of_type(k)), bare(other), people.states, here, told, key, wish=wish)
-        whole = found if whole is None else whole.meet(found, here)
+        found = follow(bare(solved.of_type(k)), bare(other), people.states, active, log_prob, key, request=request)
+        whole = found if whole is None else whole.meet(found, active)
     return whole
 
 
-def _check_feasible(stranded, blocks, first_agent: int):
+def _check_feasible(infeasible, blocks, first_agent: int):
     """Speak of the stage where somebody was first left without a choice."""
-    if traced(stranded):
+    if traced(infeasible):
         return
     found = []
-    for name, counts in stranded.items():
+    for name, counts in infeasible.items():
         bad, inside, first = (np.asarray(x) for x in counts)
         if bad.any():
             t = int(np.argmax(bad > 0))
@@ -156,18 +155,12 @@ def _check_feasible(stranded, blocks, first_agent: int):
         )
 
 
-def _through(stage: Stage, initial, agents, key) -> Stage:
+def _one_stage(stage: Stage, initial, agents, key) -> Stage:
     """Agents on arrival, at the decision and in the continuations of one solved stage."""
     if not stage.solved:
         raise ValueError(f"stage {stage.name} is not solved; call stagecraft.solve first")
-    beginning = read(initial, stage.arvl.dimensions, dtype_of(stage.dcsn.sol))
-    people = agents_of(beginning, None, key, 0, number_of(beginning, agents))
-    passed = pass_through(stage, stage.dcsn.sol, people.states, key)
-    sample = lambda perch, x: dataclasses.replace(perch, dist=equal(x))
-    if stage.branching:
-        ends = {n: sample(p, passed.posts[n] | {"taken": passed.taken[n]}) for n, p in stage.cntn.items()}
-        cntn = type(stage.cntn)(ends)
-    else:
-        cntn = sample(stage.cntn, passed.posts[""])
-    arvl, dcsn = sample(stage.arvl, passed.arvl | passed.shocks), sample(stage.dcsn, passed.dcsn | passed.controls)
-    return dataclasses.replace(stage, arvl=arvl, dcsn=dcsn, cntn=cntn)
+    beginning = read_initial(initial, stage.arvl.dimensions, dtype_of(stage.dcsn.sol))
+    people, _ = agents_of(beginning, None, key, 0, number_of(beginning, agents))
+    step = pass_through(stage, stage.dcsn.sol, people.states, key)
+    ends = {n: equal(posts | ({"taken": step.taken[n]} if n else {})) for n, posts in step.posts.items()}
+    return stage.holding("dist", equal(step.arvl | step.shocks), equal(step.dcsn | step.controls), ends)

@@ -16,7 +16,7 @@ def check_truth(solved: ModelCircuit, truth) -> None:
         raise ValueError(f"`truth` must be a ModelCircuit such as circuit.with_parameters({{...}}), found {truth!r}")
     for what, believed, true in _differences(solved, truth):
         if believed != true:
-            raise ValueError(f"`truth` has {what} {_shown(true)} where `solved` has {_shown(believed)}; {_MAY}")
+            raise ValueError(f"`truth` has {what} {_in_words(true)} where `solved` has {_in_words(believed)}; {_MAY}")
     _check_discrete(solved, truth)
 
 
@@ -28,7 +28,7 @@ def _differences(solved, truth):
     yield "the stages", [num.name for num in ours.stages], [num.name for num in theirs.stages]
     for mine, other in zip(ours.stages, theirs.stages, strict=True):
         for part in ("branches", "controls", "discrete controls", "perches"):
-            yield f"in stage {mine.name} the {part}", _names(mine, part), _names(other, part)
+            yield f"in stage {mine.name} the {part}", _declared(mine, part), _declared(other, part)
     yield "the kinds of period", _blocks(ours), _blocks(theirs)
     for mine, other in zip(ours.blocks, theirs.blocks, strict=True):
         yield f"from period {mine.first} on the connections", _links(mine), _links(other)
@@ -36,7 +36,7 @@ def _differences(solved, truth):
     yield "the number of types", types[0], types[1] or types[0]
 
 
-def _names(num, part):
+def _declared(num, part):
     if part == "perches":
         listed = lambda space, name: space.grid(name) is not None and space.grid(name).discrete
         shown = lambda space: ", ".join(f"{n} in a set" if listed(space, n) else n for n in space.dimensions)
@@ -57,7 +57,7 @@ def _links(block):
     return sorted(shown(link) for link in block.links)
 
 
-def _shown(part):
+def _in_words(part):
     return ", ".join(part) or "none" if isinstance(part, list) else str(part)
 
 
@@ -66,26 +66,26 @@ def _check_discrete(solved, truth):
     for mine, other in zip(solved.structure.stages, truth.structure.stages, strict=True):
         for (perch, space), (_, theirs) in zip(mine.spaces, other.spaces, strict=True):
             for name in (name for name, grid in space.grids if grid.discrete):
-                ours, other_set = _values(solved, mine.name, space.grid(name)), _values(truth, other.name, theirs.grid(name))
-                if not _same(ours, other_set):
+                ours, other_set = _sets(solved, mine.name, space.grid(name)), _sets(truth, other.name, theirs.grid(name))
+                if not _alike(ours, other_set):
                     raise ValueError(
-                        f"`truth` has in stage {mine.name}, {perch}, the values {_first(other_set)} of {name} where `solved` "
-                        f"has {_first(ours)}; policies are known at those alone. Give both circuits the same set"
+                        f"`truth` has in stage {mine.name}, {perch}, the values {_set_of(other_set)} of {name} where `solved` "
+                        f"has {_set_of(ours)}; policies are known at those alone. Give both circuits the same set"
                     )
 
 
-def _same(one, other) -> bool:
+def _alike(one, other) -> bool:
     """Whether two sets agree to rounding, as far as numbers are known."""
     if traced(one, other):
         return True
     return one.shape == other.shape and np.allclose(one, other, rtol=100 * jnp.finfo(one.dtype).eps, atol=0)
 
 
-def _first(values):
+def _set_of(values):
     """The set of the first period."""
     return ", ".join(f"{v:g}" for v in np.asarray(values)[0])
 
 
-def _values(circuit, stage, grid):
+def _sets(circuit, stage, grid):
     """The set in every period, `(periods, values)`."""
     return jax.vmap(lambda t: grid.build(circuit.scope(stage, t)))(jnp.arange(circuit.structure.horizon or 1))

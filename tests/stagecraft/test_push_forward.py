@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import stagecraft as sc
-from stagecraft.circuit.composer import Composer, onward
+from stagecraft.circuit.composer import period_at
 from stagecraft.forward.mass import advance
 from stagecraft.functionals.decision import Tabulated
 from stagecraft.horses.arrival import weights_of
@@ -124,8 +124,7 @@ def both_sides(solved, t):
     """A random function after a random mass was pushed, and before it was pulled; the mass that left the grid."""
     block = solved.structure.block(t)
     i = solved.structure.blocks.index(block)
-    rows = jax.tree.map(lambda x: x[t - block.first], solved.rows[i])
-    period = Composer(solved, block, jnp.asarray(t), rows, onward(solved, jnp.asarray(t), i))
+    period = period_at(solved, i, jnp.asarray(t), False)
     entering, targets, values = {}, {}, {}
     for j, entry in enumerate(block.entries):
         axes, after = (cells(solved, entry, jnp.asarray(t + s)) for s in (0, 1))

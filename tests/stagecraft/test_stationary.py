@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import stagecraft as sc
-from stagecraft.distribution.classes import AWAY, classes
+from stagecraft.distribution.recurrence import AWAY, recurrence
 
 TEXT = (Path(__file__).parents[1] / "models" / "aiyagari.yml").read_text()
 SMALL = TEXT.replace("n_a: 300, n_z: 7, a_max: 200.0", "n_a: 60, n_z: 3, a_max: 60.0").replace("beta: 0.96", "beta: 0.94")
@@ -148,7 +148,7 @@ def test_what_is_transient_is_no_class_of_its_own():
 def test_classes_of_a_chain(matrix, away):
     """Most mass is on the first cell, wherever that leads; cells that are away include another class and only such as miss it."""
     law = jnp.array(matrix, float)
-    (found,) = classes(lambda x: (x[0] @ law,), (jnp.array([0.6, 0.3, 0.1]),))
+    (found,) = recurrence(lambda x: (x[0] @ law,), (jnp.array([0.6, 0.3, 0.1]),))
     assert np.flatnonzero(found == AWAY).tolist() == away
 
 

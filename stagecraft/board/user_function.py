@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 
-class Held(eqx.Module):
+class UserFunction(eqx.Module):
     """A user's callable as a pytree: its arrays are leaves, all else is static and decides the compilation."""
 
     arrays: tuple

@@ -14,7 +14,7 @@ _LEAST = 1e-10
 AWAY, COMING, HOME = 0, 1, 2
 
 
-def classes(push: Callable, masses: tuple) -> tuple:
+def recurrence(push: Callable, masses: tuple) -> tuple:
     """For every cell `HOME` in one recurrent class, `COMING` where one may come to it, `AWAY` from where one never does.
 
     Another recurrent class is among the cells that are away. There is none if no cell is, and the class is not looked for.
@@ -57,17 +57,17 @@ def _closure(step: Callable, start: Bool[Array, " cells"], dtype) -> Bool[Array,
 def told_apart(places: dict, kinds: dict[str, Float[Array, "..."]]) -> str:
     """In words, by which state the class and the cells that never come to it differ.
 
-    **Arguments:** `places`: by entry and state, its value in every cell; `kinds`: by entry, what `classes` found.
+    **Arguments:** `places`: by entry and state, its value in every cell; `kinds`: by entry, what `recurrence` found.
     """
     for entry, states in places.items():
         kind = np.ravel(kinds[entry])
         for name, x in states.items():
             sets = [np.unique(np.asarray(x)[kind == k]) for k in (AWAY, HOME)]
             if all(s.size for s in sets) and not np.intersect1d(*sets).size:
-                return f"stage {entry}: whoever arrives with {name} {_shown(sets[0])} never comes to {name} {_shown(sets[1])}"
+                return f"stage {entry}: whoever arrives with {name} {_range(sets[0])} never comes to {name} {_range(sets[1])}"
     at = lambda k: " or ".join(entry for entry, kind in kinds.items() if np.any(np.asarray(kind) == k))
     return f"some who arrive at {at(AWAY)} never come to where most of those at {at(HOME)} are"
 
 
-def _shown(values) -> str:
+def _range(values) -> str:
     return f"= {', '.join(f'{v:g}' for v in values)}" if values.size <= 4 else f"from {values[0]:g} to {values[-1]:g}"
