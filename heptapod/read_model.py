@@ -149,13 +149,13 @@ class _Model:
 
     def _spec(self, readings, built, graph, blocks, nodes, economy: Economy):
         reader, document, scopes = self.reader, self.reader.document, self.scopes
-        flags = envelopes(graph, {n: (p, readings[n]) for n, p in built.items()})
+        solutions = envelopes(graph, {n: (p, readings[n]) for n, p in built.items()})
         sights = {n: Sight(self.paths[n], scopes, r.scope) for n, r in readings.items()}
         for name, problem in built.items():
             warn_idle(readings[name], problem.equations)
         warn_unused(reader, scopes, sights, economy.used | self.time.settings)
         warn_no_contraction(reader, graph, built)
-        nums = {n: dataclasses.replace(p.num, **flags[n]) for n, p in built.items()}
+        nums = {n: dataclasses.replace(p.num, solution=solutions[n]) for n, p in built.items()}
         stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, sights[n])) for n, p in built.items()}
         calibration = Calibration(tuple(d.table for d in scopes.values()), self.time.age, graph.periods)
         structure = Structure(graph.periods, calibration, tuple(s.num for s in stages.values()), graph.links, blocks,

@@ -17,9 +17,16 @@ from stagecraft.board.draw import mermaid as mermaid
 from stagecraft.circuit.model_circuit import ModelCircuit as ModelCircuit
 from stagecraft.circuit.perch import Perch as Perch
 from stagecraft.circuit.period import Period as Period
+from stagecraft.circuit.stage import HORSES as HORSES
 from stagecraft.circuit.stage import Stage as Stage
 from stagecraft.distribution.push_forward import push_forward as push_forward
 from stagecraft.distribution.stationary import stationary as stationary
+from stagecraft.functionals.functional import AbstractFunctional as AbstractFunctional
+from stagecraft.functionals.lines import AlongLines as AlongLines
+from stagecraft.horses.horse import AbstractHorse as AbstractHorse
+from stagecraft.horses.solution import AbstractStored as AbstractStored
+from stagecraft.horses.solution import Answer as Answer
+from stagecraft.horses.solution import Lines as Lines
 from stagecraft.households.panel import Panel as Panel
 from stagecraft.households.population import Population as Population
 from stagecraft.load import load as load

@@ -1,44 +1,47 @@
 """Where continuation values need not be concave: choices and kinks, and all that lies upstream of them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import sympy as sp
 
 from heptapod.circuit.periods import Graph
+from heptapod.problem.solutions import AbstractSolution, Egm, Search
 
 _KINKS = (sp.Max, sp.Min, sp.Piecewise, sp.Abs)
 
 
-def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, dict]:
-    """For every stage solved by EGM whether it takes the upper envelope, and the reason that `explain` gives.
+def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSolution]:
+    """The solution of every stage, now that is known what lies downstream: whether it takes the upper envelope, and the reason.
 
     **Arguments:** `stages`: (functional problem, stage reader) by name.
     """
     sources = {name: why for name, (problem, _) in stages.items() if (why := _bends(problem))}
-    found = {}
+    found = {name: problem.num.solution for name, (problem, _) in stages.items()}
     for name, (problem, _) in stages.items():
         num, asked = problem.num, problem.methods["upper_envelope"]
         # A condition that opens or shuts something may make a value jump.
         shut = any(b.conditions for n in graph.downstream(name) for b in stages[n][0].num.branches)
-        if num.method == "vfi":
+        if isinstance(num.solution, Search):
             # A search looks everywhere by itself; between its knots it must know where policies may jump.
-            found[name] = {"envelope": any(n in sources for n in (name, *graph.downstream(name))), "may_jump": shut}
+            bent = any(n in sources for n in (name, *graph.downstream(name)))
+            found[name] = replace(num.solution, envelope=bent, may_jump=shut)
             continue
-        if num.method not in ("egm", "nested"):
-            found[name] = {}
+        if not isinstance(num.solution, Egm):
             continue
         below = [n for n in sorted(graph.downstream(name)) if n in sources]
-        reason, envelope = num.reason, bool(below) or num.envelope
+        reason, envelope = num.solution.reason, bool(below) or num.solution.envelope
         if below:
             reason += (
                 f"; {sources[below[0]]} downstream ({below[0]}), so V[>] need not be concave and the upper envelope is taken"
             )
-        elif num.envelope:
+        elif num.solution.envelope:
             reason += "; the transition or the reward has a kink, so the upper envelope is taken"
         if asked != "auto":
             envelope = asked != "none"
             reason += f"; `upper_envelope: {asked}` was asked for"
-        found[name] = {"envelope": envelope, "switch_knots": asked == "refined", "reason": reason, "may_jump": shut}
+        refined = asked == "refined"
+        found[name] = replace(num.solution, envelope=envelope, switch_knots=refined, reason=reason, may_jump=shut)
     return found
 
 

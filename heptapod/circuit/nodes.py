@@ -3,14 +3,8 @@
 from collections.abc import Mapping
 
 from heptapod.errors import ANY
-from heptapod.shocks.autoregressive import Autoregressive
-from heptapod.shocks.discrete import Discrete
-from heptapod.shocks.markov import Markov
 from heptapod.spaces.grids import nodes_key
 from heptapod.stage.equations import StageReader
-
-# Shocks whose nodes are all the values that they take.
-_FINITE = (Autoregressive, Discrete, Markov)
 
 
 class Nodes:
@@ -38,7 +32,7 @@ class Nodes:
     def _entry(self, owner, name, shock):
         if len(shock.dimensions) != 1:
             return f"the nodes of `{name}` are joint in {len(shock.dimensions)} dimensions, and no grid of one state"
-        if not isinstance(shock, _FINITE):
+        if not shock.finite:
             return f"`{name}` is a continuous shock; its nodes are no set of values"
         return nodes_key(owner, name, shock.dimensions[0]), shock.count
 
@@ -47,6 +41,6 @@ class Nodes:
         out, position = [], {}
         for (owner, name), shock in self.shocks.items():
             i = position[owner] = position.get(owner, -1) + 1
-            if len(shock.dimensions) == 1 and isinstance(shock, _FINITE):
+            if len(shock.dimensions) == 1 and shock.finite:
                 out.append((nodes_key(owner, name, shock.dimensions[0]), owner, i, shock.dimensions[0]))
         return tuple(out)

@@ -6,6 +6,7 @@ from typing import Any
 import sympy as sp
 
 from heptapod.dialect import keys
+from heptapod.dialect.parts import Parts
 from heptapod.errors import ANY, Collector, Mark, ModelError, did_you_mean
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.freeze import freeze
@@ -26,8 +27,8 @@ class Reader:
     be the misspelling of one that is missed.
     """
 
-    def __init__(self, document: Document, collector: Collector | None = None):
-        self.document = document
+    def __init__(self, document: Document, collector: Collector | None = None, parts: Parts = Parts()):
+        self.document, self.parts = document, parts
         self.collector = collector or Collector()
         self.poison: set[Path] = set()
 

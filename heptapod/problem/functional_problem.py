@@ -1,13 +1,13 @@
 """A stage as it is written, with what was derived from it: math, parameters, settings, methods, and their numeric side."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import sympy as sp
 
 from heptapod.derivation.derive import Derived
-from heptapod.derivation.stated import UTIL
+from heptapod.derivation.stated import UTIL, real
 from heptapod.dialect.keys import MOVERS
 from heptapod.formulas.equation import SLOPE, VALUE, Equation, Transition, key
 from heptapod.formulas.freeze import freeze
@@ -16,7 +16,7 @@ from heptapod.parsing.reader import Path, Reader
 from heptapod.problem.chosen import Chosen
 from heptapod.problem.method import METHODS, choose
 from heptapod.problem.numeric_problem import Branch, NumericProblem
-from heptapod.problem.search import Direct
+from heptapod.problem.solutions import HORSES, AbstractSolution, Egm, Nested, Search
 from heptapod.stage.equations import BranchEquations, Equations, StageReader
 
 OLDER_MOVER_KEYS = {"inherit_parameters": "inherit", "inherit_settings": "inherit"}
@@ -65,7 +65,8 @@ def read_methods(reader: Reader, path: Path) -> dict[str, str]:
     methods = {k: "auto" for k in METHODS}
     for place in ((*path, "methods"), (*path, "movers", "cntn_to_dcsn", "methods")):
         given = reader.mapping(place, METHODS, "`methods`")
-        methods |= {k: reader.word((*place, k), METHODS[k], f"`methods.{k}`", "auto") for k in given if k in METHODS}
+        choices = METHODS | {"solution": (*METHODS["solution"], *reader.parts.horses)}
+        methods |= {k: reader.word((*place, k), choices[k], f"`methods.{k}`", "auto") for k in given if k in METHODS}
     for mover in MOVERS:
         place = (*path, "movers", mover, "methods")
         if mover != "cntn_to_dcsn" and reader.get(place) is not None:
@@ -82,15 +83,30 @@ def build_problem(
     reader, scope = reading.reader, reading.scope
     before = reader.collector.count
     calibrated = _calibrated(scope, own)
-    chosen = choose(reader, reading, equations, methods, calibrated)
-    if chosen is None or reader.collector.count > before:
+    common = NumericProblem(**_common(scope.name, equations, methods["interp"]))
+    if methods["solution"] in reader.parts.horses:
+        derived, solution = Derived(), _by_user(reading, methods["solution"], common)
+    else:
+        chosen = choose(reader, reading, equations, methods, calibrated)
+        derived, solution = (Derived(), None) if chosen is None else (chosen.derived, _solution(chosen))
+    if solution is None or reader.collector.count > before:
         return None
-    num = NumericProblem(**_common(scope.name, equations, methods["interp"]), **_solved(chosen))
+    num = replace(common, solution=solution)
     time = scope.time.numbers
     values = {n: v for n, v in calibrated.items() if n not in time}
     settings = {n: v for n, v in own.numbers.items() if n in scope.settings}
     math = reader.get((*scope.path, "math"))
-    return FunctionalProblem(scope.name, math, values, settings, methods, num, chosen.derived, equations)
+    return FunctionalProblem(scope.name, math, values, settings, methods, num, derived, equations)
+
+
+def _by_user(reading, name, num) -> AbstractSolution | None:
+    """The record of a method of the user's own; `None` after an error."""
+    try:
+        record = reading.reader.parts.horses[name].of(num)
+    except ValueError as error:
+        path = (*reading.scope.path, "methods", "solution")
+        return reading.reader.error("method", f"stage {num.name} cannot be solved by `{name}`: {error}", path)
+    return replace(record, name=name, reason=record.reason or "it was asked for")
 
 
 def _calibrated(scope, own):
@@ -117,8 +133,13 @@ def _common(name, equations: Equations, interp):
         integrands=equations.integrands,
         aggregator=equations.aggregator,
         terminal=equations.terminal,
+        bounds=tuple((name, _side(bound.lower), _side(bound.upper)) for name, bound in equations.bounds.items()),
         interp=interp,
     )
+
+
+def _side(expression):
+    return None if expression is None else freeze(expression)
 
 
 def _frozen(transition):
@@ -133,43 +154,48 @@ def _branch(equations: Equations, branch: BranchEquations) -> Branch:
     return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions, recorded)
 
 
-def _searched(direct: Direct):
-    """The numeric side of what a direct search stands on."""
+def _solution(chosen: Chosen) -> AbstractSolution:
+    """The record of the method, from what was derived in sympy."""
+    if chosen.direct is not None:
+        return _searched(chosen)
+    if chosen.method in ("egm", "nested"):
+        return _conditions(chosen)
+    return HORSES[chosen.method](reason=chosen.reason)
+
+
+def _searched(chosen: Chosen) -> Search:
+    direct = chosen.direct
     equation = lambda e, argument: None if e is None else Equation(freeze(e), (argument,))
-    side = lambda e: None if e is None else freeze(e)
-    return dict(
+    return Search(
+        reason=chosen.reason,
         state=direct.state,
         post=direct.post,
-        limits=tuple((name, side(bound.lower), side(bound.upper)) for name, bound in direct.limits),
+        control=direct.control,
+        rows=chosen.rows,
         strict=tuple(name for name, bound in direct.limits if bound.lower_strict or bound.upper_strict),
         state_grid=direct.grid,
         post_grids=direct.posts,
         base=equation(direct.base, key(direct.post, "cntn")),
-        control=direct.control,
         utility=equation(direct.utility, direct.control),
         utility_inverse=equation(direct.utility_inverse, UTIL.name),
     )
 
 
-def _solved(chosen: Chosen):
-    """The numeric side of what was derived."""
-    common = dict(method=chosen.method, reason=chosen.reason, rows=chosen.rows)
-    if chosen.direct is not None:
-        return common | _searched(chosen.direct)
-    if chosen.method not in ("egm", "nested"):
-        return common
+def _conditions(chosen: Chosen) -> Egm | Nested:
     derived, bound, control = chosen.derived, chosen.bound, chosen.control
     state, post = derived.state, derived.post
     equation = lambda e, *arguments: None if e is None else Equation(freeze(e), arguments)
     other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
     # In the form where the control is saved, consumption is what the open upper bound leaves, and it never binds.
-    moves = other is not None and other.has(sp.Symbol(state, real=True)) and not (strict and derived.corner == "lower")
+    moves = other is not None and other.has(real(state)) and not (strict and derived.corner == "lower")
     inner = chosen.inner
-    return common | dict(
-        inner=None if inner is None else (inner.control, inner.post, freeze(inner.bound.lower), freeze(inner.bound.upper)),
+    first = None if inner is None else (inner.control, inner.post, freeze(inner.bound.lower), freeze(inner.bound.upper))
+    return (Egm if inner is None else Nested)(
+        reason=chosen.reason,
         state=state[:-3],
         post=post[:-3],
         control=control,
+        rows=chosen.rows,
         objective=equation(derived.objective, state, control, post, VALUE),
         lower=equation(-sp.oo if bound.lower is None else bound.lower, state),
         upper=equation(sp.oo if bound.upper is None else bound.upper, state),
@@ -187,5 +213,6 @@ def _solved(chosen: Chosen):
         corner=derived.corner,
         floored=other is not None and (not strict or moves),
         bound_moves=moves,
-        discounted_by_state=derived.discount.has(sp.Symbol(state, real=True)),
+        discounted_by_state=derived.discount.has(real(state)),
+        **({} if first is None else {"inner": first}),
     )

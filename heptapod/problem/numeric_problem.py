@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod.formulas.equation import SLOPE, VALUE, Aggregator, Equation, Integrands, Transition, mean_key
+from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, Transition, mean_key
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.in_numpy import singular
+from heptapod.problem.solutions import AbstractSolution, Identity
 from heptapod.shocks.base import AbstractShock
 from heptapod.shocks.odds import odds
 from heptapod.spaces.grids import Grid
@@ -47,24 +48,11 @@ class NumericProblem:
     - `spaces`: the perches; `controls`: the continuous ones; `discrete`: the sets of the others; `shocks`.
     - `to_decision`: arrival states and shocks to decision states; `branches`: what follows the decision; `choice`: how one
       of them, or the value of a discrete control, is chosen.
-    - `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$: of the continuous control; passive states and discrete
-      controls stand among the parameters `p`, under their keys.
     - `integrands`, `aggregator`: the value on arrival.
     - `terminal` $(p, x_a, \\dots)$: the value on arrival after the last period, or `None`.
-    - `method`: `"egm"`, `"choice"`, `"identity"`, `"nested"` or `"vfi"`; `reason` says why, or why not.
-    - `envelope`: whether the endogenous grid may fold, so that an upper envelope is taken.
-    - `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control.
-    - `rows`: (passive decision state, its grid) pairs.
-    - `switch_knots`: whether the continuation is asked on both sides of its own switches, beside the grid of the post-state.
-    - `may_jump`: whether a condition downstream may make the continuation's value jump.
-    - `inner`: (control, its post-state, lower, upper) of the control that is chosen first, given the post-state; or `None`.
-    - `kinks`: values of the active post-state at which the problem changes its branch.
-    - `limits`: (control, lower, upper) of a direct search, `None` where a side is open; `strict`: the controls with a strict
-      bound; `state_grid`: of the endogenous state, where it has one; `post_grids`: (post-state, grid) pairs; `base`: the state
-      that leads to a post-state while the controls take as little as they may.
-    - `foc`, `control_inverse`, `state_inverse`, `utility`, `utility_inverse`, `trade_off`, `slope` (the envelope condition),
-      `by_value` ($Q_V$), `lowest`: derived,
-      `None` without closed form.
+    - `bounds`: (control, lower, upper) of the continuous controls, formulas in parameters and the keys of decision states,
+      `None` where a side is open.
+    - `solution`: how the stage is solved, a record of its method.
     """
 
     name: str
@@ -78,42 +66,12 @@ class NumericProblem:
     discrete: tuple[tuple[str, Grid], ...] = ()
     choice: Choice | None = None
     terminal: Equation | None = None
-    method: str = "identity"
-    envelope: bool = False
-    reason: str = ""
-    rows: tuple[tuple[str, Grid], ...] = ()
-    kinks: tuple[Formula, ...] = ()
-    may_jump: bool = False
-    switch_knots: bool = False
-    inner: tuple[str, str, Formula, Formula] | None = None
-    state: str | None = None
-    post: str | None = None
-    control: str | None = None
-    objective: Equation | None = None
-    lower: Equation | None = None
-    upper: Equation | None = None
-    foc: Equation | None = None
-    control_inverse: Equation | None = None
-    state_inverse: Equation | None = None
-    utility: Equation | None = None
-    utility_inverse: Equation | None = None
-    trade_off: Equation | None = None
-    slope: Equation | None = None
-    by_value: Equation | None = None
-    lowest: Formula | None = None
-    corner: str = "upper"
-    floored: bool = False
-    bound_moves: bool = False
-    discounted_by_state: bool = False
+    bounds: tuple[tuple[str, Formula | None, Formula | None], ...] = ()
     interp: str = "auto"
-    limits: tuple[tuple[str, Formula | None, Formula | None], ...] = ()
-    strict: tuple[str, ...] = ()
-    state_grid: Grid | None = None
-    post_grids: tuple[tuple[str, Grid], ...] = ()
-    base: Equation | None = None
+    solution: AbstractSolution = Identity()
 
     def __post_init__(self):
-        values = tuple(getattr(self, f.name) for f in fields(self) if f.name != "reason")
+        values = tuple(getattr(self, f.name) for f in fields(self))
         object.__setattr__(self, "_values", values)
         object.__setattr__(self, "_hash", hash(values))
 
@@ -126,6 +84,11 @@ class NumericProblem:
         return isinstance(other, NumericProblem) and self._hash == other._hash and self._values == other._values
 
     @property
+    def method(self) -> str:
+        """The name of the method that solves the stage."""
+        return self.solution.name
+
+    @property
     def plain_arrival(self) -> bool:
         """Whether the value on arrival is `E[V]` and nothing else."""
         inside = tuple(f.tree for f in self.integrands.formulas)
@@ -134,7 +97,7 @@ class NumericProblem:
     @property
     def stored(self) -> bool:
         """Whether a solve keeps values of this stage; any other is composed where it is asked."""
-        return self.method not in ("choice", "identity") or dict(self.spaces)["arvl"].tabulate
+        return self.solution.stored or dict(self.spaces)["arvl"].tabulate
 
     @property
     def given_alone(self) -> tuple[str, ...]:
@@ -159,18 +122,14 @@ class NumericProblem:
         """A continuation by name."""
         return next(b for b in self.branches if b.name == name)
 
-    @property
-    def foc_in_control(self) -> bool:
-        """Whether the first-order condition gives the control; otherwise the post-state does, and it gives the state."""
-        return self.control_inverse is None or SLOPE in self.control_inverse.formula.names
-
     def suspects(self, scope: Mapping) -> list[str]:
         """Parameters whose values make a formula of the stage divide by zero or leave its domain, in words."""
         moves = [self.to_decision, *[b.to_continuation for b in self.branches]]
         formulas = [f for move in moves for _, f in move.equations]
         formulas += [self.aggregator.formula, *self.integrands.formulas]
-        equations = (self.objective, self.control_inverse, self.state_inverse, self.foc, self.terminal)
-        formulas += [e.formula for e in equations if e is not None]
+        names = ("objective", "control_inverse", "state_inverse", "foc")
+        derived = [getattr(self.solution, name, None) for name in names]
+        formulas += [e.formula for e in (*derived, self.terminal) if e is not None]
         return singular([f.tree for f in formulas], scope)
 
     def dimensions(self, perch: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from heptapod.circuit_spec import CircuitSpec
 from heptapod.formulas.freeze import thaw
 from heptapod.load import load
 from heptapod.problem.functional_problem import FunctionalProblem
+from heptapod.problem.solutions import Egm, Search
 from heptapod.reports.plain import written
 
 _PLACE = re.compile(r"^(.*) \((\S+):(\d+)\)$")
@@ -35,10 +36,11 @@ def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> s
 
 def _stage(problem: FunctionalProblem) -> str:
     num = problem.num
-    lines = [("method", _WORDS[num.method] + (" with upper envelope" if num.envelope and num.method != "vfi" else "")),
-             ("because", num.reason)]  # fmt: skip
-    lines += _choice(problem) + (_derived(problem) if num.method in ("egm", "nested") else _written(problem))
-    lines += _searched(problem) if num.method == "vfi" else []
+    own, method = num.solution, _WORDS.get(num.method, f"a user's own ({num.method})")
+    method += " with upper envelope" if own.envelope and isinstance(own, Egm) else ""
+    lines = [("method", method), ("because", own.reason)]
+    lines += _choice(problem) + (_derived(problem) if isinstance(own, Egm) else _written(problem))
+    lines += _searched(problem) if isinstance(own, Search) else []
     lines += [("note", note) for note in problem.derived.notes]
     lines += [("left out", words) for words in problem.derived.left_out]
     lines += _origins(problem.provenance)
@@ -86,38 +88,35 @@ def _written(problem):
 
 def _searched(problem):
     """Where a direct search keeps its policies and the continuation, and how it reads them."""
-    num, show = (
-        problem.num,
-        lambda pairs: ", ".join(f"{n} ({g.points}{' values' if g.discrete else ' knots'})" for n, g in pairs),
-    )
-    own = [(num.state, num.state_grid)] if num.state_grid is not None else []
-    policies = show([*num.rows, *own])
-    if not own:
-        policies += (", " if policies else "") + f"{num.state} (from the knots of {num.post})"
+    own = problem.num.solution
+    last = [] if own.state_grid is None else [(own.state, own.state_grid)]
+    policies = _sizes([*own.rows, *last])
+    if not last:
+        policies += (", " if policies else "") + f"{own.state} (from the knots of {own.post})"
     return [
         ("policies on", policies),
-        ("V[>] on", show(num.post_grids)),
+        ("V[>] on", _sizes(own.post_grids)),
         ("between knots", _between(problem)),
-        *([("peaks", "V[>] need not be concave, so that the search looks for several")] if num.envelope else []),
+        *([("peaks", "V[>] need not be concave, so that the search looks for several")] if own.envelope else []),
     ]
 
 
+def _sizes(grids) -> str:
+    """Names with the number of their knots or values."""
+    return ", ".join(f"{n} ({g.points}{' values' if g.discrete else ' knots'})" for n, g in grids)
+
+
 def _derived(problem):
-    num, derived = problem.num, problem.derived
+    own, derived = problem.num.solution, problem.derived
     show = lambda e: "(none in closed form)" if e is None else written(e)
-    rows = (
-        [("rows", ", ".join(f"{n} ({g.points}{' values' if g.discrete else ' knots'})" for n, g in num.rows))]
-        if num.rows
-        else []
-    )
     return [
-        *rows,
+        *([("rows", _sizes(own.rows))] if own.rows else []),
         ("condition", f"0 = {show(derived.foc)}"),
-        (num.control, show(derived.control_inverse)),
-        (num.state, show(derived.state_inverse)),
-        (f"dV/d{num.state}", show(derived.envelope)),
+        (own.control, show(derived.control_inverse)),
+        (own.state, show(derived.state_inverse)),
+        (f"dV/d{own.state}", show(derived.envelope)),
         ("weight of V[>]", show(derived.discount)),
-        (f"lowest {num.post}", f"{show(derived.lowest)}, where {num.control} meets its {derived.corner} bound"),
+        (f"lowest {own.post}", f"{show(derived.lowest)}, where {own.control} meets its {derived.corner} bound"),
         ("between knots", _between(problem)),
     ]
 
@@ -125,6 +124,6 @@ def _derived(problem):
 def _between(problem) -> str:
     if problem.num.interp == "linear":
         return "value and policy linear"
-    if problem.num.utility_inverse is None:
+    if problem.num.solution.utility_inverse is None:
         return "policy linear; value by cubic Hermite"
-    return f"policy linear; value by cubic Hermite of u^-1(V/B), u = {written(thaw(problem.num.utility.formula))}"
+    return f"policy linear; value by cubic Hermite of u^-1(V/B), u = {written(thaw(problem.num.solution.utility.formula))}"

@@ -6,6 +6,7 @@ from heptapod.derivation.stated import V
 from heptapod.formulas.equation import key
 from heptapod.formulas.freeze import thaw
 from heptapod.problem.functional_problem import FunctionalProblem
+from heptapod.problem.solutions import Egm
 from heptapod.reports.latex import Names, escaped, listed, plain, roman
 from heptapod.reports.latex_shocks import law
 from heptapod.spaces.perch_space import continuation
@@ -166,11 +167,11 @@ def _arrival(stated, names):
 
 def _derived(problem, names):
     derived, num = problem.derived, problem.num
-    if num.method not in ("egm", "nested"):
+    if not isinstance(num.solution, Egm):
         return []
     slope = rf"\frac{{\partial V^{{\succ}}}}{{\partial {names(derived.post)}}}"
     rows = [rf"0 &= {names.write(derived.foc)}, \quad \lambda = {slope}"]
-    pairs = ((num.control, derived.control_inverse), (derived.state, derived.state_inverse))
+    pairs = ((num.solution.control, derived.control_inverse), (derived.state, derived.state_inverse))
     rows += [f"{names(n)} &= {names.write(e)}" for n, e in pairs if e is not None]
     rows.append(rf"\frac{{\partial V}}{{\partial {names(derived.state)}}} &= {names.write(derived.envelope)}")
     if derived.lowest is not None:

@@ -65,6 +65,8 @@ class Autoregressive(AbstractShock):
     `width`: of Tauchen's grid, in unconditional standard deviations; `log`: whether in levels.
     """
 
+    finite = True
+
     rho: Formula
     std: Formula
     mean: Formula

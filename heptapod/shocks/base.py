@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -28,11 +28,22 @@ class Moments(NamedTuple):
 class AbstractShock(abc.ABC):
     """A random vector; formulas are static, the numbers in them come with each call, so gradients flow through both readers.
 
-    **Attributes:** `dimensions`: names; `given`: the state that holds last period's value, `None` for an independent shock.
+    Of a law of a user's own the fields of the class are the keys of its block: an `int` is a size, any other a numeric slot,
+    whose value is `self.name(scope)`.
+
+    **Attributes:** `dimensions`: names; `given`: the state that holds last period's value, `None` for an independent shock;
+    `finite`: whether the nodes are all the values that there are.
     """
 
     dimensions: tuple[str, ...]
     given: str | None = field(default=None, kw_only=True)
+    finite: ClassVar[bool] = False
+    interface: ClassVar[Mapping[str, str]] = {
+        "count": "count, a property: the number of nodes, an integer",
+        "nodes": "nodes(self, scope) -> ({dimension: array (count,)}, probabilities (count,), or (count, count) if `given`)",
+        "draws": "draws(self, scope, key, count, given=None) -> {dimension: array (count,)}, draw i of (key, i) alone",
+        "moments": "moments(self, scope) -> heptapod.Moments(mean, std), arrays of shape (dimensions,)",
+    }
 
     @property
     @abc.abstractmethod

@@ -19,6 +19,8 @@ class Discrete(AbstractShock):
     but not in the probabilities, which expectations are.
     """
 
+    finite = True
+
     values: tuple[Vector, ...]
     probs: Vector
 

@@ -18,6 +18,8 @@ class Markov(AbstractShock):
     the long run, which is unique if some value can be reached from all.
     """
 
+    finite = True
+
     values: Vector
     transition: Matrix
 

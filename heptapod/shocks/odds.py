@@ -25,6 +25,8 @@ def odds(
     values = [drawn[name] for name in shock.dimensions]
     if hasattr(shock, "point_mass"):
         return jnp.ones_like(values[0]) if shock.point_mass is None else _mixed(shock.point_mass, scope, values)
+    if not shock.finite:
+        return jnp.ones_like(values[0])
     nodes, law = shock.nodes(scope)
     apart = sum(jnp.abs(x[:, None] - nodes[n][None, :]) for n, x in zip(shock.dimensions, values, strict=True))
     # Nodes may be equal: what was drawn is the value.

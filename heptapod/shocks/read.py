@@ -1,8 +1,10 @@
 """The `shocks:` block of a stage: which methods there are, which keys each takes, and who reads it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from heptapod.errors import did_you_mean
+from heptapod.parsing.fields import read_fields
 from heptapod.parsing.parse import Scope
 from heptapod.parsing.reader import Path, Reader
 from heptapod.shocks.autoregressive import Autoregressive
@@ -77,6 +79,18 @@ SHOCK_KEYS: Mapping[str, Mapping[str, str]] = {
     "tauchen": {**_COMMON, **_PROCESS, "m": "half the width of the grid, in unconditional standard deviations; default 3"},
 }
 METHODS = tuple(SHOCK_KEYS)
+# Name -> class of every law; `heptapod.SHOCKS | {"mine": Mine}` adds one.
+SHOCKS: Mapping[str, type[AbstractShock]] = MappingProxyType(
+    {
+        "normal": Normal,
+        "lognormal": Normal,
+        "uniform": Uniform,
+        "discrete": Discrete,
+        "markov": Markov,
+        "rouwenhorst": Autoregressive,
+        "tauchen": Autoregressive,
+    }
+)
 _CHECKS = {
     Normal: check_normal,
     Uniform: check_uniform,
@@ -95,7 +109,8 @@ def read_shock(
     period of every parameter in sight, `()` for a number.
     """
     block = reader.mapping(path, None, "a shock")
-    method = reader.word((*path, "shock_method"), METHODS, "`shock_method`", "")
+    users = reader.parts.shocks
+    method = reader.word((*path, "shock_method"), (*METHODS, *users), "`shock_method`", "")
     if reader.get((*path, "shock_method")) is None:
         reader.error("shock", f"`{path[-1]}` has no `shock_method`", path, f"one of {', '.join(METHODS)}", key=True)
     dimensions = tuple(reader.names((*path, "dimensions"), f"`{path[-1]}.dimensions`"))
@@ -103,6 +118,8 @@ def read_shock(
         reader.error("shock", f"`{path[-1]}` has no `dimensions`", path, 'e.g. dimensions: ["y"]', key=True)
     if not method or not dimensions:
         return None
+    if method in users:
+        return _read_users(reader, path, users[method], dimensions, scope, integers)
     _check_keys(reader, path, method, block)
     if method in ("normal", "lognormal"):
         return read_normal(reader, path, dimensions, scope, integers, method == "lognormal")
@@ -113,6 +130,16 @@ def read_shock(
     if method == "markov":
         return read_markov(reader, path, dimensions, scope, shapes)
     return read_autoregressive(reader, path, dimensions, scope, integers, method)
+
+
+def _read_users(reader, path, law, dimensions, scope, integers):
+    """A shock of a user's own law: its fields are its keys."""
+    what, known = f"a {law.__name__} shock", {*_COMMON, "given"}
+    values = read_fields(reader, path, what, law, known, scope, integers)
+    given = reader.get((*path, "given"))
+    if values is None:
+        return None
+    return law(dimensions=dimensions, **values, **({} if given is None else {"given": str(given)}))
 
 
 def _check_keys(reader, path, method, block):
@@ -132,4 +159,5 @@ def check_shock(reader: Reader, path: Path, shock: AbstractShock, scope: Mapping
 
     **Arguments:** `scope`: a number, or an array over the periods, for every name in sight; no backend is started.
     """
-    _CHECKS[type(shock)](reader, path, shock, scope)
+    if type(shock) in _CHECKS:
+        _CHECKS[type(shock)](reader, path, shock, scope)

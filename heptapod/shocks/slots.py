@@ -6,11 +6,11 @@ import numpy as np
 
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.in_numpy import number
+from heptapod.parsing.fields import read_size
 from heptapod.parsing.kinds import bracketed
 from heptapod.parsing.parse import Scope
 from heptapod.parsing.reader import Path, Reader
 from heptapod.shocks.vector import Matrix, Vector
-from heptapod.spaces.grids import read_size
 
 
 def per_dimension(reader: Reader, path: Path, scope: Scope, d: int, default: float | None = None) -> tuple[Formula, ...] | None:

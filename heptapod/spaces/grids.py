@@ -1,21 +1,19 @@
 """Grids: where the knots of a state lie, from bounds that may be parameters and so carry gradients."""
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-import sympy as sp
 from jaxtyping import Array, Float
 
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.in_numpy import number
-from heptapod.parsing.parse import Scope
-from heptapod.parsing.reader import Path, Reader
 
-MOST = 10_000_000
 _BOUNDED = ("type", "min", "max", "points")
 # The one table of grids: what each type is, and the keys that it takes.
 GRID_TYPES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
@@ -44,8 +42,35 @@ GRID_KEYS: Mapping[str, str] = MappingProxyType(
 )
 
 
+class AbstractGrid(abc.ABC):
+    """A grid of a user's own: the fields of the class are the keys of its block, `points` a size and any other a numeric slot.
+
+    **Attributes:** `points`: the number of knots; `discrete`: whether the knots are all the values that there are.
+    """
+
+    points: int
+    discrete = False
+    even = False  # Whether the knots are equidistant.
+    values: tuple[Formula, ...] = ()
+    vector: str | None = None
+    minimum: Formula | None = None
+    maximum: Formula | None = None
+    interface: ClassVar[Mapping[str, str]] = {
+        "build": "build(self, scope) -> the knots, an increasing array of shape (points,); scope holds a number for every name",
+    }
+
+    @abc.abstractmethod
+    def build(self, scope: Mapping) -> Float[Array, " points"]:
+        """The knots at the values in `scope`, increasing; a field that is a formula has the value `self.name(scope)`."""
+
+    @property
+    def refined(self) -> "AbstractGrid":
+        """The grid of twice as many cells."""
+        return dataclasses.replace(self, points=2 * self.points - 1)
+
+
 @dataclass(frozen=True)
-class Grid:
+class Grid(AbstractGrid):
     r"""Knots between two bounds, or a discrete set.
 
     With $x$ equidistant on $[0, 1]$: `linspace` $l + (h-l)x$; `geomspace` $l\,(h/l)^x$; `power` $l + (h-l)x^p$; `exp` nests
@@ -76,6 +101,11 @@ class Grid:
         return place(self.type, low, high, self.points, self.curvature)
 
     @property
+    def even(self) -> bool:
+        """Whether the knots are equidistant."""
+        return self.type == "linspace"
+
+    @property
     def refined(self) -> "Grid":
         """The grid with every cell cut in two: its knots are knots again; a discrete set is as it was."""
         return self if self.discrete or self.points < 2 else dataclasses.replace(self, points=2 * self.points - 1)
@@ -86,6 +116,10 @@ class Grid:
             middle = 0.5 * (listed[:-1] + listed[1:])
             listed = jnp.append(jnp.stack([listed[:-1], middle], axis=1).ravel(), listed[-1])
         return listed
+
+
+# Name -> class of every grid type; `heptapod.GRIDS | {"mine": Mine}` adds one.
+GRIDS: Mapping[str, type[AbstractGrid]] = MappingProxyType(dict.fromkeys(TYPES, Grid))
 
 
 def nodes_key(stage: str, shock: str, dimension: str) -> str:
@@ -112,23 +146,6 @@ def place(type: str, low, high, points: int, curvature: float = 2.0) -> Float[Ar
         shape = {"linspace": x, "power": x**curvature, "chebyshev": 0.5 * (1 - jnp.cos(jnp.pi * x))}[type]
         inner = low + (high - low) * shape
     return inner.at[0].set(low).at[-1].set(high)
-
-
-def read_size(reader: Reader, path: Path, scope: Scope, integers: Mapping[str, int], least: int = 1) -> int | None:
-    """A size: an integer, or arithmetic over integer settings; it is static, so nothing traced may decide it."""
-    expression = reader.expression(path, scope)
-    if expression is None:
-        return None
-    traced = sorted(str(s) for s in expression.free_symbols if str(s) not in integers)
-    if traced:
-        reader.error("type", f"a size must not depend on `{traced[0]}`, which may change between solves", path,
-                     "sizes are integers from `settings:`")  # fmt: skip
-        return None
-    value = expression.subs({s: integers[str(s)] for s in expression.free_symbols})
-    if not value.is_Integer or not least <= value <= MOST:
-        reader.error("type", f"a size must be an integer from {least} to {MOST}, found {sp.sstr(value)}", path)
-        return None
-    return int(value)
 
 
 def calibrated(grid: Grid, scope: Mapping) -> np.ndarray | None:

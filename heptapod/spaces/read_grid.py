@@ -7,15 +7,16 @@ import numpy as np
 from heptapod.errors import did_you_mean
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.in_numpy import number
+from heptapod.parsing.fields import MOST, read_fields, read_size
 from heptapod.parsing.kinds import bracketed
 from heptapod.parsing.parse import Scope
 from heptapod.parsing.reader import Path, Reader
-from heptapod.spaces.grids import GRID_KEYS, GRID_TYPES, MOST, TYPES, Grid, calibrated, read_size
+from heptapod.spaces.grids import GRID_KEYS, GRID_TYPES, TYPES, AbstractGrid, Grid, calibrated
 
 
 def read_grid(
     reader: Reader, path: Path, scope: Scope, integers: Mapping[str, int], shapes: Mapping, nodes: Mapping
-) -> Grid | None:
+) -> AbstractGrid | None:
     """One grid block; `None` after an error.
 
     **Arguments:**
@@ -33,10 +34,14 @@ def read_grid(
     if "nodes_of" in block:
         return _read_nodes(reader, path, nodes)
     default = "list" if "values" in block else "linspace"
-    kind = reader.word((*path, "type"), TYPES, "a grid's `type`", "")
+    users = reader.parts.grids
+    kind = reader.word((*path, "type"), (*TYPES, *users), "a grid's `type`", "")
     if kind == "" and block.get("type") is not None:
         return None
     kind = kind or default
+    if kind in users:
+        values = read_fields(reader, path, f"a grid of type {kind}", users[kind], {"type"}, scope, integers)
+        return None if values is None else users[kind](**values)
     _check_keys(reader, path, kind, block)
     if kind == "list":
         return _read_list(reader, (*path, "values"), scope, shapes, discrete=block.get("type") is None)
@@ -118,7 +123,7 @@ def _read_list(reader, path, scope, shapes, discrete):
 
 def read_set(
     reader: Reader, path: Path, scope: Scope, integers: Mapping[str, int], shapes: Mapping, nodes: Mapping
-) -> Grid | None:
+) -> AbstractGrid | None:
     """The set of a discrete control or state: a grid block of a discrete kind, a list, or the name of a vector parameter."""
     if isinstance(reader.get(path), Mapping):
         grid = read_grid(reader, path, scope, integers, shapes, nodes)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import sympy as sp
 
 from heptapod.dialect.keys import MOVER_OF
+from heptapod.dialect.parts import arguments_of
 from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.equation import key, real
 from heptapod.parameters.declared import Declared, Time
@@ -50,9 +51,11 @@ class StageScope:
         symbols = self.parameter_symbols | {n: real(n) for n in self.settings if n not in self.poison}
         self.slots = Scope(symbols, where=f"stage {name}", tags=False, used=self.used, poison=self.poison,
                            elsewhere=self._missed(symbols))  # fmt: skip
+        self.users = {name: Helper(arguments_of(name, f), f) for name, f in reader.parts.functions.items()}
         self.mover_helpers: dict[str, dict[str, Helper]] = {m: {} for m in movers}
         self.helpers: dict[str, Helper] = {}
-        self.helpers, self.places = self._functions((*path, "math", "functions"), None)
+        own, self.places = self._functions((*path, "math", "functions"), None)
+        self.helpers = self.users | own
         for mover in movers:
             self._mover_functions(mover)
         why = "a helper is called by equations; a numeric slot is arithmetic over parameters"
@@ -167,7 +170,7 @@ class StageScope:
                 message = f"{slot} is written at the stage and at its mover {mover}"
                 self.reader.error("duplicate-key", message, place, "one of them", key=True)
         self.places |= places
-        self.mover_helpers[mover] = helpers
+        self.mover_helpers[mover] = self.users | helpers
 
     def _functions(self, path, mover):
         """Helpers `name(arguments)` apart from the equations of a stage."""

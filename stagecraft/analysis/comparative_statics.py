@@ -146,7 +146,7 @@ def consumption_equivalent(
     **Raises:** `ValueError` where the reward is not a utility of the control alone.
     """
     num = before.structure.stage(stage)
-    if num.utility_inverse is None:
+    if num.solution.utility_inverse is None:
         raise ValueError(f"stage {stage}: the reward is no invertible utility of its control alone, so it has no equivalent")
 
     def level(circuit):

@@ -180,7 +180,7 @@ def _errors(solved: ModelCircuit, data):
 
 def _period_errors(optimise, continuation, num, variables):
     knots = optimise.knots
-    post = variables[_end(num, num.post)]
+    post = variables[_end(num, num.solution.post)]
     errors = (_searched_errors if isinstance(optimise, Maximise) else _euler_errors)(optimise, continuation, num, variables)
     return errors, post > knots[-1] + 1e-9 * (1.0 + jnp.abs(knots[-1]))
 
@@ -190,11 +190,12 @@ def _euler_errors(optimise, continuation, num, variables):
     passive = {axis.key: variables[_tagged(num, axis.name)] for axis in optimise.axes}
     problem = optimise.problem.given(**passive)
     p = problem.parameters
-    state, control, post = variables[_tagged(num, num.state)], variables[num.control], ends[num.post]
-    slope = continuation.at(ends).marginal[num.post]
+    own = num.solution
+    state, control, post = variables[_tagged(num, own.state)], variables[own.control], ends[own.post]
+    slope = continuation.at(ends).marginal[own.post]
     implied = problem.control_inverse(p, slope, post)
     # Where the post-state fixes the control, the condition is solved for the state instead.
-    given, found = (control, implied) if num.foc_in_control else (state, problem.state_inverse(p, post, control, slope))
+    given, found = (control, implied) if own.foc_in_control else (state, problem.state_inverse(p, post, control, slope))
     bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, state) * jnp.ones_like(state)
     room = 1e-9 * (1.0 + jnp.abs(bound))
     free = jnp.abs(control - bound) > room

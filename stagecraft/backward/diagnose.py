@@ -20,7 +20,7 @@ def describe(solved: ModelCircuit) -> str:
     place = _PERCHES.get(int(info.place), "") if outcome != Outcome.domain else "every perch"
     where = f"stage {name}, {place}, period {t}{_age(structure, t)}"
     if outcome == Outcome.grid:
-        where = f"stage {name}, grid of {num.post} on cntn, period {t}{_age(structure, t)}"
+        where = f"stage {name}, grid of {num.solution.post} on cntn, period {t}{_age(structure, t)}"
     if outcome == Outcome.not_converged:
         kappa = float(future_weight(solved.rows[0]))
         where = f"stage {name}, the fixed point, after {int(info.iterations)} steps"
@@ -41,7 +41,7 @@ def _bad_shares(solved, name, t, outcome) -> str:
     rows = jax.tree.map(lambda x: np.asarray(x)[t - solved.structure.blocks[position].first], rows)
     bad = _bad(rows, outcome)
     num, scope = solved.structure.stage(name), solved.scope(name, t)
-    axes = [(n, np.asarray(grid.build(scope))) for n, grid in (*num.rows, *num.discrete)]
+    axes = [(n, np.asarray(grid.build(scope))) for n, grid in (*num.solution.rows, *num.discrete)]
     bad = bad.reshape(*[len(values) for _, values in axes], -1)
     found = [f" {bad.mean():.0%} of its knots are bad"]
     for i, (n, values) in enumerate(axes):

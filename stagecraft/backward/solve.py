@@ -11,7 +11,7 @@ import numpy as np
 from stagecraft.arrays import traced
 from stagecraft.backward.diagnose import describe
 from stagecraft.backward.fixed_point import fixed_point
-from stagecraft.backward.sweep import stored_flags, sweep
+from stagecraft.backward.sweep import sweep
 from stagecraft.circuit.info import CHECKS, Info, bounded
 from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.circuit.stage import Stage
@@ -91,14 +91,14 @@ def _solve_alone(stage: Stage, throw: bool) -> Stage:
     decision = stage.cntn_to_dcsn(*[perch.sol for perch in stage.perches[2:]])
     arrival = stage.dcsn_to_arvl(decision)
     if throw and isinstance(decision, Optimum):
-        _raise_alone(stage, stored_flags(stage.cntn_to_dcsn.operator, decision.stored))
+        _raise_alone(stage, stage.cntn_to_dcsn.operator.health(decision.stored))
     return _filled(stage, arrival, decision)
 
 
 def _raise_alone(stage, flags):
     """Speak of the gravest thing that happened to a decision, where it is concrete."""
     for outcome, names in CHECKS:
-        well = flags[names[-1]]
+        well = flags.get(names[-1], True)
         if not isinstance(well, jax.core.Tracer) and not well:
             raise SolveError(outcome, f"stage {stage.name}, decision (dcsn): {outcome.message}")
 

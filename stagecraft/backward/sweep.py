@@ -2,22 +2,19 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
 
-from stagecraft.arrays import floating
 from stagecraft.circuit.composer import Composer, arrival_axes
 from stagecraft.circuit.info import FLAGS, Health
 from stagecraft.functionals.axes import along
 from stagecraft.functionals.composed import Either
 from stagecraft.functionals.functional import AbstractFunctional
-from stagecraft.horses.solution import Answer, Policies, Rows, Table
-from stagecraft.movers.maximise import Maximise
-from stagecraft.movers.optimise import Optimise
+from stagecraft.horses.health import finite
+from stagecraft.horses.horse import AbstractHorse
+from stagecraft.horses.solution import AbstractStored, Answer, Table
 from stagecraft.operators.packed import Packing
 
 # So many cells above the lowest feasible post-state no jump is looked for.
 _EDGE = 4
-_OPTIMISING = (Optimise, Maximise)  # What leads to a decision that is stored.
 
 
 def sweep(circuit) -> tuple[tuple[dict, ...], tuple[dict[str, Health], ...]]:
@@ -75,7 +72,7 @@ def _solve_block(circuit, block, after):
     return packing.unpack(rows, 1), health
 
 
-def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table], dict, dict]:
+def step(circuit, block, t, onward) -> tuple[dict[str, AbstractStored], dict, dict]:
     """One period backward: every stored stage, the last one first.
 
     **Returns:** what is stored; the health of every stage; what the continuation of every stage is worth on its grid, where it
@@ -87,10 +84,10 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table],
         if not num.stored:
             continue
         operator = period.stage(name).cntn_to_dcsn.operator
-        if isinstance(operator, _OPTIMISING):
+        if isinstance(operator, AbstractHorse):
             points, answer = operator.ask(period.continuation(name, ""))
-            stored = period.rows[name] = _strong(operator.from_points(points, answer).stored)
-            flags[name] = _asked_flags(operator, points, answer, num.may_jump) | stored_flags(operator, stored)
+            stored = period.rows[name] = _strong(operator.solve(points, answer))
+            flags[name] = _asked_flags(points, answer, num.solution) | operator.health(stored)
             asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
         if dict(num.spaces)["arvl"].tabulate:
             table = period.rows[name] = _strong(_tabulate(period, num, name))
@@ -100,7 +97,8 @@ def step(circuit, block, t, onward) -> tuple[dict[str, Rows | Policies | Table],
 
 def _health(told: dict) -> Health:
     """What was said, in one vector."""
-    return Health(jnp.stack([told[flag] for flag in FLAGS]), told["outside"], told["jumps"])
+    well = [jnp.asarray(told.get(flag, True)) for flag in FLAGS]
+    return Health(jnp.stack(well), told["outside"], told["jumps"])
 
 
 def _tabulate(period, num, name) -> Table:
@@ -114,43 +112,13 @@ def _tabulate(period, num, name) -> Table:
     return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), answer))
 
 
-def _asked_flags(operator, points: dict, answer: Answer, may_jump: bool):
+def _asked_flags(points: dict, answer: Answer, solution):
     """What can be said of the continuation's answers."""
     asked = jnp.where(answer.feasible, answer.outside, 0.0)
     return {
-        "continuation": _finite((answer.value, answer.marginal)),
+        "continuation": finite((answer.value, answer.marginal)),
         "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
-        "jumps": _jumps(points[operator.post], answer, answer.marginal[operator.post]) if may_jump else None,
-    }
-
-
-def stored_flags(operator: Optimise | Maximise, stored: Rows | Policies) -> dict[str, Bool[Array, ""]]:
-    """What can be said of a stored decision without knowing its place in the circuit."""
-    return _rows_flags(operator, stored) if isinstance(stored, Rows) else _policy_flags(operator, stored)
-
-
-def _rows_flags(operator, rows: Rows):
-    """What can be said of rows."""
-    return {
-        "grid": jnp.all(jnp.diff(operator.knots) > 0),
-        "decision": _finite((rows.state, rows.control, rows.value, rows.marginal, rows.level)),
-        "unfolded": _unfolded(rows) if not operator.problem.envelope else jnp.asarray(True),
-        "maximal": jnp.all(rows.maximal | ~rows.reachable),
-        "found": jnp.any(rows.reachable),
-        "room": ~jnp.any(rows.overflow & rows.reachable),
-    }
-
-
-def _policy_flags(operator, policies: Policies):
-    """The same of policies that were sought; they neither fold nor need room."""
-    good = jnp.asarray(True)
-    return {
-        "grid": jnp.all(jnp.diff(operator.knots) > 0) & jnp.all(jnp.diff(policies.state) > 0),
-        "decision": _finite((policies.state, policies.controls, policies.after.level, policies.after.answer)),
-        "unfolded": good,
-        "maximal": jnp.all(policies.bounded),
-        "found": jnp.any(policies.feasible),
-        "room": good,
+        "jumps": _jumps(points[solution.post], answer, answer.marginal[solution.post]) if solution.may_jump else None,
     }
 
 
@@ -168,22 +136,9 @@ def _jumps(knots, answer: Answer, slope):
 
 
 def _table_flags(table: Table):
-    good = jnp.asarray(True)
-    found = jnp.any(table.answer.feasible)
     outside = jax.lax.stop_gradient(jnp.mean(table.answer.outside))
-    return {"grid": good, "continuation": _finite(table.answer), "decision": good, "unfolded": good, "maximal": good,
-            "found": found, "room": good, "outside": outside, "jumps": None}  # fmt: skip
-
-
-def _finite(tree) -> Bool[Array, ""]:
-    floats = [x for x in jax.tree.leaves(tree) if floating(x)]
-    return jnp.all(jnp.isfinite(jnp.concatenate([jnp.ravel(x) for x in floats])))
-
-
-def _unfolded(rows: Rows) -> Bool[Array, ""]:
-    """Whether the endogenous knots of every row increase, up to rounding."""
-    span = jnp.abs(rows.state[..., -1:] - rows.state[..., :1])
-    return jnp.all(jnp.diff(rows.state) >= -1e2 * jnp.finfo(span.dtype).eps * (1.0 + span))
+    found = jnp.any(table.answer.feasible)
+    return {"continuation": finite(table.answer), "found": found, "outside": outside, "jumps": None}
 
 
 def _strong(tree):
@@ -191,7 +146,7 @@ def _strong(tree):
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), tree)
 
 
-def placeholders(circuit, block) -> dict[str, Rows | Policies | Table]:
+def placeholders(circuit, block) -> dict[str, AbstractStored]:
     """Something of the structure of a period's stored solutions, for the step that does not read it."""
     period, found = Composer(circuit, block, jnp.asarray(block.last), {}, nothing), {}
     for name in reversed(block.stages):
@@ -199,7 +154,7 @@ def placeholders(circuit, block) -> dict[str, Rows | Policies | Table]:
         if not num.stored:
             continue
         operator = period.stage(name).cntn_to_dcsn.operator
-        if isinstance(operator, _OPTIMISING):
+        if isinstance(operator, AbstractHorse):
             found[name] = _strong(operator.placeholder())
         if dict(num.spaces)["arvl"].tabulate:
             found[name] = _blank_table(arrival_axes(num, circuit.scope(name, jnp.asarray(block.last))))

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from stagecraft.circuit.stage import Stage, build_stage
+from stagecraft.circuit.stage import Stage
 from stagecraft.functionals.axes import Axis
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Tabulated
 from stagecraft.functionals.functional import AbstractFunctional
-from stagecraft.horses.solution import Policies, Rows, Table
+from stagecraft.horses.solution import AbstractStored, Table
 
 
 class Composer:
@@ -20,9 +20,7 @@ class Composer:
     object on arrival of a stage of the next period, by name.
     """
 
-    def __init__(
-        self, circuit, block, t, rows: Mapping[str, Rows | Policies | Table], onward: Callable[[str], AbstractFunctional]
-    ):
+    def __init__(self, circuit, block, t, rows: Mapping[str, AbstractStored], onward: Callable[[str], AbstractFunctional]):
         self.circuit, self.block, self.t, self.rows, self.onward = circuit, block, t, dict(rows), onward
         self._stages: dict[str, Stage] = {}
         self._arrivals: dict[str, AbstractFunctional] = {}
@@ -31,7 +29,7 @@ class Composer:
     def stage(self, name: str) -> Stage:
         """A stage of this period, its solution still empty."""
         if name not in self._stages:
-            self._stages[name] = build_stage(self.circuit.structure.stage(name), self.circuit.scope(name, self.t))
+            self._stages[name] = self.circuit.build(name, self.t)
         return self._stages[name]
 
     def arrival(self, name: str) -> AbstractFunctional:
@@ -55,7 +53,7 @@ class Composer:
         if name not in self._decisions:
             operator, stored = self.stage(name).cntn_to_dcsn.operator, self.rows.get(name)
             if stored is not None and not isinstance(stored, Table):
-                self._decisions[name] = operator.decision(stored)
+                self._decisions[name] = operator.decide(stored)
             else:
                 self._decisions[name] = operator(*self.continuations(name))
         return self._decisions[name]
@@ -113,4 +111,4 @@ def arrival_axes(num, scope: Mapping) -> tuple[Axis, ...]:
     """The axes of a stage whose values are stored on arrival."""
     space = dict(num.spaces)["arvl"]
     grids = [(n, space.grid(n)) for n in space.dimensions]
-    return tuple(Axis(n, f"{n}[<]", grid.build(scope), grid.discrete, grid.type == "linspace") for n, grid in grids)
+    return tuple(Axis(n, f"{n}[<]", grid.build(scope), grid.discrete, grid.even) for n, grid in grids)

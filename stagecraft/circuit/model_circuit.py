@@ -19,7 +19,7 @@ from stagecraft.circuit.stage import Stage, build_stage
 from stagecraft.circuit.view import of_all_types, once, view
 from stagecraft.forward.mass import Pushed
 from stagecraft.functionals.functional import Closed
-from stagecraft.horses.solution import Policies, Rows, Table
+from stagecraft.horses.solution import AbstractStored
 from stagecraft.households.types import Types
 
 
@@ -51,16 +51,18 @@ class ModelCircuit(eqx.Module):
     - `dists`: the mass on arrival that `push_forward` leaves, from which the `dist` of every perch is composed; `None` before.
     - `types`: ex-ante types of household, `None` where there are none; then `rows`, `info` and `dists` lead with their axis,
       and `circuit.of_type(k)` is the circuit of one.
+    - `horses`: (name, class) of methods beside ours.
     """
 
     parameters: dict[str, dict[str, Array]]
     settings: dict[str, dict[str, Array]]
     structure: Any = eqx.field(static=True)
     source: Source = eqx.field(static=True)
-    rows: tuple[dict[str, Rows | Policies | Table], ...] | None = None
+    rows: tuple[dict[str, AbstractStored], ...] | None = None
     info: Info | None = None
     types: Types | None = None
     dists: Pushed | None = None
+    horses: tuple[tuple[str, type], ...] = eqx.field(static=True, default=())
 
     def __len__(self) -> int:
         """The number of periods: of an infinite horizon 1, since all are alike, and after a push those that were pushed."""
@@ -100,12 +102,12 @@ class ModelCircuit(eqx.Module):
         """
         leaves = self.structure.calibration.leaves()
         new = replace("parameter", self.parameters, parameters, leaves, self.structure.calibration)
-        return ModelCircuit(new, self.settings, self.structure, self.source, types=self.types)
+        return ModelCircuit(new, self.settings, self.structure, self.source, types=self.types, horses=self.horses)
 
     def with_settings(self, settings: Mapping) -> "ModelCircuit":
         """The same circuit with other real-valued settings, and without a solution; strict as `with_parameters` is."""
         new = replace("setting", self.settings, settings, {}, self.structure.calibration)
-        return ModelCircuit(self.parameters, new, self.structure, self.source, types=self.types)
+        return ModelCircuit(self.parameters, new, self.structure, self.source, types=self.types, horses=self.horses)
 
     def of_type(self, k: int) -> "ModelCircuit":
         """The circuit of one type, with its solution if there is one; `IndexError` beyond the last."""
@@ -113,7 +115,7 @@ class ModelCircuit(eqx.Module):
             raise IndexError(f"type {k} of a circuit with {0 if self.types is None else len(self.types)} types")
         rows, info, dists = jax.tree.map(lambda x: x[k], (self.rows, self.info, self.dists))
         parameters = self.types.parameters(self.parameters, k)
-        return ModelCircuit(parameters, self.settings, self.structure, self.source, rows, info, None, dists)
+        return ModelCircuit(parameters, self.settings, self.structure, self.source, rows, info, None, dists, self.horses)
 
     @property
     def board(self) -> CircuitBoard:
@@ -146,7 +148,7 @@ class ModelCircuit(eqx.Module):
 
     def build(self, name: str, t) -> Stage:
         """A stage in period `t`, its solution still empty."""
-        return build_stage(self.structure.stage(name), self.scope(name, t))
+        return build_stage(self.structure.stage(name), self.scope(name, t), dict(self.horses))
 
     def terminal(self, name: str, t) -> Closed:
         """The value on arrival after the last period."""

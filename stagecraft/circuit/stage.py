@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import equinox as eqx
@@ -9,16 +10,11 @@ import equinox as eqx
 from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
 from stagecraft.circuit.perch import Perch, continuation_of
-from stagecraft.functionals.axes import labels_of
 from stagecraft.functionals.functional import AbstractFunctional, ByName, Closed
-from stagecraft.functionals.inner import Inner
 from stagecraft.movers.maximise import Maximise
 from stagecraft.movers.mover import Choose, Expect, Mover, Push
 from stagecraft.movers.optimise import Optimise
-from stagecraft.whisperers.choice import choice_problem
-from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
 from stagecraft.whisperers.expectation import expectation_problem
-from stagecraft.whisperers.search import maximum_problem, most_of, post_axes, scale_of
 
 
 class Branches(eqx.Module):
@@ -174,15 +170,14 @@ def _with_sol(perch, continuation):
     return dataclasses.replace(perch, sol=continuation)
 
 
-def build_stage(num, scope: Mapping) -> Stage:
+def build_stage(num, scope: Mapping, horses: Mapping[str, type] | None = None) -> Stage:
     """A stage in one period, its solution still empty.
 
     **Arguments:**
 
     - `num`: pointwise functions and spaces, as `heptapod.FunctionalProblem.num` offers them.
     - `scope`: the values that its equations see, by name; `t` among them.
-
-    **Raises:** `ValueError` where no method can solve the stage, with the reason.
+    - `horses`: of methods beside ours, by name.
     """
     scope = dict(scope)
     arvl, dcsn = Perch("arvl", num.dimensions("arvl")), Perch("dcsn", num.dimensions("dcsn"))
@@ -197,26 +192,14 @@ def build_stage(num, scope: Mapping) -> Stage:
         arvl,
         dcsn,
         Branches(ends) if num.branching else ends[""],
-        Mover("cntn", "dcsn", decide(num, scope), num.method),
+        Mover("cntn", "dcsn", {**HORSES, **(horses or {})}[num.method].of(num, scope), num.method),
         Mover("dcsn", "arvl", expect, "expectation"),
         Mover("arvl", "dcsn", Push(scope, num.to_decision), "transition"),
         Branches(pushes) if num.branching else pushes[""],
     )
 
 
-def decide(num, scope: Mapping) -> Optimise | Maximise | Choose:
-    """The operator from the continuation to the decision of a stage in one period."""
-    options = discrete_axes(num, scope)
-    if num.method in ("choice", "identity"):
-        labels = tuple(b.name for b in num.branches) if num.branching else labels_of(options)
-        problem = choice_problem(num, scope, options)
-        return Choose(problem, num.dimensions("dcsn"), tuple(name for name, _ in num.discrete), labels)
-    choice = choice_problem(num, scope, ()) if options else None
-    if num.method == "vfi":
-        knots, grid = dict(num.post_grids)[num.post].build(scope), num.state_grid
-        return Maximise(maximum_problem(num, scope), scale_of(num, scope), knots, num.state, num.post, most_of(num, scope),
-                        post_axes(num, scope), None if grid is None else grid.build(scope), num.base, axes_of(num, scope),
-                        options, choice)  # fmt: skip
-    problem = continuous_problem(num, scope)
-    inner = None if num.inner is None else Inner(dict(scope), *num.inner)
-    return Optimise(problem, num.state, num.control, num.post, axes_of(num, scope), options, choice, inner)
+# Name -> horse of every method; `stagecraft.HORSES | {"mine": Mine}` adds one.
+HORSES: Mapping[str, type] = MappingProxyType(
+    {"egm": Optimise, "nested": Optimise, "vfi": Maximise, "choice": Choose, "identity": Choose}
+)

@@ -32,6 +32,16 @@ class AbstractFunctional(eqx.Module):
         """Value, marginal values and policies at states of one shape."""
 
     @property
+    def decided(self) -> tuple[str, ...]:
+        """The names of what is chosen, none away from a decision."""
+        return ()
+
+    @property
+    def policy(self) -> "Choices":
+        """The policies as functions: `sol.policy["c"](m=ms)`."""
+        return Choices(self, "policy", self.decided)
+
+    @property
     def value(self) -> "Named":
         """The value as a function: `sol.value(m=ms)`."""
         return Named(self, "value")

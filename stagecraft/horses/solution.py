@@ -3,7 +3,10 @@
 Of whatever is stored one may ask which of its arrays are `policies`, `values`, and `weights`.
 """
 
+import abc
+
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -53,7 +56,26 @@ class Continuation(eqx.Module):
     lowest_inner: dict[str, Float[Array, "*rows"]] = eqx.field(default_factory=dict)
 
 
-class Rows(eqx.Module):
+class AbstractStored(eqx.Module):
+    """What a solve keeps of a stage in one period; the names of what an infinite horizon watches, and the bound counts."""
+
+    @property
+    @abc.abstractmethod
+    def policies(self) -> tuple[Array, ...]:
+        """The controls, wherever they are kept."""
+
+    @property
+    @abc.abstractmethod
+    def values(self) -> tuple[Array, ...]:
+        """What the solution is worth."""
+
+    @property
+    @abc.abstractmethod
+    def weights(self) -> tuple[Array, ...]:
+        r"""What the constant reward 1 is worth, $B = 1 + \kappa B$."""
+
+
+class Rows(AbstractStored):
     r"""A decision on its own endogenous knots: what EGM leaves, and all that evaluating it anywhere needs.
 
     Passive states and discrete controls give every array a leading axis, one row for each of their combinations.
@@ -110,7 +132,7 @@ class Rows(eqx.Module):
         return (self.weight,)
 
 
-class Table(eqx.Module):
+class Table(AbstractStored):
     """Answers stored on the grid of an arrival, an axis a state in the order of the stage's rows."""
 
     answer: Answer
@@ -149,7 +171,7 @@ class PostTable(eqx.Module):
     level_others: dict[str, Float[Array, "rows cntn"]] = eqx.field(default_factory=dict)
 
 
-class Policies(eqx.Module):
+class Policies(AbstractStored):
     """A decision found by search: controls on the decision's grid, and the continuation that they were found for.
 
     **Attributes:** `state`: knots of the state that comes last, in every row; `controls`, `held` (whether at a bound),
@@ -178,3 +200,29 @@ class Policies(eqx.Module):
     def weights(self) -> tuple:
         """What the constant reward 1 is worth."""
         return (self.after.answer.weight,)
+
+
+class Lines(AbstractStored):
+    """Policies and values on the knots of one state, as a method of a user's own may keep them.
+
+    **Attributes:** `knots`: increasing; `controls`: by name; `value`.
+    """
+
+    knots: Float[Array, " knots"]
+    controls: dict[str, Float[Array, " knots"]]
+    value: Float[Array, " knots"]
+
+    @property
+    def policies(self) -> tuple:
+        """The controls."""
+        return tuple(self.controls.values())
+
+    @property
+    def values(self) -> tuple:
+        """What the solution is worth."""
+        return (self.value,)
+
+    @property
+    def weights(self) -> tuple:
+        """Not kept: one."""
+        return (jnp.ones_like(self.value),)

@@ -2,26 +2,31 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stagecraft.functionals.afterwards import Afterwards, post_table
 from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.searched import Searched
 from stagecraft.horses.edge import just_above
+from stagecraft.horses.health import finite
+from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.knots import decision_knots, filled
 from stagecraft.horses.problems import ChoiceProblem, MaximumProblem, Scale
 from stagecraft.horses.solution import Answer, Policies, PostTable
 from stagecraft.horses.vfi import vfi
 from stagecraft.movers.optimise import asked_from_edge
+from stagecraft.whisperers.choice import choice_problem
+from stagecraft.whisperers.continuous import axes_of, discrete_axes
+from stagecraft.whisperers.search import maximum_problem, most_of, post_axes, scale_of
 
 
-class Maximise(eqx.Module):
+class Maximise(AbstractHorse):
     """Backward from continuation to decision: the best of a few continuous controls, sought at every knot of the decision.
 
     **Attributes:** `problem`; `scale`: how values are read between knots; `knots`: of the active post-state `post`, and
@@ -59,7 +64,17 @@ class Maximise(eqx.Module):
         """The points at which the continuation is kept, moved to the edge of what is feasible, and its answer there."""
         return asked_from_edge(continuation, self.post, self.points, beside=True)
 
-    def from_points(self, points: dict, answer: Answer) -> Searched:
+    @classmethod
+    def of(cls, num, scope: Mapping[str, Array]) -> "Maximise":
+        """The horse of a stage whose maximum is sought."""
+        own, options = num.solution, discrete_axes(num, scope)
+        choice = choice_problem(num, scope, ()) if options else None
+        knots, grid = dict(own.post_grids)[own.post].build(scope), own.state_grid
+        return cls(maximum_problem(num, scope), scale_of(num, scope), knots, own.state, own.post, most_of(num, scope),
+                   post_axes(num, scope), None if grid is None else grid.build(scope), own.base, axes_of(num, scope), options,
+                   choice)  # fmt: skip
+
+    def solve(self, points: dict, answer: Answer) -> Policies:
         """Search, given the continuation's answer at `points`."""
         table = self._table(points, answer)
         after = Afterwards(table, self.scale, self.post, self.post_axes)
@@ -71,12 +86,12 @@ class Maximise(eqx.Module):
         empty = {n: jnp.broadcast_to(high <= low, shape) for n, (low, high) in low_high.items()}
         fill = lambda n, x: filled(states[self.state], jnp.broadcast_to(x, shape), found.feasible, empty[n])
         controls = {n: fill(n, x) for n, x in found.controls.items()}
-        return self.decision(Policies(states[self.state], controls, found.held, found.feasible, found.bounded, table))
+        return Policies(states[self.state], controls, found.held, found.feasible, found.bounded, table)
 
-    def decision(self, policies: Policies) -> Searched:
+    def decide(self, stored: Policies) -> Searched:
         """The functional object of given policies."""
-        after = Afterwards(policies.after, self.scale, self.post, self.post_axes)
-        return Searched(self.problem, policies, after, self.state, self.axes, self.options, self.choice)
+        after = Afterwards(stored.after, self.scale, self.post, self.post_axes)
+        return Searched(self.problem, stored, after, self.state, self.axes, self.options, self.choice)
 
     def placeholder(self) -> Policies:
         """Policies of the right shapes and of no meaning."""
@@ -90,9 +105,14 @@ class Maximise(eqx.Module):
         of_all = lambda x: dict.fromkeys(self.problem.controls, x)
         return Policies(own, of_all(own), of_all(own < own), own < own, own < own, table)
 
-    def __call__(self, continuation: AbstractFunctional) -> Searched:
-        """Solve, given any functional object of the post-states."""
-        return self.from_points(*self.ask(continuation))
+    def health(self, stored: Policies) -> dict[str, Bool[Array, ""]]:
+        """What can be said of policies that were sought; they neither fold nor need room."""
+        return {
+            "grid": jnp.all(jnp.diff(self.knots) > 0) & jnp.all(jnp.diff(stored.state) > 0),
+            "decision": finite((stored.state, stored.controls, stored.after.level, stored.after.answer)),
+            "maximal": jnp.all(stored.bounded),
+            "found": jnp.any(stored.feasible),
+        }
 
     def _table(self, points, answer) -> PostTable:
         """The answer in rows, one for each combination of the other post-states."""

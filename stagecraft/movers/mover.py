@@ -6,10 +6,13 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from stagecraft.functionals.axes import labels_of
 from stagecraft.functionals.composed import Arrival
 from stagecraft.functionals.decision import Chosen
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.problems import ChoiceProblem, ExpectationProblem
+from stagecraft.whisperers.choice import choice_problem
+from stagecraft.whisperers.continuous import discrete_axes
 
 
 class Mover(eqx.Module):
@@ -48,6 +51,14 @@ class Choose(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
     controls: tuple[str, ...] = eqx.field(static=True)
     labels: tuple[str, ...] = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, num, scope: Mapping[str, Array]) -> "Choose":
+        """That of a stage whose branches, or values of discrete controls, are weighed where they are asked for."""
+        options = discrete_axes(num, scope)
+        labels = tuple(b.name for b in num.branches) if num.branching else labels_of(options)
+        controls = tuple(name for name, _ in num.discrete)
+        return cls(choice_problem(num, scope, options), num.dimensions("dcsn"), controls, labels)
 
     def __call__(self, *continuations: AbstractFunctional) -> Chosen:
         """The decision's functional object, given that of every continuation."""

@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.decision import Decision
@@ -14,9 +15,13 @@ from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.inner import Inner
 from stagecraft.horses.edge import from_edge
 from stagecraft.horses.egm import egm, stored_knots
+from stagecraft.horses.health import finite, unfolded
+from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
 from stagecraft.horses.solution import Answer, Continuation, Rows
 from stagecraft.movers.switch_knots import with_switch_knots
+from stagecraft.whisperers.choice import choice_problem
+from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
 
 
 def asked_from_edge(continuation: AbstractFunctional, post: str, points: dict, beside: bool = False) -> tuple[dict, Answer]:
@@ -31,7 +36,7 @@ def asked_from_edge(continuation: AbstractFunctional, post: str, points: dict, b
     return points, continuation.at(points)
 
 
-class Optimise(eqx.Module):
+class Optimise(AbstractHorse):
     """Backward from continuation to decision: the best continuous choice in every row, given what comes after it.
 
     **Attributes:** `problem`; `axes`: of passive states; `options`: of discrete controls, joined by `choice`;
@@ -90,8 +95,19 @@ class Optimise(eqx.Module):
         full = lambda x: jnp.reshape(x, (1,) * (rank - jnp.ndim(x)) + jnp.shape(x))
         return {name: full(x) for name, x in (active | problem.others(problem.parameters)).items()}
 
-    def from_points(self, points: dict, answer: Answer) -> Decision:
-        """Solve, given the continuation's answer at `points`."""
+    @classmethod
+    def of(cls, num, scope: Mapping[str, Array]) -> "Optimise":
+        """The horse of a stage whose first-order condition is inverted."""
+        own, options = num.solution, discrete_axes(num, scope)
+        choice = choice_problem(num, scope, ()) if options else None
+        inner = getattr(own, "inner", None)
+        first = None if inner is None else Inner(dict(scope), *inner)
+        return cls(
+            continuous_problem(num, scope), own.state, own.control, own.post, axes_of(num, scope), options, choice, first
+        )
+
+    def solve(self, points: dict, answer: Answer) -> Rows:
+        """The rows, given the continuation's answer at `points`."""
         sizes = tuple(axis.values.shape[0] for axis in (*self.axes, *self.options))
         n = points[self.post].shape[-1]
         flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
@@ -116,12 +132,11 @@ class Optimise(eqx.Module):
             return egm(dataclasses.replace(self.problem.given(**passive), knots=knots), continuation)
 
         first = lambda tree: jax.tree.map(lambda x: x[0], tree)
-        rows = jax.vmap(row)(passive, knots, continuation) if sizes else row({}, *first((knots, continuation)))
-        return self.decision(rows)
+        return jax.vmap(row)(passive, knots, continuation) if sizes else row({}, *first((knots, continuation)))
 
-    def decision(self, rows: Rows) -> Decision:
+    def decide(self, stored: Rows) -> Decision:
         """The functional object of given rows."""
-        return Decision(self.problem, rows, self.state, self.control, self.axes, self.options, self.choice)
+        return Decision(self.problem, stored, self.state, self.control, self.axes, self.options, self.choice)
 
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
@@ -132,6 +147,13 @@ class Optimise(eqx.Module):
         points = with_switch_knots(continuation, self.post, points, self.problem.switch_knots)
         return points, continuation.at(points)
 
-    def __call__(self, continuation: AbstractFunctional) -> Decision:
-        """Solve, given any functional object of the post-states."""
-        return self.from_points(*self.ask(continuation))
+    def health(self, stored: Rows) -> dict[str, Bool[Array, ""]]:
+        """What can be said of rows."""
+        return {
+            "grid": jnp.all(jnp.diff(self.knots) > 0),
+            "decision": finite((stored.state, stored.control, stored.value, stored.marginal, stored.level)),
+            "unfolded": jnp.asarray(True) if self.problem.envelope else unfolded(stored.state),
+            "maximal": jnp.all(stored.maximal | ~stored.reachable),
+            "found": jnp.any(stored.reachable),
+            "room": ~jnp.any(stored.overflow & stored.reachable),
+        }

@@ -67,8 +67,8 @@ class PostOf:
     def __call__(self, parameters, state, control):
         """The post-state at each state and control; passive states stand among the parameters."""
         num = self.num
-        formula = dict(num.to_continuation.equations)[num.post]
-        return formula({**parameters, f"{num.state}[~]": state, num.control: control})
+        formula = dict(num.to_continuation.equations)[num.solution.post]
+        return formula({**parameters, f"{num.solution.state}[~]": state, num.solution.control: control})
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class PassivePosts:
     @property
     def _equations(self):
         num = self.num
-        chosen = (num.post, None if num.inner is None else num.inner[1])
+        chosen = (num.solution.post, None if num.solution.inner is None else num.solution.inner[1])
         return tuple((name, formula) for name, formula in num.to_continuation.equations if name not in chosen)
 
 
@@ -102,7 +102,7 @@ class AllowedAt:
     def __call__(self, parameters, state):
         """At each endogenous state; passive states and discrete controls stand among the parameters."""
         num = self.num
-        scope = {**parameters, f"{num.state}[~]": state}
+        scope = {**parameters, f"{num.solution.state}[~]": state}
         scope |= {f"{name}[>]": x for name, x in PassivePosts(num)(scope).items()}
         good = True
         for _, formula in num.branches[0].conditions:
@@ -114,48 +114,44 @@ def continuous_problem(num, scope: Mapping) -> ContinuousProblem:
     """The record of a stage in one period.
 
     **Arguments:** `num`: the stage's pointwise functions; `scope`: the values that its equations see.
-
-    **Raises:** `ValueError` where no horse can solve the stage, with the reason.
     """
-    if num.method not in ("egm", "nested"):
-        raise ValueError(f"stage {num.name} cannot be solved: {num.reason}")
-    post = PostOf(num)
-    other = num.lower if num.corner == "upper" else num.upper
+    own, post = num.solution, PostOf(num)
+    other = own.lower if own.corner == "upper" else own.upper
     knots = _knots(num, scope)
     return ContinuousProblem(
         parameters=scope,
         knots=knots,
-        lowest=num.lowest,
-        objective=num.objective,
+        lowest=own.lowest,
+        objective=own.objective,
         transition=post,
-        control_inverse=num.control_inverse or ControlByNewton(num.foc, num.lower),
-        state_inverse=num.state_inverse or StateByNewton(post),
-        lower=num.lower,
-        upper=num.upper,
-        utility=num.utility,
-        utility_inverse=num.utility_inverse,
-        foc=num.foc if num.foc_in_control else None,
-        state_at_bound=StateAtBound(post, other) if num.bound_moves else None,
-        trade_off=num.trade_off,
-        slope=num.slope,
-        by_value=num.by_value,
-        corner=num.corner,
-        floored=num.floored,
-        discounted_by_state=num.discounted_by_state,
+        control_inverse=own.control_inverse or ControlByNewton(own.foc, own.lower),
+        state_inverse=own.state_inverse or StateByNewton(post),
+        lower=own.lower,
+        upper=own.upper,
+        utility=own.utility,
+        utility_inverse=own.utility_inverse,
+        foc=own.foc if own.foc_in_control else None,
+        state_at_bound=StateAtBound(post, other) if own.bound_moves else None,
+        trade_off=own.trade_off,
+        slope=own.slope,
+        by_value=own.by_value,
+        corner=own.corner,
+        floored=own.floored,
+        discounted_by_state=own.discounted_by_state,
         interp=num.interp,
-        envelope=num.envelope,
-        switch_knots=min(64, max(16, knots.shape[0] // 8)) if num.switch_knots else 0,
+        envelope=own.envelope,
+        switch_knots=min(64, max(16, knots.shape[0] // 8)) if own.switch_knots else 0,
         allowed=AllowedAt(num) if num.branches[0].conditions else None,
-        passive=tuple(f"{name}[~]" for name, grid in num.rows if not grid.discrete),
-        others=PassivePosts(num) if num.rows else None,
+        passive=tuple(f"{name}[~]" for name, grid in own.rows if not grid.discrete),
+        others=PassivePosts(num) if own.rows else None,
     )
 
 
 def _knots(num, scope):
     """The grid of the active post-state, with a knot on either side of every kink of the transition."""
-    knots = num.grid("cntn", num.post).build(scope)
+    knots = num.grid("cntn", num.solution.post).build(scope)
     sides = []
-    for kink in num.kinks:
+    for kink in num.solution.kinks:
         at = kink(scope).astype(knots.dtype)
         room = room_above(at)
         sides += [at - room, at + room]
@@ -164,7 +160,7 @@ def _knots(num, scope):
 
 def axes_of(num, scope: Mapping) -> tuple[Axis, ...]:
     """The axes of the rows of a stage: its passive states."""
-    return tuple(Axis(name, f"{name}[~]", grid.build(scope), grid.discrete, grid.type == "linspace") for name, grid in num.rows)
+    return tuple(Axis(name, f"{name}[~]", grid.build(scope), grid.discrete, grid.even) for name, grid in num.solution.rows)
 
 
 def discrete_axes(num, scope: Mapping) -> tuple[Axis, ...]:

@@ -21,7 +21,7 @@ class Limits:
         """(lower, upper) by control, infinite where a side is open."""
         scope = {**parameters, **{f"{name}[~]": x for name, x in states.items()}}
         side = lambda formula, none: jnp.asarray(none, jnp.asarray(scope["t"]).dtype) if formula is None else formula(scope)
-        return {name: (side(low, -jnp.inf), side(high, jnp.inf)) for name, low, high in self.num.limits}
+        return {name: (side(low, -jnp.inf), side(high, jnp.inf)) for name, low, high in self.num.bounds}
 
 
 @dataclass(frozen=True)
@@ -65,31 +65,31 @@ def maximum_problem(num, scope: Mapping) -> MaximumProblem:
         objective=Worth(branch),
         recorded=None if branch.recorded is None else Worth(branch, "recorded"),
         limits=Limits(num),
-        strict=num.strict,
+        strict=num.solution.strict,
         allowed=allowed if allowed.formulas else None,
         admitted=admitted if admitted.formulas else None,
-        jumps=num.envelope,
+        jumps=num.solution.envelope,
     )
 
 
 def scale_of(num, scope: Mapping) -> Scale:
     """How the values of a stage's continuation are read between knots."""
-    return Scale(scope, num.utility, num.utility_inverse, num.interp)
+    return Scale(scope, num.solution.utility, num.solution.utility_inverse, num.interp)
 
 
 def post_axes(num, scope: Mapping) -> tuple[Axis, ...]:
     """The axes of the post-states beside the active one, discrete ones first."""
-    others = [(n, grid) for n, grid in num.post_grids if n != num.post]
+    others = [(n, grid) for n, grid in num.solution.post_grids if n != num.solution.post]
     ordered = sorted(others, key=lambda pair: not pair[1].discrete)
-    return tuple(Axis(name, f"{name}[>]", grid.build(scope), grid.discrete, grid.type == "linspace") for name, grid in ordered)
+    return tuple(Axis(name, f"{name}[>]", grid.build(scope), grid.discrete, grid.even) for name, grid in ordered)
 
 
 def most_of(num, scope: Mapping):
     """The highest decision state that arrivals reach, where the grids on arrival say how far they go."""
     dtype = jnp.asarray(scope["t"]).dtype
     grids = {name: num.grid("arvl", name) for name in num.dimensions("arvl")}
-    if None in grids.values() or num.state_grid is not None:
+    if None in grids.values() or num.solution.state_grid is not None:
         return jnp.asarray(-jnp.inf, dtype)
     nodes, _ = num.nodes(scope)
     ends = {name: grid.build(scope) for name, grid in grids.items()} | nodes
-    return reach(lambda variables: num.to_decision(scope, variables), ends, num.state).astype(dtype)
+    return reach(lambda variables: num.to_decision(scope, variables), ends, num.solution.state).astype(dtype)

@@ -73,7 +73,7 @@ def test_a_functional_problem_has_its_five_parts():
     assert set(problem.math) >= {"functions", "controls", "shocks", "state_space"}
     assert float(problem.parameters["beta"]) == 0.96 and problem.parameters["G"].shape == (65,)
     assert float(problem.settings["n_a"]) == 200 and problem.methods["solution"] == "auto"
-    assert problem.num.method == "egm" and problem.num.control == "c"
+    assert problem.num.method == "egm" and problem.num.solution.control == "c"
 
 
 def test_two_loads_have_one_numeric_side_whatever_the_defaults():

@@ -206,7 +206,7 @@ def test_what_is_derived_agrees_with_differences_of_what_is_written(name):
     problem = problem_of(case.text)
     derived, (state, control) = problem.derived, case.names
     assert problem.num.method == "egm" and derived.problem is None
-    assert (derived.state, derived.post, problem.num.control) == (f"{state}[~]", "a_nxt[>]", control)
+    assert (derived.state, derived.post, problem.num.solution.control) == (f"{state}[~]", "a_nxt[>]", control)
     at = lambda e, **more: float(number(freeze(e), keyed | more))
     rng = np.random.default_rng(3)
     for _ in range(12):
@@ -248,11 +248,11 @@ def test_the_utility_that_straightens_values_is_the_part_of_the_reward_in_the_co
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if None in (case.control, case.state)])
 def test_what_has_no_closed_inverse_goes_to_newton_and_explain_says_so(name):
     problem = problem_of(CASES[name].text)
-    assert problem.num.method == "egm" and "bracketed Newton" in problem.num.reason
+    assert problem.num.method == "egm" and "bracketed Newton" in problem.num.solution.reason
     text = heptapod.explain(problem)
     what = "control" if problem.derived.control_inverse is None else "state"
     assert f"no closed form for the {what}: bracketed Newton" in text and "(none in closed form)" in text
-    assert getattr(problem.num, f"{what}_inverse") is None and problem.num.foc is not None
+    assert getattr(problem.num.solution, f"{what}_inverse") is None and problem.num.solution.foc is not None
 
 
 # What the endogenous grid method cannot solve: (text, method, words of the reason).
@@ -296,8 +296,8 @@ def test_other_stages_have_another_method_with_its_reason(name):
     text, method, words = REFUSED[name]
     problem = problem_of(text)
     assert problem.num.method == method
-    assert any(word in problem.num.reason for word in words.split("|")), problem.num.reason
-    assert problem.num.reason in heptapod.explain(problem)
+    assert any(word in problem.num.solution.reason for word in words.split("|")), problem.num.solution.reason
+    assert problem.num.solution.reason in heptapod.explain(problem)
 
 
 KINKED = {
@@ -319,8 +319,8 @@ def test_the_kinks_of_a_transition_are_where_its_branches_meet(name):
     problem = problem_of(simple("log(c) + beta*V[>]", f"a_nxt = {post}", "0 < c <= m + b", -0.5))
     derived, num = problem.derived, problem.num
     keyed = {k: np.float64(v) for k, v in PARAMETERS.items()}
-    assert num.method == "egm" and num.envelope and "kink" in num.reason
-    found = {float(number(k, keyed)) for k in num.kinks}
+    assert num.method == "egm" and num.solution.envelope and "kink" in num.solution.reason
+    found = {float(number(k, keyed)) for k in num.solution.kinks}
     assert all(min(abs(place - k) for k in found) < 1e-12 for place in places) and len(found) <= len(places) + 2
     written = sp.sympify(post.replace("where", "Piecewise_").replace("min", "Min").replace("max", "Max"),
                          {"Piecewise_": lambda q, a, b: sp.Piecewise((a, q), (b, True)), "beta": sp.Symbol("beta")})  # fmt: skip
@@ -331,20 +331,20 @@ def test_the_kinks_of_a_transition_are_where_its_branches_meet(name):
         x = float(g(m, c))
         slope = 1 / c / partial(lambda _, *at: float(g(*at)), 0, {}, (m, c)) / PARAMETERS["beta"]
         here = keyed | {"a_nxt[>]": np.float64(x), "c": np.float64(c), "m[~]": np.float64(m), "dV[>]": np.float64(slope)}
-        assert float(number(num.control_inverse.formula, here)) == pytest.approx(c, rel=1e-6)
-        assert float(number(num.state_inverse.formula, here)) == pytest.approx(m)
+        assert float(number(num.solution.control_inverse.formula, here)) == pytest.approx(c, rel=1e-6)
+        assert float(number(num.solution.state_inverse.formula, here)) == pytest.approx(m)
         assert float(number(freeze(derived.envelope), here)) == pytest.approx(1 / c)
 
 
 def test_a_kink_in_the_reward_of_the_post_state_is_known():
     problem = problem_of(simple("log(c) - theta*max(phi - a_nxt, 0) + beta*V[>]"))
-    assert [str(k) for k in problem.derived.kinks] == ["phi"] and problem.num.envelope
+    assert [str(k) for k in problem.derived.kinks] == ["phi"] and problem.num.solution.envelope
     assert problem.derived.control_inverse is not None
 
 
 def test_a_reward_that_kinks_in_parameters_alone_has_no_kink():
     problem = problem_of(simple("max(theta, 1)*log(c) + beta*V[>]"))
-    assert problem.derived.kinks == () and not problem.num.envelope
+    assert problem.derived.kinks == () and not problem.num.solution.envelope
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -417,7 +417,7 @@ def test_a_value_beside_the_objective_takes_continuous_controls(functions, contr
 
 def test_value_function_iteration_may_be_asked_for():
     problem = problem_of(simple("log(c) + beta*V[>]", bound="0 < c <= m/2", methods={"solution": "vfi"}))
-    assert (problem.num.method, problem.num.reason) == ("vfi", "it was asked for")
+    assert (problem.num.method, problem.num.solution.reason) == ("vfi", "it was asked for")
 
 
 AIYAGARI = (MODELS / "aiyagari.yml").read_text()

@@ -109,8 +109,8 @@ def test_a_stage_of_functions_solves_to_the_numbers_of_its_text(written, name):
 
 def test_arithmetic_becomes_formulas_and_anything_else_a_numeric_inverse():
     symbolic, opaque = (heptapod.load(variant(**VARIANTS[n])) for n in ("arithmetic", "jax"))
-    assert symbolic.num.control_inverse is not None and symbolic.num == heptapod.load(variant(Q=objective)).num
-    assert opaque.num.method == "egm" and opaque.num.control_inverse is None
+    assert symbolic.num.solution.control_inverse is not None and symbolic.num == heptapod.load(variant(Q=objective)).num
+    assert opaque.num.method == "egm" and opaque.num.solution.control_inverse is None
     assert "bracketed Newton" in heptapod.explain(opaque) and "objective_by_jax" in heptapod.explain(opaque)
     assert "objective" in heptapod.to_latex(opaque)
 
@@ -148,7 +148,7 @@ def test_a_name_on_two_perches_takes_a_suffix():
     math["constraints"] = {"some": lambda m__dcsn: m__dcsn > -1.0}
     math["state_space"]["cntn"] = {"grid": {"m": {"type": "exp", "min": 0, "max": 20, "points": "n"}}}
     tree["model"]["connections"]["inter_period"][0]["mapping"] = {"m": "a"}
-    assert heptapod.load(tree).num.post == "m"
+    assert heptapod.load(tree).num.solution.post == "m"
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_constraints_of_the_stage_hold_in_every_branch_and_those_of_a_branch_in_
 
 def test_nodes_of_a_shock_of_another_stage_are_the_rows_of_this_one():
     spec = heptapod.load(models.shared("mortgage_mon"))
-    rows = dict(spec.stages["CONS"].num.rows)
+    rows = dict(spec.stages["CONS"].num.solution.rows)
     own, other = seen(spec, "REFI"), seen(spec, "CONS")
     nodes = spec.stages["REFI"].num.shocks[0].nodes(own)[0]["r_new"]
     assert np.allclose(rows["i"].build(other), nodes) and np.allclose(rows["r"].build(other), nodes)
@@ -212,12 +212,12 @@ def test_values_on_arrival_may_be_stored():
 
 def test_a_choice_downstream_calls_for_the_envelope_and_an_absorbing_stage_does_without():
     spec = heptapod.load(models.shared("ret_choice"))
-    assert spec.stages["WORK"].num.envelope and "(LABR)" in spec.stages["WORK"].num.reason
-    assert not spec.stages["RETD"].num.envelope
+    assert spec.stages["WORK"].num.solution.envelope and "(LABR)" in spec.stages["WORK"].num.solution.reason
+    assert not spec.stages["RETD"].num.solution.envelope
     asked = models.shared("ret_choice").replace(
         "    settings: {n: [", "    methods: {upper_envelope: none}\n    settings: {n: [", 1
     )
-    assert not heptapod.load(asked).stages["WORK"].num.envelope
+    assert not heptapod.load(asked).stages["WORK"].num.solution.envelope
 
 
 # Scopes.

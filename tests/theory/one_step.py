@@ -19,7 +19,7 @@ def by_hand(solved, num, t: int, states: dict[str, jax.Array]) -> tuple[np.ndarr
     stage, scope = solved[t][num.name], dict(solved.scope(num.name, t))
     tagged = {**scope, **{f"{n}[~]": x for n, x in states.items()}}
     like = next(iter(states.values()))
-    ranges = {n: (low(tagged) + 0 * like, high(tagged) + 0 * like) for n, low, high in num.limits}
+    ranges = {n: (low(tagged) + 0 * like, high(tagged) + 0 * like) for n, low, high in num.bounds}
     value = _search(num.branches[0], stage.cntn.sol, scope, states, ranges)
     return np.asarray(value), np.isfinite(value)
 

@@ -121,10 +121,10 @@ def test_what_has_no_closed_form_is_said_and_what_has_one_is_derived():
             **(dict(terminal=0, g_ve="m - c", Q=f"{CRRA} + beta*V[>]", control="c: 0 < c <= m", low=0.0) | MODELS[name][0])
         )
     )
-    assert of("no closed inverse").num.control_inverse is None
+    assert of("no closed inverse").num.solution.control_inverse is None
     assert "bracketed Newton" in heptapod.explain(of("no closed inverse"))
     for name in ("crra", "saving is the control", "borrowing", "quadratic", "exponential", "a curved technology"):
-        assert of(name).num.control_inverse is not None and of(name).num.state_inverse is not None, name
+        assert of(name).num.solution.control_inverse is not None and of(name).num.solution.state_inverse is not None, name
 
 
 BOUND = """

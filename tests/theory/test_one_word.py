@@ -81,7 +81,7 @@ def test_no_choice_is_better_than_the_one_that_was_made(name):
 @pytest.mark.slow
 def test_envelope_or_not_is_a_word_where_nothing_folds():
     plain, exact = (EXAMPLES_BY_NAME["saver"].solved(word) for word in ("egm", EGM))
-    assert not plain[0]["SAVE"].num.envelope and exact[0]["SAVE"].num.envelope
+    assert not plain[0]["SAVE"].num.solution.envelope and exact[0]["SAVE"].num.solution.envelope
     for gap in gaps("saver", plain, exact).values():
         assert gap.max() < 1e-12
 
@@ -114,7 +114,9 @@ def test_a_method_that_does_not_apply_says_why_and_what_does(name):
             with pytest.raises(heptapod.ModelError) as caught:
                 heptapod.load(example.switched(word, stage))
             assert caught.value.code == "method" and f"`{word}` cannot solve stage {stage}: " in str(caught.value)
-            assert (WHY.get(method) or WHY.get((method, word)) or WHY.get(word) or problem.num.reason) in str(caught.value)
+            assert (WHY.get(method) or WHY.get((method, word)) or WHY.get(word) or problem.num.solution.reason) in str(
+                caught.value
+            )
             assert does in caught.value.help and ("`vfi` solves" in caught.value.help) == (method in ("egm", "nested"))
 
 

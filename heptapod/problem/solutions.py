@@ -1,0 +1,150 @@
+"""How a stage is solved: one record for each method, with what its horse needs to know."""
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
+
+from heptapod.formulas.equation import SLOPE, Equation
+from heptapod.formulas.formula import Formula
+from heptapod.spaces.grids import Grid
+
+
+@dataclass(frozen=True)
+class AbstractSolution(abc.ABC):
+    """What the horse of a method is told of a stage: static, hashable, compared by value, the reason apart.
+
+    A method of a user's own is a frozen dataclass with a class method `of(num)`, whose fields are formulas, names and sizes.
+
+    **Attributes:** `reason`: why the stage is solved so; `name`: the name of the method; `stored`: whether a solve keeps
+    something of the stage; `envelope`: whether the continuation need not be concave; `may_jump`: whether a condition downstream
+    may make its value jump; `rows`: (passive decision state, its grid) pairs.
+    """
+
+    reason: str = field(default="", compare=False, kw_only=True)
+    name: str = field(default="", kw_only=True)
+    stored: ClassVar[bool] = True
+    envelope = False
+    may_jump = False
+    rows = ()
+    interface: ClassVar[Mapping[str, str]] = {
+        "of": "of(cls, num), a class method -> the record of a stage, from its formulas and spaces, heptapod.NumericProblem; "
+        "a ValueError says why the method cannot solve it",
+    }
+
+    @classmethod
+    @abc.abstractmethod
+    def of(cls, num) -> "AbstractSolution":
+        """The record of a stage; `ValueError` says why the method cannot solve it.
+
+        **Arguments:** `num`: the `NumericProblem` of the stage, whose own `solution` is not known yet.
+        """
+
+
+class _Ours(AbstractSolution):
+    """A record that the derivation fills in."""
+
+    @classmethod
+    def of(cls, num) -> "AbstractSolution":
+        """Ours are chosen from what can be derived, in `problem.method`."""
+        raise ValueError(f"{cls.__name__} follows from the derivation alone")
+
+
+@dataclass(frozen=True)
+class Identity(_Ours):
+    """Nothing is chosen: the decision is the continuation."""
+
+    stored: ClassVar[bool] = False
+    name: str = field(default="identity", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Choice(_Ours):
+    """One of finitely many alternatives, composed where it is asked."""
+
+    stored: ClassVar[bool] = False
+    name: str = field(default="choice", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Optimum(_Ours):
+    """A continuous control.
+
+    **Attributes:** `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control;
+    `rows`; `utility`, `utility_inverse`: the part of the reward that depends on the control alone, `None` without closed form;
+    `envelope`, `may_jump`.
+    """
+
+    state: str
+    post: str
+    control: str | None
+    rows: tuple[tuple[str, Grid], ...] = ()
+    utility: Equation | None = None
+    utility_inverse: Equation | None = None
+    envelope: bool = False
+    may_jump: bool = False
+
+
+@dataclass(frozen=True)
+class Egm(Optimum):
+    """The endogenous grid method.
+
+    **Attributes:** `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$; `foc`, `control_inverse`, `state_inverse`,
+    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$), `lowest`: derived, `None` without closed form; `corner`,
+    `floored`, `bound_moves`, `discounted_by_state`: as of a `ContinuousProblem`; `kinks`: values of the active post-state at
+    which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides of its own switches.
+    """
+
+    name: str = field(default="egm", kw_only=True)
+    objective: Equation | None = None
+    lower: Equation | None = None
+    upper: Equation | None = None
+    foc: Equation | None = None
+    control_inverse: Equation | None = None
+    state_inverse: Equation | None = None
+    trade_off: Equation | None = None
+    slope: Equation | None = None
+    by_value: Equation | None = None
+    lowest: Formula | None = None
+    corner: str = "upper"
+    floored: bool = False
+    bound_moves: bool = False
+    discounted_by_state: bool = False
+    kinks: tuple[Formula, ...] = ()
+    switch_knots: bool = False
+
+    @property
+    def foc_in_control(self) -> bool:
+        """Whether the first-order condition gives the control; otherwise the post-state does, and it gives the state."""
+        return self.control_inverse is None or SLOPE in self.control_inverse.formula.names
+
+
+@dataclass(frozen=True)
+class Nested(Egm):
+    """The same after another control, chosen first given the post-state: `inner` is (control, post-state, lower, upper)."""
+
+    name: str = field(default="nested", kw_only=True)
+    inner: tuple[str, str, Formula, Formula] | None = None
+
+
+@dataclass(frozen=True)
+class Search(Optimum):
+    """A direct search for the maximum.
+
+    **Attributes:** `strict`: the controls with a strict bound; `state_grid`: of the endogenous state, where it has one;
+    `post_grids`: (post-state, grid) pairs; `base`: the state that leads to a post-state while the controls take as little as
+    they may.
+    """
+
+    name: str = field(default="vfi", kw_only=True)
+    strict: tuple[str, ...] = ()
+    state_grid: Grid | None = None
+    post_grids: tuple[tuple[str, Grid], ...] = ()
+    base: Equation | None = None
+
+
+# Name -> record of every method; `heptapod.HORSES | {"mine": Mine}` adds one.
+HORSES: Mapping[str, type[AbstractSolution]] = MappingProxyType(
+    {"egm": Egm, "nested": Nested, "vfi": Search, "choice": Choice, "identity": Identity}
+)
