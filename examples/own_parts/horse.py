@@ -27,6 +27,7 @@ class BestShare(sc.AbstractHorse):
     c = property(lambda self: self.m * jnp.linspace(0.001, 0.999, 999, dtype=self.m.dtype))
     placeholder = lambda self: sc.Lines(self.m[:, 0], {"c": self.m[:, 0]}, self.m[:, 0])
     decide = lambda self, stored: sc.AlongLines(stored, "m")
+    health = lambda self, stored: {"decision": jnp.all(jnp.isfinite(stored.value))}
 
     def ask(self, continuation):
         points = self.num.to_continuation(self.scope, {"m": self.m}, {"c": self.c})
@@ -35,6 +36,5 @@ class BestShare(sc.AbstractHorse):
     def solve(self, points, answer):
         names = {**self.scope, "m[~]": self.m, "c": self.c, "a_nxt[>]": points["a_nxt"], "V[>]": answer.value}
         worth = jnp.where(answer.feasible, self.num.branches[0].objective(names), -jnp.inf)
-        best = jnp.argmax(worth, axis=1)[:, None]
-        take = lambda x: jnp.take_along_axis(x, best, axis=1)[:, 0]
-        return sc.Lines(self.m[:, 0], {"c": take(self.c)}, take(worth))
+        row, best = jnp.arange(worth.shape[0]), jnp.argmax(worth, axis=1)
+        return sc.Lines(self.m[:, 0], {"c": self.c[row, best]}, worth[row, best])

@@ -1,5 +1,7 @@
 """A warning where an infinite horizon has no solution at the calibration: the future is worth as much as the present."""
 
+import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,12 +25,18 @@ def warn_no_contraction(reader: Reader, graph: Graph, stages: Mapping[str, Funct
     if graph.periods is not None:
         return
     arrivals = {name: _arrival(problem) for name, problem in stages.items()}
-    steps = {name: [] for name in stages}
+    import networkx as nx  # It is slow to import, and a finite horizon needs none of it.
+
+    steps = nx.DiGraph()
     for link in graph.links:
         weight, survives = _weight(stages[link.source], link.branch), arrivals[link.target]
         if weight is not None and survives is not None:
-            steps[link.source].append((link.target, weight * survives))
-    worst = max((product for name in steps for product in _cycles(steps, name)), default=0.0)
+            known = steps.get_edge_data(link.source, link.target, {"weight": 0.0})["weight"]
+            steps.add_edge(link.source, link.target, weight=max(known, weight * survives))
+    rings = itertools.islice(nx.simple_cycles(steps), _MOST)
+    worst = max(
+        (math.prod(steps[a][b]["weight"] for a, b in itertools.pairwise([*ring, ring[0]])) for ring in rings), default=0.0
+    )
     if worst >= 1:
         message = f"next period's value counts {worst:.6g} times in this period's: an infinite horizon needs less than 1"
         reader.warning("contraction", message, ("model", "horizon"), "a lower discount factor, or a finite horizon")
@@ -60,16 +68,3 @@ def _number(problem, expression):
         return None
     found = value(expression, {n: v for n, v in problem.parameters.items() if np.ndim(v) == 0})
     return None if found is None or not np.all(np.isfinite(found)) else float(np.max(np.abs(found)))
-
-
-def _cycles(steps, start):
-    """The product of weights around every simple cycle through a stage."""
-    wait, count = [(start, 1.0, (start,))], 0
-    while wait and count < _MOST:
-        here, product, seen = wait.pop()
-        count += 1
-        for target, weight in steps[here]:
-            if target == start:
-                yield product * weight
-            elif target not in seen:
-                wait.append((target, product * weight, (*seen, target)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import sympy as sp
 
 from heptapod.circuit.periods import Graph
-from heptapod.problem.solutions import AbstractSolution, Egm, Search
+from heptapod.problem.solutions import AbstractConditions, AbstractSolution, Search
 
 _KINKS = (sp.Max, sp.Min, sp.Piecewise, sp.Abs)
 
@@ -27,7 +27,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             bent = any(n in sources for n in (name, *graph.downstream(name)))
             found[name] = replace(num.solution, envelope=bent, may_jump=shut)
             continue
-        if not isinstance(num.solution, Egm):
+        if not isinstance(num.solution, AbstractConditions):
             continue
         below = [n for n in sorted(graph.downstream(name)) if n in sources]
         reason, envelope = num.solution.reason, bool(below) or num.solution.envelope

@@ -1,5 +1,7 @@
 """Kinds of period: which stages are reached when, in which order, and what lies downstream of each."""
 
+import graphlib
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -80,48 +82,45 @@ class Graph:
 
     def downstream(self, stage: str) -> frozenset[str]:
         """Every stage that some household may pass after this one, itself among them where it comes round again."""
-        seen: set[str] = set()
-        wait = [stage]
-        while wait:
-            here = wait.pop()
-            new = {link.target for link in self.links if link.source == here} - seen
-            seen |= new
-            wait += new
-        return frozenset(seen)
+        arrows = [(link.source, link.target) for link in self.links]
+        return frozenset(_reached({target for source, target in arrows if source == stage}, arrows))
 
     def _edges(self) -> Iterable[int]:
         return {edge for link in self.links for first, last in link.periods or () for edge in (first, last + 1)}
 
     def _walk(self, reached, links):
         """Stages of a period in forward order, and the entries of the next one."""
-        inner = [link for link in links if not link.crosses]
-        stages, wait = set(reached), list(reached)
-        while wait:
-            here = wait.pop()
-            for link in inner:
-                if link.source == here and link.target not in stages:
-                    stages.add(link.target)
-                    wait.append(link.target)
-        order, left = [], [name for name in self.branches if name in stages]
-        while left:
-            blocked = {link.target for link in inner if link.source in left}
-            ready = [name for name in left if name not in blocked] or left
-            order += ready
-            left = [name for name in left if name not in ready]
+        arrows = [(link.source, link.target) for link in links if not link.crosses]
+        stages, order = _reached(reached, arrows), []
+        sorter = graphlib.TopologicalSorter(dict.fromkeys(stages, ()))
+        for source, target in arrows:
+            if source in stages:
+                sorter.add(target, source)
+        sorter.prepare()
+        while sorter.is_active():
+            ready = sorter.get_ready()
+            order += [name for name in self.branches if name in ready]
+            sorter.done(*ready)
         return tuple(order), {link.target for link in links if link.crosses and link.source in stages}
 
     def _acyclic(self):
         """No stage follows itself within a period."""
-        pairs = {
-            (link.source, link.target): place for link, place in zip(self.links, self.places, strict=True) if not link.crosses
-        }
-        for source, target in pairs:
-            walk = self._path(pairs, target, source)
-            if walk:
-                ring = " -> ".join([source, *walk])
-                self.reader.error("cycle", f"within a period {ring}", pairs[source, target],
-                                  "one of these connections leads to the next period", key=True)  # fmt: skip
-                return False
+        places = {(link.source, link.target): place for link, place in zip(self.links, self.places, strict=True)
+                  if not link.crosses}  # fmt: skip
+        sorter = graphlib.TopologicalSorter()
+        for source, target in places:
+            sorter.add(target, source)
+        try:
+            sorter.prepare()
+        except graphlib.CycleError as error:
+            ring = error.args[1]
+            first = next(i for i, pair in enumerate(places) if pair in itertools.pairwise(ring))
+            source, target = list(places)[first]
+            i = ring.index(source)
+            shown = " -> ".join([*ring[i:-1], *ring[:i], source])
+            self.reader.error("cycle", f"within a period {shown}", places[source, target],
+                              "one of these connections leads to the next period", key=True)  # fmt: skip
+            return False
         return True
 
     def _one_start(self):
@@ -132,16 +131,6 @@ class Graph:
         self.reader.error("start", f"nothing in the first period leads to {names}; which of them is the start?", ("model",),
                           f"start: {self.starts()[0]}, or a list of several", key=True)  # fmt: skip
         return False
-
-    def _path(self, pairs, start, goal, seen=()):
-        if start == goal:
-            return [start]
-        for source, target in pairs:
-            if source == start and target not in seen:
-                rest = self._path(pairs, target, goal, (*seen, start))
-                if rest:
-                    return [start, *rest]
-        return None
 
     def _complete(self, block):
         """Every continuation that is reached leads to exactly one place."""
@@ -186,3 +175,12 @@ class Graph:
             where = ("stages", name) if place is None else place
             self.reader.error("unreachable", f"stage {name} is never reached from {start}", where, "connect it, or drop it",
                               key=place is None)  # fmt: skip
+
+
+def _reached(start: Iterable[str], arrows: Iterable[tuple[str, str]]) -> set[str]:
+    """Some stages, and all to which arrows lead from them."""
+    found, new = set(), set(start)
+    while new:
+        found |= new
+        new = {target for source, target in arrows if source in new} - found
+    return found

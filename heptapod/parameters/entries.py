@@ -1,5 +1,6 @@
 """The entries of one block of parameters or settings: kinds, default values, an order of evaluation."""
 
+import graphlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,7 +15,6 @@ from heptapod.parameters.by_age import read_list, read_steps
 from heptapod.parameters.calibration import Domain, Entry
 from heptapod.parameters.declared import GROUPS, Declared, Time
 from heptapod.parameters.numbers import array, short
-from heptapod.parameters.rings import ring_of
 from heptapod.parsing.kinds import bracketed, unfit
 from heptapod.parsing.parse import Scope
 from heptapod.parsing.reader import Path, Reader
@@ -204,20 +204,21 @@ class Group:
 
     def _order(self):
         """Definitions in an order in which each finds what it names; what names no parameter is a leaf."""
-        waiting = dict(self.definitions)
-        while waiting:
-            ready = [
-                n
-                for n, (_, e, *_) in sorted(waiting.items(), key=lambda item: item[0])
-                if not {str(s) for s in e.free_symbols} & set(waiting)
-            ]
-            if not ready:
-                ring = ring_of(waiting)
-                path = self.definitions[ring[0]][0]
-                self.reader.error("circular", f"`{ring[0]}` is defined through itself: {' -> '.join(ring)}", path)
-                return
+        waits = {
+            n: sorted({str(s) for s in e.free_symbols} & self.definitions.keys()) for n, (_, e, *_) in self.definitions.items()
+        }
+        sorter = graphlib.TopologicalSorter(waits)
+        try:
+            sorter.prepare()
+        except graphlib.CycleError as error:
+            ring = error.args[1][::-1]  # Each is defined through the next.
+            path = self.definitions[ring[0]][0]
+            self.reader.error("circular", f"`{ring[0]}` is defined through itself: {' -> '.join(ring)}", path)
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready())
             for n in ready:
-                self._definition(n, *waiting.pop(n))
+                self._definition(n, *self.definitions[n])
+            sorter.done(*ready)
 
     def _definition(self, name, path, expression, by_age, domain):
         free = {str(s) for s in expression.free_symbols}

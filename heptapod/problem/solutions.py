@@ -42,33 +42,31 @@ class AbstractSolution(abc.ABC):
         """
 
 
-class _Ours(AbstractSolution):
-    """A record that the derivation fills in."""
-
-    @classmethod
-    def of(cls, num) -> "AbstractSolution":
-        """Ours are chosen from what can be derived, in `problem.method`."""
-        raise ValueError(f"{cls.__name__} follows from the derivation alone")
+def _derived(cls, num) -> AbstractSolution:
+    """Ours are chosen from what can be derived, in `problem.method`."""
+    raise ValueError(f"{cls.__name__} follows from the derivation alone")
 
 
 @dataclass(frozen=True)
-class Identity(_Ours):
+class Identity(AbstractSolution):
     """Nothing is chosen: the decision is the continuation."""
 
+    of = classmethod(_derived)
     stored: ClassVar[bool] = False
     name: str = field(default="identity", kw_only=True)
 
 
 @dataclass(frozen=True)
-class Choice(_Ours):
+class Choice(AbstractSolution):
     """One of finitely many alternatives, composed where it is asked."""
 
+    of = classmethod(_derived)
     stored: ClassVar[bool] = False
     name: str = field(default="choice", kw_only=True)
 
 
 @dataclass(frozen=True)
-class Optimum(_Ours):
+class AbstractOptimum(AbstractSolution):
     """A continuous control.
 
     **Attributes:** `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control;
@@ -87,8 +85,8 @@ class Optimum(_Ours):
 
 
 @dataclass(frozen=True)
-class Egm(Optimum):
-    """The endogenous grid method.
+class AbstractConditions(AbstractOptimum):
+    """A first-order condition that is inverted at every knot of the post-state, and what was derived with it.
 
     **Attributes:** `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$; `foc`, `control_inverse`, `state_inverse`,
     `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$), `lowest`: derived, `None` without closed form; `corner`,
@@ -96,7 +94,6 @@ class Egm(Optimum):
     which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides of its own switches.
     """
 
-    name: str = field(default="egm", kw_only=True)
     objective: Equation | None = None
     lower: Equation | None = None
     upper: Equation | None = None
@@ -121,15 +118,24 @@ class Egm(Optimum):
 
 
 @dataclass(frozen=True)
-class Nested(Egm):
+class Egm(AbstractConditions):
+    """The endogenous grid method."""
+
+    of = classmethod(_derived)
+    name: str = field(default="egm", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Nested(AbstractConditions):
     """The same after another control, chosen first given the post-state: `inner` is (control, post-state, lower, upper)."""
 
+    of = classmethod(_derived)
     name: str = field(default="nested", kw_only=True)
     inner: tuple[str, str, Formula, Formula] | None = None
 
 
 @dataclass(frozen=True)
-class Search(Optimum):
+class Search(AbstractOptimum):
     """A direct search for the maximum.
 
     **Attributes:** `strict`: the controls with a strict bound; `state_grid`: of the endogenous state, where it has one;
@@ -137,6 +143,7 @@ class Search(Optimum):
     they may.
     """
 
+    of = classmethod(_derived)
     name: str = field(default="vfi", kw_only=True)
     strict: tuple[str, ...] = ()
     state_grid: Grid | None = None

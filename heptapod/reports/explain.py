@@ -8,7 +8,7 @@ from heptapod.circuit_spec import CircuitSpec
 from heptapod.formulas.freeze import thaw
 from heptapod.load import load
 from heptapod.problem.functional_problem import FunctionalProblem
-from heptapod.problem.solutions import Egm, Search
+from heptapod.problem.solutions import AbstractConditions, Search
 from heptapod.reports.plain import written
 
 _PLACE = re.compile(r"^(.*) \((\S+):(\d+)\)$")
@@ -37,9 +37,9 @@ def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> s
 def _stage(problem: FunctionalProblem) -> str:
     num = problem.num
     own, method = num.solution, _WORDS.get(num.method, f"a user's own ({num.method})")
-    method += " with upper envelope" if own.envelope and isinstance(own, Egm) else ""
+    method += " with upper envelope" if own.envelope and isinstance(own, AbstractConditions) else ""
     lines = [("method", method), ("because", own.reason)]
-    lines += _choice(problem) + (_derived(problem) if isinstance(own, Egm) else _written(problem))
+    lines += _choice(problem) + (_derived(problem) if isinstance(own, AbstractConditions) else _written(problem))
     lines += _searched(problem) if isinstance(own, Search) else []
     lines += [("note", note) for note in problem.derived.notes]
     lines += [("left out", words) for words in problem.derived.left_out]

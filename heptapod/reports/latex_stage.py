@@ -6,7 +6,7 @@ from heptapod.derivation.stated import V
 from heptapod.formulas.equation import key
 from heptapod.formulas.freeze import thaw
 from heptapod.problem.functional_problem import FunctionalProblem
-from heptapod.problem.solutions import Egm
+from heptapod.problem.solutions import AbstractConditions
 from heptapod.reports.latex import Names, escaped, listed, plain, roman
 from heptapod.reports.latex_shocks import law
 from heptapod.spaces.perch_space import continuation
@@ -167,7 +167,7 @@ def _arrival(stated, names):
 
 def _derived(problem, names):
     derived, num = problem.derived, problem.num
-    if not isinstance(num.solution, Egm):
+    if not isinstance(num.solution, AbstractConditions):
         return []
     slope = rf"\frac{{\partial V^{{\succ}}}}{{\partial {names(derived.post)}}}"
     rows = [rf"0 &= {names.write(derived.foc)}, \quad \lambda = {slope}"]

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.health import finite
 from stagecraft.horses.solution import AbstractStored, Answer
 
 States = dict[str, Float[Array, "..."]]
@@ -30,6 +29,7 @@ class AbstractHorse(eqx.Module):
         "ask": "ask(self, continuation) -> (points, answer): post-states by name, and continuation.at(points)",
         "solve": "solve(self, points, answer) -> what is stored, a stagecraft.AbstractStored",
         "decide": "decide(self, stored) -> the solution at the decision, a stagecraft.AbstractFunctional of its states",
+        "health": "health(self, stored) -> {flag: scalar truth value}, what is well; {} where nothing can be said",
         "placeholder": "placeholder(self) -> something of the structure, shapes and types that solve returns",
     }
 
@@ -58,9 +58,9 @@ class AbstractHorse(eqx.Module):
     def placeholder(self) -> AbstractStored:
         """Something of the right structure and of no meaning, with which a loop over periods begins."""
 
+    @abc.abstractmethod
     def health(self, stored: AbstractStored) -> dict[str, Bool[Array, ""]]:
         """Whether each of `circuit.info.FLAGS` that the method can tell of is well; the others are taken to be."""
-        return {"decision": finite(stored)}
 
     def __call__(self, continuation: Any) -> Any:
         """Solve, given any functional object of the post-states."""
