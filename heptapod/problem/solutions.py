@@ -94,6 +94,7 @@ class AbstractConditions(AbstractOptimum):
     which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides of its own switches.
     """
 
+    inner = None
     objective: Equation | None = None
     lower: Equation | None = None
     upper: Equation | None = None

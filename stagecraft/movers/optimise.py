@@ -100,7 +100,7 @@ class Optimise(AbstractHorse):
         """The horse of a stage whose first-order condition is inverted."""
         own, options = num.solution, discrete_axes(num, scope)
         choice = choice_problem(num, scope, ()) if options else None
-        inner = getattr(own, "inner", None)
+        inner = own.inner
         first = None if inner is None else Inner(dict(scope), *inner)
         return cls(
             continuous_problem(num, scope), own.state, own.control, own.post, axes_of(num, scope), options, choice, first
