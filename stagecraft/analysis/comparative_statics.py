@@ -1,7 +1,7 @@
 """Comparative statics: how anything that a solved circuit tells moves with its parameters, at the margin and over a step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from stagecraft.arrays import traced
 from stagecraft.backward.solve import solve
+from stagecraft.circuit.info import Info
 from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.results import Outcome
 
@@ -74,7 +76,7 @@ class Statics(eqx.Module):
     def __repr__(self) -> str:
         return repr(self.to_pandas())
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         return self.to_pandas()._repr_html_()
 
 
@@ -113,7 +115,7 @@ def comparative_statics(
     @jax.jit
     def outputs(values):
         solved = solve(circuit.with_parameters(values))
-        return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), fn(solved)), solved.info.outcome
+        return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), fn(solved)), cast(Info, solved.info).outcome
 
     @jax.jit
     def margins(values):
@@ -181,7 +183,7 @@ def _targets(at, to, step) -> dict:
 
 def _speak(circuit, outcome):
     """Solve once more where it failed, for the message."""
-    if not isinstance(outcome, jax.core.Tracer) and np.any(np.asarray(outcome) != Outcome.success):
+    if not traced(outcome) and np.any(np.asarray(outcome) != Outcome.success):
         solve(circuit)
 
 

@@ -6,7 +6,7 @@ mass one as its only solution, and that same matrix, without the unit eigenvalue
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -66,8 +66,8 @@ def _generations(solved, initial, refine):
     if initial is None:
         raise ValueError("give `initial`, the households of a generation in its first period; the horizon is finite")
     pushed = push_forward(solved, initial, refine=refine)
-    dists = pushed.dists
-    total = sum(jnp.sum(x.weights, axis=-1) for x in dists.start.values())
+    dists = cast(Pushed, pushed.dists)
+    total = jnp.stack([jnp.sum(x.weights, axis=-1) for x in dists.start.values()]).sum(0)
     for masses in dists.masses:
         total = total + sum(jnp.sum(x, axis=tuple(range(total.ndim, x.ndim))) for x in masses.values())
     return dataclasses.replace(pushed, dists=dists.scaled(1.0 / total))

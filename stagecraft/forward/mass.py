@@ -156,12 +156,13 @@ def through(stage, decision, arriving: Population, jumps: bool = False) -> tuple
     return stage.holding("dist", arriving, dcsn, cntn), infeasible, report
 
 
-def _decide(stage, decision, at, shocks, weights):
+def _decide(stage, decision, at, shocks, weights) -> tuple[Population, dict[str, Population], Float[Array, ""]]:
     """Choice and transition of points at the decision, and the mass of those that have none."""
     answer = decision.at(at)
     infeasible = jax.lax.stop_gradient(jnp.sum(jnp.where(answer.feasible, 0.0, weights)))
     ends = _of_branches if stage.branching else _of_options if len(answer.probability) > 1 else _of_one
-    return *ends(stage, decision, answer, {**shocks, **at}, at, weights), infeasible
+    dcsn, cntn = ends(stage, decision, answer, {**shocks, **at}, at, weights)
+    return dcsn, cntn, infeasible
 
 
 def _of_one(stage, decision, answer, seen, at, weights):

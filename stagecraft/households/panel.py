@@ -87,7 +87,7 @@ class Panel(eqx.Module):
         for stage, variables in self.data.items():
             periods, agents = next(iter(variables.values())).shape
             t = np.repeat(np.arange(periods), agents)
-            columns = {"period": t}
+            columns: dict[str, Any] = {"period": t}
             if self.age is not None:
                 columns["age"] = self.age[0] + self.age[1] * t
             columns |= {"agent": np.tile(np.arange(agents), periods)}

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -132,8 +133,8 @@ def _scanned(solved, truth, key, request, kind, known):
             odds = None if log_prob is None else jnp.where(active, log_odds(stage, step), 0.0)
             links = [world.structure.blocks[kind].following(name, branch) for branch in step.posts]
             ends = [(link, *_depart(world, link, step, t, active, drawn, odds is not None)) for link in links]
-            lived = sum(chance for *_, chance in ends)
-            return (request.of(name, found), counts, odds, lived), [end[:2] for end in ends]
+            lived = sum(chance for _, _, chance in ends)
+            return (request.of(name, found), counts, odds, lived), [(link, people) for link, people, _ in ends]
 
         kept, leaving = walk(now.block, entering, visit, _meet)
         data, infeasible, odds, lived = ({n: x[i] for n, x in kept.items()} for i in range(4))
@@ -149,7 +150,7 @@ def _scanned(solved, truth, key, request, kind, known):
     return period
 
 
-def _depart(world, link, step, t, active, key, weighted):
+def _depart(world, link, step, t, active, key, weighted) -> tuple[tuple, Any]:
     """Agents along a connection: their states, and who goes; where it is wanted the log-probability of who lives on."""
     arriving, survival = arrivals_of(world, link, step.posts[link.branch], t)
     goes = active & step.taken[link.branch]

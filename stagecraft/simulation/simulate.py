@@ -127,12 +127,14 @@ def _follow_all(solved, truth, people: Initial, log_prob, key, request) -> Histo
     if people.kinds is None:
         everybody = jnp.ones(people.count, bool)
         return follow(bare(solved), bare(truth), people.states, everybody, log_prob, key, request=request)
-    whole = None
-    for k in range(len(solved.types)):
-        active = people.kinds == k
+
+    def of_type(k):
         other = truth if truth is None or truth.types is None else truth.of_type(k)
-        found = follow(bare(solved.of_type(k)), bare(other), people.states, active, log_prob, key, request=request)
-        whole = found if whole is None else whole.meet(found, active)
+        return follow(bare(solved.of_type(k)), bare(other), people.states, people.kinds == k, log_prob, key, request=request)
+
+    whole = of_type(0)
+    for k in range(1, len(solved.types)):
+        whole = whole.meet(of_type(k), people.kinds == k)
     return whole
 
 
