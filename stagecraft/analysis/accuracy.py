@@ -192,11 +192,10 @@ def _posts_of(stage, states):
 def _compare(before, after, states):
     """Mean and maximum of the change, and the number of points, by quantity."""
     _, at, odds = drawn(before, states)
-    good = lambda answers: jnp.all(jnp.stack([a.feasible & (a.outside == 0) for a in answers]), axis=0)
     old, new = (stage.arvl.sol.at(states) for stage in (before, after))
-    found = {"value": _change(old.value, new.value, good((old, new)))}
+    found = {"value": _change(old.value, new.value, _compared(old) & _compared(new))}
     old, new = (stage.dcsn.sol.at(at) for stage in (before, after))
-    keep = good((old, new)) & (odds > 0)
+    keep = _compared(old) & _compared(new) & (odds > 0)
     sets = {name for name, _ in before.num.discrete}
     for name in old.policy:
         if name not in sets:
@@ -205,6 +204,11 @@ def _compare(before, after, states):
         for name in old.probability:
             found[f"probability of {name}"] = _change(old.probability[name], new.probability[name], keep, absolute=True)
     return found
+
+
+def _compared(answer):
+    """Where there is a choice, within the grids."""
+    return answer.feasible & (answer.outside == 0)
 
 
 def _change(before, after, keep, absolute=False):

@@ -119,7 +119,9 @@ def comparative_statics(
 
     @jax.jit
     def margins(values):
-        moved = lambda shifts: outputs({path: values[path] + shift for path, shift in zip(paths, shifts, strict=True)})
+        def moved(shifts):
+            return outputs({path: values[path] + shift for path, shift in zip(paths, shifts, strict=True)})
+
         shifts = jnp.zeros(len(paths), jnp.result_type(*values.values(), jnp.float32))
         slopes, _ = jax.jacfwd(moved, has_aux=True)(shifts)
         return *outputs(values), {path: jax.tree.map(lambda x, i=i: x[..., i], slopes) for i, path in enumerate(paths)}
@@ -177,8 +179,8 @@ def _targets(at, to, step) -> dict:
     strange = sorted(set(by_path) - set(at))
     if strange:
         raise ValueError(f"a change of `{strange[0]}`, which is not among {', '.join(at)}")
-    own = lambda path, x: jnp.broadcast_to(jnp.asarray(x, at[path].dtype), at[path].shape)
-    return {path: own(path, x) if to is not None else at[path] + own(path, x) for path, x in by_path.items()}
+    moved = {path: jnp.broadcast_to(jnp.asarray(x, at[path].dtype), at[path].shape) for path, x in by_path.items()}
+    return {path: x if to is not None else at[path] + x for path, x in moved.items()}
 
 
 def _speak(circuit, outcome):

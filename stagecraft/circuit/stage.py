@@ -9,7 +9,8 @@ import equinox as eqx
 
 from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
-from stagecraft.circuit.perch import Perch, continuation_of
+from stagecraft.circuit.perch import Perch
+from stagecraft.functionals.axes import continuation_of
 from stagecraft.functionals.functional import AbstractFunctional, ByName, Closed
 from stagecraft.movers.maximise import Maximise
 from stagecraft.movers.mover import Choose, Expect, Mover, Push
@@ -89,7 +90,10 @@ class Stage(eqx.Module):
 
         **Arguments:** `what`: `"sol"` or `"dist"`; `arvl`, `dcsn`; `cntn`: by branch, as in `ends`.
         """
-        put = lambda perch, thing: dataclasses.replace(perch, **{what: thing})
+
+        def put(perch, thing):
+            return dataclasses.replace(perch, **{what: thing})
+
         ends = {branch: put(perch, cntn[branch]) for branch, perch in self.ends.items()}
         after = Branches(ends) if self.branching else ends[""]
         return dataclasses.replace(self, arvl=put(self.arvl, arvl), dcsn=put(self.dcsn, dcsn), cntn=after)

@@ -56,7 +56,10 @@ class Pushed(eqx.Module):
 
     def scaled(self, share: Float[Array, "..."]) -> "Pushed":
         """The same with all masses times `share`, one number or one for each type."""
-        times = lambda x: x * jnp.reshape(share, (*jnp.shape(share), *[1] * (x.ndim - jnp.ndim(share))))
+
+        def times(x):
+            return x * jnp.reshape(share, (*jnp.shape(share), *[1] * (x.ndim - jnp.ndim(share))))
+
         start = {name: Population(x.states, times(x.weights), x.sizes) for name, x in self.start.items()}
         counted = np.array([column not in ("most", "rough") for column in REPORT])
         jumps = {name: jnp.where(counted, times(x), x) for name, x in self.jumps.items()}
@@ -131,7 +134,10 @@ def _at_decision(stage, arriving: Population):
         shocks, at, odds = drawn(stage, arriving.states)
         return shocks, at, odds * jnp.tile(arriving.weights, odds.size // arriving.weights.size)
     whole = tuple(size for _, size in sizes)
-    first = lambda x, axes: x.reshape(whole)[tuple(0 if i in axes else slice(None) for i in range(len(whole)))]
+
+    def first(x, axes):
+        return x.reshape(whole)[tuple(0 if i in axes else slice(None) for i in range(len(whole)))]
+
     rest = [i for i in range(len(whole)) if i not in past]
     before = {name: first(x, rest) for name, x in arriving.states.items()}
     law = jnp.broadcast_to(weights_of(problem, before), (problem.weights.shape[-1], *(whole[i] for i in past)))

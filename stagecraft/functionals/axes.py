@@ -106,3 +106,8 @@ def blend(low: Answer, high: Answer, segment: Segment, name: str, interp: str) -
     slope = secant + (1 - 2 * s) * ((d0 - secant) * (1 - s) - (d1 - secant) * s) - s * (1 - s) * (d0 + d1 - 2 * secant)
     marginal = {**answer.marginal, name: slope}
     return dataclasses.replace(answer, value=answer.value + bend, feasible=feasible, marginal=marginal)
+
+
+def continuation_of(branch: str) -> str:
+    """The perch of a branch, `cntn.work`; that of a sequential stage is `cntn`."""
+    return f"cntn.{branch}" if branch else "cntn"
