@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from stagecraft.horses.solution import Answer
 from stagecraft.operators.interpolate import Segment, nearest, tamed
@@ -79,7 +80,7 @@ class Between:
         return answer
 
 
-def row_of(axes: tuple[Axis, ...], between: Between, states: States) -> Int[Array, "..."] | int:
+def row_of(axes: tuple[Axis, ...], between: Between, states: States) -> Any:
     """The row of the nearest values of discrete states, and of all corners around continuous ones."""
     row = 0
     for axis in axes:
