@@ -29,8 +29,7 @@ def plot_bars(df: "DataFrame", metric: str, ax: "Axes | None" = None, **style: A
 
     if metric not in df.columns:
         raise ValueError(f"plot_bars: no column `{metric}`; {advise(metric, df.columns)}")
-    if ax is None:
-        _, ax = plt.subplots(figsize=(10, 6))
+    ax = plt.subplots(figsize=(10, 6))[1] if ax is None else ax
     heights = df[metric].to_numpy(dtype=np.float64)
     places, solved = np.arange(len(heights)), np.isfinite(heights)
     ax.bar(places[solved], heights[solved], **{"width": 0.8, "color": "tab:blue", **style})

@@ -8,9 +8,12 @@ from heptapod.errors import ModelError as ModelError
 from heptapod.formulas.formula import Formula as Formula
 from heptapod.load import load as load
 from heptapod.problem.functional_problem import FunctionalProblem as FunctionalProblem
+from heptapod.problem.numeric_problem import Branch as Branch
 from heptapod.problem.numeric_problem import NumericProblem as NumericProblem
 from heptapod.problem.solutions import HORSES as HORSES
 from heptapod.problem.solutions import AbstractSolution as AbstractSolution
+from heptapod.problem.solutions import Egm as Egm
+from heptapod.problem.solutions import Search as Search
 from heptapod.reports.explain import explain as explain
 from heptapod.reports.schema import schema as schema
 from heptapod.reports.to_latex import to_latex as to_latex

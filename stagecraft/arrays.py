@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 
@@ -19,7 +20,7 @@ def dtype_of(*trees: Any) -> jnp.dtype:
 
 def traced(*trees) -> bool:
     """Whether anything in these is inside a transformation, and may be asked for a derivative."""
-    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
+    return any(isinstance(x, Tracer) for x in jax.tree.leaves(trees))
 
 
 def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -46,7 +46,7 @@ class CircuitFactory:
         **Returns:** a circuit. Raises `ValueError` for anything else in the configurations, and unknown names.
         """
         if conn_cfg:
-            raise ValueError(f"conn_cfg has {_quoted(conn_cfg)}, but the connections are those of the model file")
+            raise ValueError(f"conn_cfg has {_names_of(conn_cfg)}, but the connections are those of the model file")
         values = dict(_given_values(epochs_cfgs)) | dict(_given_values(stage_cfgs))
         return self.circuit.with_parameters(values) if values else self.circuit
 
@@ -75,10 +75,10 @@ def _given_values(configs: Mapping) -> Iterator[tuple[str, float]]:
     for scope, config in configs.items():
         others = [key for key in config if key != "parameters"]
         if others:
-            raise ValueError(f"`{scope}` has {_quoted(others)}, but only `parameters` can differ from the model file")
+            raise ValueError(f"`{scope}` has {_names_of(others)}, but only `parameters` can differ from the model file")
         for name, value in config.get("parameters", {}).items():
             yield f"{scope}.{name}", value
 
 
-def _quoted(names: Any) -> str:
+def _names_of(names: Any) -> str:
     return ", ".join(f"`{name}`" for name in names)

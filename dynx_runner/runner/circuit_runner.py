@@ -131,21 +131,21 @@ class CircuitRunner:
         configs = copy.deepcopy(self._configs)
         for place, value in zip(self._places, x.tolist(), strict=True):
             place.write(configs, value)
-        with self._told("in model_factory", x):
+        with self._noting("in model_factory", x):
             model = self._model_factory(*configs)
-        with self._told("in solver", x):
+        with self._noting("in solver", x):
             solved = self._solver(model)
         return model if solved is None else solved
 
     def _measure(self, x: np.ndarray, model: Any) -> dict[str, float]:
         metrics = {}
         for name, metric in self._metric_fns.items():
-            with self._told(f"in metric `{name}`", x):
+            with self._noting(f"in metric `{name}`", x):
                 metrics[name] = _one_number(metric(model))
         return metrics
 
     @contextlib.contextmanager
-    def _told(self, where: str, x: np.ndarray) -> Iterator[None]:
+    def _noting(self, where: str, x: np.ndarray) -> Iterator[None]:
         try:
             yield
         except Exception as error:

@@ -58,13 +58,13 @@ def _agreed(comm: Any, runner: Any, xs: Any, columns: list[str]) -> np.ndarray |
             refusal = str(error)
     with ending_the_job():
         meet(comm)
-        told = comm.allgather((columns, refusal))
-    if told[0][1] is not None:
-        raise ValueError(told[0][1])
-    others = [rank for rank, (theirs, _) in enumerate(told) if theirs != told[0][0]]
+        said = comm.allgather((columns, refusal))
+    if said[0][1] is not None:
+        raise ValueError(said[0][1])
+    others = [rank for rank, (theirs, _) in enumerate(said) if theirs != said[0][0]]
     if others:
         raise ValueError(
-            f"mpi_map: the runner of rank {others[0]} has {told[others[0]][0]}, that of rank 0 has {told[0][0]}; names"
+            f"mpi_map: the runner of rank {others[0]} has {said[others[0]][0]}, that of rank 0 has {said[0][0]}; names"
             " and their order must agree (a set has another order in each process)"
         )
     return vectors

@@ -89,22 +89,22 @@ class AbstractConditions(AbstractOptimum):
     """A first-order condition that is inverted at every knot of the post-state, and what was derived with it.
 
     **Attributes:** `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$; `foc`, `control_inverse`, `state_inverse`,
-    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$), `lowest`: derived, `None` without closed form; `corner`,
+    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`; `corner`,
     `floored`, `bound_moves`, `discounted_by_state`: as of a `ContinuousProblem`; `kinks`: values of the active post-state at
     which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides of its own switches.
     """
 
     inner = None
-    objective: Equation | None = None
-    lower: Equation | None = None
-    upper: Equation | None = None
+    objective: Equation = field(kw_only=True)
+    lower: Equation = field(kw_only=True)
+    upper: Equation = field(kw_only=True)
+    lowest: Formula = field(kw_only=True)
     foc: Equation | None = None
     control_inverse: Equation | None = None
     state_inverse: Equation | None = None
     trade_off: Equation | None = None
     slope: Equation | None = None
     by_value: Equation | None = None
-    lowest: Formula | None = None
     corner: str = "upper"
     floored: bool = False
     bound_moves: bool = False

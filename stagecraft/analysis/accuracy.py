@@ -106,9 +106,8 @@ def accuracy(
     finer = solve(dataclasses.replace(solved, structure=structure, rows=None, info=None, dists=None))
     changes = []
     for k in range(len(solved.types)) if solved.types is not None else (None,):
-        pair = (solved, finer) if k is None else (solved.of_type(k), finer.of_type(k))
-        pair = tuple(dataclasses.replace(circuit, dists=None) for circuit in pair)
-        changes += [row if k is None else {"type": k, **row} for row in _changes(*pair, points)]
+        one, two = (dataclasses.replace(c if k is None else c.of_type(k), dists=None) for c in (solved, finer))
+        changes += [row if k is None else {"type": k, **row} for row in _changes(one, two, points)]
     before, after = ({} if moments is None else labelled(moments(c), "moment") for c in (solved, finer))
     return Accuracy(finer, tuple(changes), {name: (before[name], after[name]) for name in before})
 
@@ -119,7 +118,7 @@ def _halved(thing):
         return thing.refined
     if isinstance(thing, tuple):
         return tuple(_halved(x) for x in thing)
-    if not dataclasses.is_dataclass(thing):
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
         return thing
     old = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}
     new = {name: _halved(x) for name, x in old.items()}
@@ -193,19 +192,23 @@ def _posts_of(stage, states):
 def _compare(before, after, states):
     """Mean and maximum of the change, and the number of points, by quantity."""
     _, at, odds = drawn(before, states)
-    good = lambda answers: jnp.all(jnp.stack([a.feasible & (a.outside == 0) for a in answers]), axis=0)
-    arriving = [stage.arvl.sol.at(states) for stage in (before, after)]
-    found = {"value": _change(*[a.value for a in arriving], good(arriving))}
-    deciding = [stage.dcsn.sol.at(at) for stage in (before, after)]
-    keep = good(deciding) & (odds > 0)
+    old, new = (stage.arvl.sol.at(states) for stage in (before, after))
+    found = {"value": _change(old.value, new.value, _compared(old) & _compared(new))}
+    old, new = (stage.dcsn.sol.at(at) for stage in (before, after))
+    keep = _compared(old) & _compared(new) & (odds > 0)
     sets = {name for name, _ in before.num.discrete}
-    for name in deciding[0].policy:
+    for name in old.policy:
         if name not in sets:
-            found[name] = _change(*[a.policy[name] for a in deciding], keep)
-    if len(deciding[0].probability) > 1:
-        for name in deciding[0].probability:
-            found[f"probability of {name}"] = _change(*[a.probability[name] for a in deciding], keep, absolute=True)
+            found[name] = _change(old.policy[name], new.policy[name], keep)
+    if len(old.probability) > 1:
+        for name in old.probability:
+            found[f"probability of {name}"] = _change(old.probability[name], new.probability[name], keep, absolute=True)
     return found
+
+
+def _compared(answer):
+    """Where there is a choice, within the grids."""
+    return answer.feasible & (answer.outside == 0)
 
 
 def _change(before, after, keep, absolute=False):

@@ -1,7 +1,7 @@
 """Comparative statics: how anything that a solved circuit tells moves with its parameters, at the margin and over a step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from stagecraft.arrays import traced
 from stagecraft.backward.solve import solve
+from stagecraft.circuit.info import Info
 from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.results import Outcome
 
@@ -74,7 +76,7 @@ class Statics(eqx.Module):
     def __repr__(self) -> str:
         return repr(self.to_pandas())
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         return self.to_pandas()._repr_html_()
 
 
@@ -113,11 +115,13 @@ def comparative_statics(
     @jax.jit
     def outputs(values):
         solved = solve(circuit.with_parameters(values))
-        return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), fn(solved)), solved.info.outcome
+        return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), fn(solved)), cast(Info, solved.info).outcome
 
     @jax.jit
     def margins(values):
-        moved = lambda shifts: outputs({path: values[path] + shift for path, shift in zip(paths, shifts, strict=True)})
+        def moved(shifts):
+            return outputs({path: values[path] + shift for path, shift in zip(paths, shifts, strict=True)})
+
         shifts = jnp.zeros(len(paths), jnp.result_type(*values.values(), jnp.float32))
         slopes, _ = jax.jacfwd(moved, has_aux=True)(shifts)
         return *outputs(values), {path: jax.tree.map(lambda x, i=i: x[..., i], slopes) for i, path in enumerate(paths)}
@@ -175,13 +179,13 @@ def _targets(at, to, step) -> dict:
     strange = sorted(set(by_path) - set(at))
     if strange:
         raise ValueError(f"a change of `{strange[0]}`, which is not among {', '.join(at)}")
-    own = lambda path, x: jnp.broadcast_to(jnp.asarray(x, at[path].dtype), at[path].shape)
-    return {path: own(path, x) if to is not None else at[path] + own(path, x) for path, x in by_path.items()}
+    moved = {path: jnp.broadcast_to(jnp.asarray(x, at[path].dtype), at[path].shape) for path, x in by_path.items()}
+    return {path: x if to is not None else at[path] + x for path, x in moved.items()}
 
 
 def _speak(circuit, outcome):
     """Solve once more where it failed, for the message."""
-    if not isinstance(outcome, jax.core.Tracer) and np.any(np.asarray(outcome) != Outcome.success):
+    if not traced(outcome) and np.any(np.asarray(outcome) != Outcome.success):
         solve(circuit)
 
 

@@ -1,7 +1,7 @@
 """Euler errors: how far the policy is from the one that its own continuation implies, in units of consumption."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -103,7 +103,7 @@ def euler_errors(
         key = jax.random.key(0) if key is None else key
         given = _over_knots(solved, agents or 1_000) if initial is None else initial
         periods = 1 if solved.structure.horizon is None else None
-        panel = simulate(solved, given, agents=agents, periods=periods, key=key)
+        panel = cast(Panel, simulate(solved, given, agents=agents, periods=periods, key=key))
     _check_panel(solved, panel)
     errors, beyond = _errors(dataclasses.replace(solved, dists=None), panel.data)
     return EulerErrors(errors, {name: panel.inside(name) for name in errors}, beyond, panel.age)

@@ -1,9 +1,12 @@
 """Saying where a solve failed and which parameter may be to blame."""
 
+from typing import cast
+
 import jax
 import numpy as np
 
 from stagecraft.backward.fixed_point import future_weight
+from stagecraft.circuit.info import Info
 from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.horses.solution import Rows
 from stagecraft.results import Outcome
@@ -13,7 +16,7 @@ _PERCHES = {0: "continuation (cntn)", 1: "decision (dcsn)"}
 
 def describe(solved: ModelCircuit) -> str:
     """One sentence: stage, perch, period, what happened, what to do, and the suspects among the parameters."""
-    info, structure = solved.info, solved.structure
+    info, structure = cast(Info, solved.info), solved.structure
     outcome, t = Outcome(int(info.outcome)), int(info.period)
     num = structure.stages[max(int(info.stage), 0)]
     name = num.name
@@ -22,7 +25,7 @@ def describe(solved: ModelCircuit) -> str:
     if outcome == Outcome.grid:
         where = f"stage {name}, grid of {num.solution.post} on cntn, period {t}{_age(structure, t)}"
     if outcome == Outcome.not_converged:
-        kappa = float(future_weight(solved.rows[0]))
+        kappa = float(future_weight(cast(tuple, solved.rows)[0]))
         where = f"stage {name}, the fixed point, after {int(info.iterations)} steps"
         return (
             f"{where}: {outcome.message}. Next period's value counts {kappa:.6g} times in this period's, less than 1 is asked; "

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import warnings
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,13 @@ from stagecraft.circuit.info import CHECKS, Info, bounded
 from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.circuit.stage import Stage
 from stagecraft.functionals.decision import Optimum
+from stagecraft.horses.horse import AbstractHorse
 from stagecraft.results import Outcome, SolveError
 
+Solvable = TypeVar("Solvable", ModelCircuit, Stage)
 
-def solve(circuit: ModelCircuit | Stage, *, throw: bool = True) -> ModelCircuit | Stage:
+
+def solve(circuit: Solvable, *, throw: bool = True) -> Solvable:
     """Solve every period, backward from the terminal value; or one stage alone, from its continuation.
 
     Safe under `jax.jit`, `jax.grad`, `jax.jvp` and `jax.vmap` with respect to `circuit.parameters` and `.settings`. Where the
@@ -70,10 +74,11 @@ def _raise_if_failed(solved):
 @jax.jit
 def _solve(circuit: ModelCircuit) -> tuple[tuple, Info]:
     """Rows and what is said of them, with a leading axis over the types if there are any."""
-    if circuit.types is None:
+    types = circuit.types
+    if types is None:
         return _solve_one(circuit)
-    one = lambda k: dataclasses.replace(circuit, parameters=circuit.types.parameters(circuit.parameters, k), types=None)
-    return jax.vmap(lambda k: _solve_one(one(k)))(jnp.arange(len(circuit.types)))
+    one = lambda k: dataclasses.replace(circuit, parameters=types.parameters(circuit.parameters, k), types=None)
+    return jax.vmap(lambda k: _solve_one(one(k)))(jnp.arange(len(types)))
 
 
 def _solve_one(circuit):
@@ -88,24 +93,19 @@ def _solve_one(circuit):
 def _solve_alone(stage: Stage, throw: bool) -> Stage:
     if not stage.solvable:
         raise ValueError(f"stage {stage.name} has no continuation to solve from; give one with stage.with_continuation(...)")
-    decision = stage.cntn_to_dcsn(*[perch.sol for perch in stage.perches[2:]])
+    decision, operator = stage.cntn_to_dcsn(*[perch.sol for perch in stage.ends.values()]), stage.cntn_to_dcsn.operator
     arrival = stage.dcsn_to_arvl(decision)
-    if throw and isinstance(decision, Optimum):
-        _raise_alone(stage, stage.cntn_to_dcsn.operator.health(decision.stored))
-    return _filled(stage, arrival, decision)
+    if throw and isinstance(decision, Optimum) and isinstance(operator, AbstractHorse):
+        _raise_alone(stage, operator.health(decision.stored))
+    return stage.holding("sol", arrival, decision, {branch: perch.sol for branch, perch in stage.ends.items()})
 
 
 def _raise_alone(stage, flags):
     """Speak of the gravest thing that happened to a decision, where it is concrete."""
     for outcome, names in CHECKS:
         well = flags.get(names[-1], True)
-        if not isinstance(well, jax.core.Tracer) and not well:
+        if not traced(well) and not well:
             raise SolveError(outcome, f"stage {stage.name}, decision (dcsn): {outcome.message}")
-
-
-def _filled(stage, arrival, decision) -> Stage:
-    perches = (dataclasses.replace(p, sol=sol) for p, sol in ((stage.arvl, arrival), (stage.dcsn, decision)))
-    return dataclasses.replace(stage, **dict(zip(("arvl", "dcsn"), perches, strict=True)))
 
 
 def _check(circuit: ModelCircuit) -> None:
@@ -114,7 +114,7 @@ def _check(circuit: ModelCircuit) -> None:
         raise TypeError(f"solve takes a ModelCircuit, found {type(circuit).__name__}; load one with stagecraft.load(path)")
     leaves = jax.tree.leaves((circuit.parameters, circuit.settings))
     if any(leaf.dtype == jnp.float32 for leaf in leaves):
-        if jax.config.jax_enable_x64:
+        if jnp.result_type(float) == jnp.float64:
             raise ValueError("this circuit was loaded in single precision, before enable_x64(); load it again")
         _warn_single()
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from stagecraft.circuit.stage import Stage
-from stagecraft.functionals.axes import Axis
+from stagecraft.functionals.axes import Axis, continuation_of
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Tabulated
 from stagecraft.functionals.functional import AbstractFunctional
@@ -103,8 +103,8 @@ def linked(circuit, link, target: AbstractFunctional, t) -> Linked:
     """The functional object of a target under the names of a connection's source."""
     scope = circuit.scope(link.source, t) if link.constants else {}
     constants = {name: jnp.asarray(formula(scope), scope["t"].dtype) for name, formula in link.constants}
-    end = f"cntn.{link.branch}" if link.branch else "cntn"
-    return Linked(target, link.mapping, constants, circuit.structure.stage(link.source).dimensions(end))
+    states = circuit.structure.stage(link.source).dimensions(continuation_of(link.branch))
+    return Linked(target, link.mapping, constants, states)
 
 
 def arrival_axes(num, scope: Mapping) -> tuple[Axis, ...]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+
+from stagecraft.arrays import traced
 
 
 def replace(what: str, old: Mapping, new: Mapping, leaves: Mapping, calibration) -> dict:
@@ -71,7 +72,7 @@ def _cast(what, path, value, old):
 
 
 def _check_domain(path, value, entry, calibration):
-    if isinstance(value, jax.core.Tracer):
+    if traced(value):
         return  # The solve checks again and carries the outcome.
     holds = np.asarray(entry.domain.holds(np.asarray(value)))
     if holds.all():

@@ -19,8 +19,3 @@ class Perch(eqx.Module):
     dimensions: tuple[str, ...] = eqx.field(static=True)
     sol: AbstractFunctional | None = None
     dist: eqx.Module | None = None
-
-
-def continuation_of(branch: str) -> str:
-    """The perch of a branch, `cntn.work`; that of a sequential stage is `cntn`."""
-    return f"cntn.{branch}" if branch else "cntn"

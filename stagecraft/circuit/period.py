@@ -5,8 +5,8 @@ from jaxtyping import Array, Int
 
 from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
-from stagecraft.circuit.perch import continuation_of
 from stagecraft.circuit.stage import Stage
+from stagecraft.functionals.axes import continuation_of
 
 
 class Period(eqx.Module):

@@ -9,7 +9,8 @@ import equinox as eqx
 
 from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
-from stagecraft.circuit.perch import Perch, continuation_of
+from stagecraft.circuit.perch import Perch
+from stagecraft.functionals.axes import continuation_of
 from stagecraft.functionals.functional import AbstractFunctional, ByName, Closed
 from stagecraft.movers.maximise import Maximise
 from stagecraft.movers.mover import Choose, Expect, Mover, Push
@@ -67,7 +68,7 @@ class Stage(eqx.Module):
     dcsn_to_arvl: Mover
     arvl_to_dcsn: Mover
     dcsn_to_cntn: "Mover | Branches"
-    source: object = eqx.field(static=True, default=None)
+    source: Any = eqx.field(static=True, default=None)
 
     @property
     def branching(self) -> bool:
@@ -77,7 +78,7 @@ class Stage(eqx.Module):
     @property
     def ends(self) -> dict[str, Perch]:
         """The continuation of every branch; that of a sequential stage under `""`."""
-        return dict(self.cntn.items()) if self.branching else {"": self.cntn}
+        return dict(self.cntn.items()) if isinstance(self.cntn, Branches) else {"": self.cntn}
 
     @property
     def perches(self) -> tuple[Perch, ...]:
@@ -89,10 +90,13 @@ class Stage(eqx.Module):
 
         **Arguments:** `what`: `"sol"` or `"dist"`; `arvl`, `dcsn`; `cntn`: by branch, as in `ends`.
         """
-        put = lambda perch, thing: dataclasses.replace(perch, **{what: thing})
+
+        def put(perch, thing):
+            return dataclasses.replace(perch, **{what: thing})
+
         ends = {branch: put(perch, cntn[branch]) for branch, perch in self.ends.items()}
-        cntn = Branches(ends) if self.branching else ends[""]
-        return dataclasses.replace(self, arvl=put(self.arvl, arvl), dcsn=put(self.dcsn, dcsn), cntn=cntn)
+        after = Branches(ends) if self.branching else ends[""]
+        return dataclasses.replace(self, arvl=put(self.arvl, arvl), dcsn=put(self.dcsn, dcsn), cntn=after)
 
     @property
     def initialised(self) -> bool:
@@ -125,15 +129,11 @@ class Stage(eqx.Module):
         **Arguments:** `continuation`: a functional object of the post-states, or a JAX function of them by name, elementwise,
         `lambda a_nxt: jnp.log(a_nxt + 1)`; its derivative is taken by JAX. For a branching stage a dictionary by branch.
         """
-        if self.branching:
-            if not isinstance(continuation, Mapping) or set(continuation) != set(self.cntn):
-                raise ValueError(f"the continuations of stage {self.name} are a dictionary of {', '.join(self.cntn)}")
-            ends = {name: _with_sol(perch, continuation[name]) for name, perch in self.cntn.items()}
-            after = Branches(ends)
-        else:
-            after = _with_sol(self.cntn, continuation)
-        empty = dataclasses.replace(self.arvl, sol=None), dataclasses.replace(self.dcsn, sol=None)
-        return dataclasses.replace(self, arvl=empty[0], dcsn=empty[1], cntn=after)
+        if self.branching and (not isinstance(continuation, Mapping) or set(continuation) != set(self.ends)):
+            raise ValueError(f"the continuations of stage {self.name} are a dictionary of {', '.join(self.ends)}")
+        given = continuation if self.branching else {"": continuation}
+        ends = {branch: _functional(perch, given[branch]) for branch, perch in self.ends.items()}
+        return self.holding("sol", None, None, ends)
 
     @property
     def board(self) -> CircuitBoard:
@@ -141,13 +141,12 @@ class Stage(eqx.Module):
 
         The backward movers of a sequential stage carry their operators, so that `pull(stage.board, {"cntn": sol})` solves it.
         """
-        if not self.branching:
+        if isinstance(self.dcsn_to_cntn, Mover):
             movers = (self.cntn_to_dcsn, self.dcsn_to_arvl)
             backward = [(m.source, m.target, m.operator, m.name) for m in movers]
             forward = [(m.source, m.target, None, m.name) for m in (self.arvl_to_dcsn, self.dcsn_to_cntn)]
             return CircuitBoard(list(self.perches), forward=forward, backward=backward)
-        ends = [perch.name for perch in self.cntn.values()]
-        forward = [("arvl", "dcsn"), *[("dcsn", end) for end in ends]]
+        forward = [("arvl", "dcsn"), *[("dcsn", perch.name) for perch in self.ends.values()]]
         return CircuitBoard([p.name for p in self.perches], forward=forward, backward=[(b, a) for a, b in forward])
 
     def _rows(self) -> list[tuple[str, str]]:
@@ -162,12 +161,13 @@ class Stage(eqx.Module):
         return show.page(f"Stage {self.name}", self._rows(), self.board)
 
 
-def _with_sol(perch, continuation):
+def _functional(perch, continuation) -> AbstractFunctional:
+    """What stands on a continuation, given it or a function of the post-states."""
     if not isinstance(continuation, AbstractFunctional):
         if not callable(continuation):
             raise ValueError(f"a continuation is a function of {', '.join(perch.dimensions)}, found {continuation!r}")
-        continuation = Closed({}, ByName(continuation, perch.dimensions), perch.dimensions)
-    return dataclasses.replace(perch, sol=continuation)
+        return Closed({}, ByName(continuation, perch.dimensions), perch.dimensions)
+    return continuation
 
 
 def build_stage(num, scope: Mapping, horses: Mapping[str, type] | None = None) -> Stage:

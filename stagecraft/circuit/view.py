@@ -65,8 +65,8 @@ def of_all_types(periods: list[Period]) -> Period:
     """The households of all types on one period's perches, `type` among their states; a solution is each type's own."""
 
     def everybody(*perches):
-        dists = [p.dist if p.dist is None else _of_kind(p.dist, k) for k, p in enumerate(perches)]
-        return None if dists[0] is None else together(*dists)
+        dists = [_of_kind(p.dist, k) for k, p in enumerate(perches) if p.dist is not None]
+        return together(*dists) if dists else None
 
     def stage(*same):
         ends = {n: everybody(*[s.ends[n] for s in same]) for n in same[0].ends}

@@ -106,8 +106,7 @@ def _push(solved: ModelCircuit, start, refine: int, periods: int | None, edge: b
         body = _period(solved, position, (refine, edge, jumps))
         last = block.last if periods is None else periods - 1
         names = landings(structure, block)
-        at = lambda name, block=block: cells(solved, name, jnp.asarray(block.first), refine)
-        carry = {name: carry[name] if name in carry else empty(at(name)) for name in names}
+        carry = {n: carry[n] if n in carry else empty(cells(solved, n, jnp.asarray(block.first), refine)) for n in names}
         if position:
             carry, found = jax.lax.scan(_remembering(body), carry, jnp.arange(block.first, last + 1))
         else:

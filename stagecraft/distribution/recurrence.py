@@ -1,6 +1,6 @@
 """Whether households of a chain all meet in the end: its recurrent classes, found by where mass can go and come from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ def _closure(step: Callable, start: Bool[Array, " cells"], dtype) -> Bool[Array,
     return jax.lax.while_loop(lambda s: s[1], body, (start, jnp.asarray(True)))[0]
 
 
-def told_apart(places: dict, kinds: dict[str, Float[Array, "..."]]) -> str:
+def told_apart(places: dict, kinds: Mapping[str, Float[Array, "..."] | np.ndarray]) -> str:
     """In words, by which state the class and the cells that never come to it differ.
 
     **Arguments:** `places`: by entry and state, its value in every cell; `kinds`: by entry, what `recurrence` found.
@@ -62,9 +62,9 @@ def told_apart(places: dict, kinds: dict[str, Float[Array, "..."]]) -> str:
     for entry, states in places.items():
         kind = np.ravel(kinds[entry])
         for name, x in states.items():
-            sets = [np.unique(np.asarray(x)[kind == k]) for k in (AWAY, HOME)]
-            if all(s.size for s in sets) and not np.intersect1d(*sets).size:
-                return f"stage {entry}: whoever arrives with {name} {_range(sets[0])} never comes to {name} {_range(sets[1])}"
+            away, home = (np.unique(np.asarray(x)[kind == k]) for k in (AWAY, HOME))
+            if away.size and home.size and not np.intersect1d(away, home).size:
+                return f"stage {entry}: whoever arrives with {name} {_range(away)} never comes to {name} {_range(home)}"
     at = lambda k: " or ".join(entry for entry, kind in kinds.items() if np.any(np.asarray(kind) == k))
     return f"some who arrive at {at(AWAY)} never come to where most of those at {at(HOME)} are"
 

@@ -6,7 +6,7 @@ mass one as its only solution, and that same matrix, without the unit eigenvalue
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -66,8 +66,8 @@ def _generations(solved, initial, refine):
     if initial is None:
         raise ValueError("give `initial`, the households of a generation in its first period; the horizon is finite")
     pushed = push_forward(solved, initial, refine=refine)
-    dists = pushed.dists
-    total = sum(jnp.sum(x.weights, axis=-1) for x in dists.start.values())
+    dists = cast(Pushed, pushed.dists)
+    total = jnp.stack([jnp.sum(x.weights, axis=-1) for x in dists.start.values()]).sum(0)
     for masses in dists.masses:
         total = total + sum(jnp.sum(x, axis=tuple(range(total.ndim, x.ndim))) for x in masses.values())
     return dataclasses.replace(pushed, dists=dists.scaled(1.0 / total))
@@ -101,7 +101,7 @@ def _fixed(how, solved):
     mu = jax.lax.fori_loop(0, _PLAIN, lambda _, x: push(x), uniform)
     lost = jnp.abs(_mass_of(mu) - 1)
     ones = tuple(jnp.ones_like(x) for x in mu)
-    inside = lambda x: tuple(p - v * _mass_of(x) for p, v in zip(push(x), uniform, strict=True))
+    inside = _without_unit(push, uniform)
 
     def body(state):
         mu, _, k = state
@@ -132,10 +132,14 @@ def _fixed_jvp(how, primals, tangents):
     names, mu = tuple(masses), tuple(masses.values())
     _, change = jax.jvp(lambda c: _advance(how, c, names, mu), (solved,), (moved,))
     _, push = jax.linearize(lambda x: _advance((how[0], how[1], False, how[3]), solved, names, x), mu)
-    inside = lambda x: tuple(p - m * _mass_of(x) for p, m in zip(push(x), mu, strict=True))
-    found = solve_near_identity(inside, change, tuple(jnp.ones_like(x) for x in mu), 1e-11)
+    found = solve_near_identity(_without_unit(push, mu), change, tuple(jnp.ones_like(x) for x in mu), 1e-11)
     still = jax.tree.map(jnp.zeros_like, (bound, kinds))
     return (masses, bound, kinds), (dict(zip(names, found, strict=True)), *still)
+
+
+def _without_unit(push, nu):
+    r"""The map $P - \nu 1'$, which has not the unit eigenvalue of $P$."""
+    return lambda x: tuple(p - v * _mass_of(x) for p, v in zip(push(x), nu, strict=True))
 
 
 def _advance(how, solved, names, masses):

@@ -68,7 +68,7 @@ def _neighbours(variables: dict, weights) -> _Cells:
     changes = sum((jnp.abs(x[1:] - x[:-1]) > 0).astype(jnp.int32) for x in variables.values())
     rises = sum(jnp.where(jnp.abs(x[1:] - x[:-1]) > 0, x[1:] - x[:-1], 0.0) for x in variables.values())
     # A shock may be carried into a state of the same name, so that one change is counted once a name.
-    pairs = _still((changes == 1) & (rises > 0))
+    pairs = _still(jnp.logical_and(changes == 1, rises > 0))
     gap = _still(jnp.where(pairs, rises, 0.0))
     none = jnp.zeros(1, bool)
     inner = jnp.concatenate([none, pairs]) & jnp.concatenate([pairs, none])

@@ -56,7 +56,10 @@ class Pushed(eqx.Module):
 
     def scaled(self, share: Float[Array, "..."]) -> "Pushed":
         """The same with all masses times `share`, one number or one for each type."""
-        times = lambda x: x * jnp.reshape(share, (*jnp.shape(share), *[1] * (x.ndim - jnp.ndim(share))))
+
+        def times(x):
+            return x * jnp.reshape(share, (*jnp.shape(share), *[1] * (x.ndim - jnp.ndim(share))))
+
         start = {name: Population(x.states, times(x.weights), x.sizes) for name, x in self.start.items()}
         counted = np.array([column not in ("most", "rough") for column in REPORT])
         jumps = {name: jnp.where(counted, times(x), x) for name, x in self.jumps.items()}
@@ -131,7 +134,10 @@ def _at_decision(stage, arriving: Population):
         shocks, at, odds = drawn(stage, arriving.states)
         return shocks, at, odds * jnp.tile(arriving.weights, odds.size // arriving.weights.size)
     whole = tuple(size for _, size in sizes)
-    first = lambda x, axes: x.reshape(whole)[tuple(0 if i in axes else slice(None) for i in range(len(whole)))]
+
+    def first(x, axes):
+        return x.reshape(whole)[tuple(0 if i in axes else slice(None) for i in range(len(whole)))]
+
     rest = [i for i in range(len(whole)) if i not in past]
     before = {name: first(x, rest) for name, x in arriving.states.items()}
     law = jnp.broadcast_to(weights_of(problem, before), (problem.weights.shape[-1], *(whole[i] for i in past)))
@@ -156,12 +162,13 @@ def through(stage, decision, arriving: Population, jumps: bool = False) -> tuple
     return stage.holding("dist", arriving, dcsn, cntn), infeasible, report
 
 
-def _decide(stage, decision, at, shocks, weights):
+def _decide(stage, decision, at, shocks, weights) -> tuple[Population, dict[str, Population], Float[Array, ""]]:
     """Choice and transition of points at the decision, and the mass of those that have none."""
     answer = decision.at(at)
     infeasible = jax.lax.stop_gradient(jnp.sum(jnp.where(answer.feasible, 0.0, weights)))
     ends = _of_branches if stage.branching else _of_options if len(answer.probability) > 1 else _of_one
-    return *ends(stage, decision, answer, {**shocks, **at}, at, weights), infeasible
+    dcsn, cntn = ends(stage, decision, answer, {**shocks, **at}, at, weights)
+    return dcsn, cntn, infeasible
 
 
 def _of_one(stage, decision, answer, seen, at, weights):

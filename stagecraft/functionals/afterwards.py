@@ -95,13 +95,14 @@ class Afterwards(AbstractFunctional):
             return segment.linear(stored.value)
         low, high = segment.ends(stored.value)
         secant = (high - low) / segment.width
-        d0, d1 = tamed(*segment.ends(stored.marginal[self.post]), secant)
+        left, right = segment.ends(stored.marginal[self.post])
+        d0, d1 = tamed(left, right, secant)
         plain = segment.cubic(low, high, d0, d1)
         if not self.scale.by_level:
             return plain
         smooth, level = self._level(segment)
         weight = segment.linear(table.divisor)
-        return jnp.where(smooth, weight * self.scale.utility(self.scale.parameters, level), plain)
+        return jnp.where(smooth, weight * self.scale.worth(level), plain)
 
     def _level(self, segment):
         """Whether the level is what is interpolated in the cell, and the level there, or one that is safe."""
@@ -111,7 +112,7 @@ class Afterwards(AbstractFunctional):
         found = segment.cubic(w0, w1, *segment.ends(table.level_slope))
         safe = jax.lax.stop_gradient(jnp.where(straight, jnp.minimum(w0, w1), 1.0))
         still = jax.lax.stop_gradient(jnp.where(straight, found, 1.0))
-        smooth = straight & (still > 0) & jnp.isfinite(self.scale.utility(self.scale.parameters, still))
+        smooth = straight & (still > 0) & jnp.isfinite(self.scale.worth(still))
         return smooth, jnp.where(smooth, found, safe)
 
     def _others(self, segment):

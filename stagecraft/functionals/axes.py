@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from stagecraft.horses.solution import Answer
 from stagecraft.operators.interpolate import Segment, nearest, tamed
@@ -79,7 +80,7 @@ class Between:
         return answer
 
 
-def row_of(axes: tuple[Axis, ...], between: Between, states: States) -> Int[Array, "..."] | int:
+def row_of(axes: tuple[Axis, ...], between: Between, states: States) -> Any:
     """The row of the nearest values of discrete states, and of all corners around continuous ones."""
     row = 0
     for axis in axes:
@@ -106,3 +107,8 @@ def blend(low: Answer, high: Answer, segment: Segment, name: str, interp: str) -
     slope = secant + (1 - 2 * s) * ((d0 - secant) * (1 - s) - (d1 - secant) * s) - s * (1 - s) * (d0 + d1 - 2 * secant)
     marginal = {**answer.marginal, name: slope}
     return dataclasses.replace(answer, value=answer.value + bend, feasible=feasible, marginal=marginal)
+
+
+def continuation_of(branch: str) -> str:
+    """The perch of a branch, `cntn.work`; that of a sequential stage is `cntn`."""
+    return f"cntn.{branch}" if branch else "cntn"

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -56,7 +57,7 @@ class Optimum(AbstractFunctional):
         """Value, marginal values and policy at decision states."""
         if not self.options:
             return self.given(states, {})
-        return join(self.choice, states, self.stack(states), self.labels)
+        return join(cast(ChoiceProblem, self.choice), states, self.stack(states), self.labels)
 
     def stack(self, states: States) -> Answer:
         """The answers of all combinations of discrete controls, on a leading axis."""
@@ -109,7 +110,7 @@ class Decision(Optimum):
         return _row(self, states, chosen)
 
 
-def place_of(decision: Decision, states: States, chosen: dict):
+def place_of(decision: Decision, states: States, chosen: dict) -> tuple[Between, dict, Any]:
     """Where states lie between the rows: along continuous axes, the position on every axis, and the row, all corners first."""
     index = {name: i for name, (i, _) in chosen.items()}
     for axis in decision.axes:

@@ -1,6 +1,7 @@
 """The expectation horse: values and marginal values on arrival, from those at the decision."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +76,7 @@ def weights_of(problem: ExpectationProblem, states: dict[str, Float[Array, "..."
         rank = next(iter(states.values())).ndim
         return problem.weights.reshape((-1,) + (1,) * rank)
     *sizes, count = problem.weights.shape
-    index = 0
+    index: Any = 0
     for (name, values), size in zip(problem.given.items(), sizes, strict=True):
         index = index * size + nearest(values, states[name])
     table = problem.weights.reshape(-1, count)

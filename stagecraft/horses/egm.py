@@ -167,8 +167,29 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
     straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
-    return Rows(raw.state, raw.control, raw.value, raw.marginal, raw.weight, raw.others, level, level_slope, straight, *low[:3],
-                corner, least, maximal, reachable, switches, overflow, raw.inner, low[3])  # fmt: skip
+    lowest_value, lowest_weight, lowest_others, lowest_inner = low
+    return Rows(
+        state=raw.state,
+        control=raw.control,
+        value=raw.value,
+        marginal=raw.marginal,
+        weight=raw.weight,
+        others=raw.others,
+        level=level,
+        level_slope=level_slope,
+        straight=straight,
+        lowest_value=lowest_value,
+        lowest_weight=lowest_weight,
+        lowest_others=lowest_others,
+        corner=corner,
+        least=least,
+        maximal=maximal,
+        reachable=reachable,
+        switches=switches,
+        overflow=overflow,
+        inner=raw.inner,
+        lowest_inner=lowest_inner,
+    )
 
 
 def bend(width, values, slopes):

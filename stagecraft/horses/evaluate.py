@@ -2,12 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.arrays import room_above
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Rows
 from stagecraft.operators.interpolate import Segment
+
+Points = Float[Array, "..."]
 
 
 def evaluate(
@@ -83,7 +85,7 @@ def passive_marginal(problem: ContinuousProblem, name: str, state, control, post
     total = lambda f: lambda c: jnp.sum(f(c) * ones)
     q_c = jax.grad(total(lambda c: problem.objective(p, state, c, post, value)))(control)
     g_c = jax.grad(total(lambda c: problem.transition(p, state, c)))(control)
-    moved = jax.jvp(lambda s: _full(problem.others({**p, name: s}), ones), (p[name] * ones,), (ones,))[1]
+    moved = jax.jvp(lambda s: _full(problem.other_posts({**p, name: s}), ones), (p[name] * ones,), (ones,))[1]
     carried = sum((others[y] * moved[y] for y in others), jnp.zeros(()))
     swap = jnp.where(g_s == 0, 0.0, g_s / jnp.where(g_c == 0, 1.0, g_c))
     return q_s - q_c * swap + discount(problem, state, control, post, value) * carried
@@ -123,7 +125,7 @@ def other_bound(problem: ContinuousProblem):
     return problem.lower if problem.corner == "upper" else problem.upper
 
 
-def beyond_bound(problem: ContinuousProblem, control, bound, room=0.0):
+def beyond_bound(problem: ContinuousProblem, control: Points, bound: Points, room: Points | float = 0.0) -> Bool[Array, "..."]:
     """Whether a control lies beyond the bound that does not lead to the corner, or within `room` of it."""
     return control < bound + room if problem.corner == "upper" else control > bound - room
 

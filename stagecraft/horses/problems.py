@@ -6,7 +6,7 @@ the rest, so that a record is a pytree whose only leaves are arrays, and two rec
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -41,8 +41,8 @@ class ContinuousProblem(eqx.Module):
     - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
       switches of what follows it is asked on both sides, beside the knots.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
-    - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: $p \mapsto$ the passive
-      post-states by name, which follow from them.
+    - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: the passive post-states,
+      which follow from them, pairs of a name and $p \mapsto x'$.
     """
 
     parameters: Any
@@ -69,11 +69,15 @@ class ContinuousProblem(eqx.Module):
     switch_knots: int = eqx.field(static=True, default=0)
     allowed: Callable | None = eqx.field(static=True, default=None)
     passive: tuple[str, ...] = eqx.field(static=True, default=())
-    others: Callable | None = eqx.field(static=True, default=None)
+    others: tuple[tuple[str, Pointwise], ...] | None = eqx.field(static=True, default=None)
 
     def given(self, **values) -> "ContinuousProblem":
         """The problem of one row: with the values of passive states among its parameters."""
         return dataclasses.replace(self, parameters={**self.parameters, **values}) if values else self
+
+    def other_posts(self, parameters) -> dict[str, Float[Array, "..."]]:
+        """The passive post-states by name."""
+        return {name: function(parameters) for name, function in self.others or ()}
 
 
 class Alternative(eqx.Module):
@@ -188,3 +192,7 @@ class Scale(eqx.Module):
     def by_level(self) -> bool:
         """Whether values are read so where they can be."""
         return self.utility is not None and self.interp != "linear"
+
+    def worth(self, level: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The utility of a level."""
+        return cast(Pointwise, self.utility)(self.parameters, level)

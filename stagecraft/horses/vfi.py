@@ -10,12 +10,12 @@ from jaxtyping import Array, Bool, Float
 
 from stagecraft.horses.policy import After, States, has_range, objective_at, sides, worth
 from stagecraft.horses.problems import MaximumProblem
+from stagecraft.operators.rootfind import golden_section
 
 # Looks over the whole range of a control, by the number of controls: for objectives of one peak, and of several.
 _LOOKS = {1: (24, 80), 2: (13, 25), 3: (9, 13)}
 # Each zoom halves the distance between looks; golden section narrows a bracket by .618 a step.
 _ZOOMS, _GOLDEN, _LONG_GOLDEN, _NEWTON = 7, 20, 44, 4
-_RATIO = 0.5 * (np.sqrt(5.0) - 1.0)
 
 
 class Found(NamedTuple):
@@ -143,27 +143,10 @@ def _zoom(look, names, best, width):
 
 
 def _golden(look, name, best, width, steps):
-    """Golden section in one control within `width` of the best share, the others held (Kiefer 1953)."""
+    """Golden section in one control within `width` of the best share, the others held."""
     centre = best[0][name]
-    at = lambda s: look({**best[0], name: s})
-    low, high = jnp.clip(centre - width, 0.0, 1.0), jnp.clip(centre + width, 0.0, 1.0)
-    left, right = high - _RATIO * (high - low), low + _RATIO * (high - low)
-
-    def body(_, state):
-        low, high, left, right, f_left, f_right = state
-        up = f_right > f_left
-        low, high = jnp.where(up, left, low), jnp.where(up, high, right)
-        new = jnp.where(up, low + _RATIO * (high - low), high - _RATIO * (high - low))
-        f_new = at(new)
-        return (low, high, jnp.where(up, right, new), jnp.where(up, new, left),
-                jnp.where(up, f_right, f_new), jnp.where(up, f_new, f_left))  # fmt: skip
-
-    f_left, f_right = look(
-        {n: jnp.stack(jnp.broadcast_arrays(x, x)) for n, x in best[0].items()} | {name: jnp.stack([left, right])}
-    )
-    state = (low, high, left, right, f_left, f_right)
-    _, _, left, right, f_left, f_right = jax.lax.fori_loop(0, steps, body, state)
-    for share, value in ((left, f_left), (right, f_right)):
+    at = lambda s: look({n: jnp.broadcast_to(x, s.shape) for n, x in best[0].items()} | {name: s})
+    for share, value in golden_section(at, jnp.clip(centre - width, 0.0, 1.0), jnp.clip(centre + width, 0.0, 1.0), steps):
         best = _better(best, ({**best[0], name: share}, value))
     return best
 

@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from stagecraft.functionals.axes import Axis
+from stagecraft.functionals.axes import Axis, continuation_of
 from stagecraft.households.population import Population
 from stagecraft.operators.lottery import Landed, lottery
 
@@ -33,10 +33,15 @@ def homes(structure) -> dict[str, dict[str, tuple]]:
     for num in structure.stages:
         found[num.name] = {}
         for name in num.dimensions("arvl"):
-            own = lambda item, num=num: (item[:2] == (num.name, "arvl"), not item[2].discrete, item[2].points)
             options = gridded.get(root((num.name, "arvl", name)), ())
-            found[num.name][name] = max(options, key=own, default=None)
+            found[num.name][name] = max(options, key=functools.partial(_preference, num.name), default=None)
     return found
+
+
+def _preference(stage, home):
+    """The order of grids that a state may live on: the stage's own on arrival, a continuous one, one with more knots."""
+    owner, perch, grid = home
+    return (owner, perch) == (stage, "arvl"), not grid.discrete, grid.points
 
 
 def _copies(structure):
@@ -44,10 +49,9 @@ def _copies(structure):
     for num in structure.stages:
         yield from _equal(num.name, num.to_decision, "arvl", "dcsn")
         for branch in num.branches:
-            end = f"cntn.{branch.name}" if branch.name else "cntn"
-            yield from _equal(num.name, branch.to_continuation, "dcsn", end)
+            yield from _equal(num.name, branch.to_continuation, "dcsn", continuation_of(branch.name))
     for link in structure.links:
-        end = f"cntn.{link.branch}" if link.branch else "cntn"
+        end = continuation_of(link.branch)
         yield from (((link.source, end, here), (link.target, "arvl", there)) for here, there in link.mapping)
 
 

@@ -56,18 +56,18 @@ class Panel(eqx.Module):
         stage, _, variable = name.rpartition(".")
         stage = stage or self._home(variable)
         x = self[stage][variable]
-        here = ~jnp.isnan(x)
-        weight = self._weights(x, here)
-        return jnp.sum(jnp.where(here, x, 0.0) * weight, axis=1) / jnp.sum(weight, axis=1)
+        present = ~jnp.isnan(x)
+        weight = self._weights(x, present)
+        return jnp.sum(jnp.where(present, x, 0.0) * weight, axis=1) / jnp.sum(weight, axis=1)
 
     def share(self, stage: str) -> Float[Array, " periods"]:
         """The share of all agents who pass a stage, by period; with `weights` its derivative is that of the probability."""
         x = next(iter(self[stage].values()))
         return jnp.sum(self._weights(x, self.inside(stage)), axis=1) / jnp.sum(self._weights(x, True), axis=1)
 
-    def _weights(self, x, here):
+    def _weights(self, x, present):
         """Of those who are somewhere, in the shape and type of a variable."""
-        return jnp.where(here, jnp.ones_like(x) if self.weights is None else self.weights, 0.0)
+        return jnp.where(present, jnp.ones_like(x) if self.weights is None else self.weights, 0.0)
 
     def _rows(self) -> list[tuple[str, str]]:
         variables = [(f"{stage}.{name}", x) for stage, group in self.data.items() for name, x in group.items()]
@@ -87,7 +87,7 @@ class Panel(eqx.Module):
         for stage, variables in self.data.items():
             periods, agents = next(iter(variables.values())).shape
             t = np.repeat(np.arange(periods), agents)
-            columns = {"period": t}
+            columns: dict[str, Any] = {"period": t}
             if self.age is not None:
                 columns["age"] = self.age[0] + self.age[1] * t
             columns |= {"agent": np.tile(np.arange(agents), periods)}

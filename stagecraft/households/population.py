@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from stagecraft.arrays import traced
 from stagecraft.operators.interpolate import Segment
 
 
@@ -89,7 +90,7 @@ class Population(eqx.Module):
         """
         x = self._of(name)
         if values is None:
-            if isinstance(x, jax.core.Tracer):
+            if traced(x):
                 raise ValueError(f"inside a transformation `by` needs the values of {name}: dist.by({name!r}, values=[...])")
             values = np.unique(np.asarray(x)[np.asarray(self.weights) > 0])
         values = np.sort(np.asarray(values, float))

@@ -91,7 +91,8 @@ class Maximise(AbstractHorse):
     def decide(self, stored: Policies) -> Searched:
         """The functional object of given policies."""
         after = Afterwards(stored.after, self.scale, self.post, self.post_axes)
-        return Searched(self.problem, stored, after, self.state, self.axes, self.options, self.choice)
+        joined = {"axes": self.axes, "options": self.options, "choice": self.choice}
+        return Searched(problem=self.problem, policies=stored, after=after, state=self.state, **joined)
 
     def placeholder(self) -> Policies:
         """Policies of the right shapes and of no meaning."""
@@ -102,8 +103,8 @@ class Maximise(AbstractHorse):
         others = dict.fromkeys(self.smooth[1:], blank) if self.scale.by_level else {}
         table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0, others)
         own = states[self.state]
-        of_all = lambda x: dict.fromkeys(self.problem.controls, x)
-        return Policies(own, of_all(own), of_all(own < own), own < own, own < own, table)
+        controls, held = ({name: x for name in self.problem.controls} for x in (own, own < own))
+        return Policies(own, controls, held, own < own, own < own, table)
 
     def health(self, stored: Policies) -> dict[str, Bool[Array, ""]]:
         """What can be said of policies that were sought; they neither fold nor need room."""

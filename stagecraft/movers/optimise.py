@@ -60,7 +60,7 @@ class Optimise(AbstractHorse):
     @property
     def others(self) -> tuple[str, ...]:
         """The passive post-states, where a passive state has a marginal value that depends on theirs."""
-        return tuple(self.problem.others.names) if self.problem.passive else ()
+        return tuple(name for name, _ in self.problem.others or ()) if self.problem.passive else ()
 
     def placeholder(self) -> Rows:
         """Rows of the right shapes and of no meaning."""
@@ -93,7 +93,7 @@ class Optimise(AbstractHorse):
             return active
         rank = len(self.axes) + len(self.options) + 1
         full = lambda x: jnp.reshape(x, (1,) * (rank - jnp.ndim(x)) + jnp.shape(x))
-        return {name: full(x) for name, x in (active | problem.others(problem.parameters)).items()}
+        return {name: full(x) for name, x in (active | problem.other_posts(problem.parameters)).items()}
 
     @classmethod
     def of(cls, num, scope: Mapping[str, Array]) -> "Optimise":
@@ -136,7 +136,8 @@ class Optimise(AbstractHorse):
 
     def decide(self, stored: Rows) -> Decision:
         """The functional object of given rows."""
-        return Decision(self.problem, stored, self.state, self.control, self.axes, self.options, self.choice)
+        joined = {"axes": self.axes, "options": self.options, "choice": self.choice}
+        return Decision(problem=self.problem, rows=stored, state=self.state, control=self.control, **joined)
 
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""

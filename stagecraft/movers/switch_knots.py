@@ -24,7 +24,7 @@ def with_switch_knots(continuation, post: str, points: dict, room: int) -> dict:
     """
     whole = jnp.broadcast_shapes(*[x.shape for x in points.values()])
     at = {name: jnp.broadcast_to(x, whole).ravel() for name, x in points.items()}
-    x, length, rows = at[post], whole[-1], math.prod(whole[:-1])
+    x, length, rows = at[post], whole[-1], int(math.prod(whole[:-1]))
     inside = (jnp.arange(1, x.shape[0]) % length > 0) & (x[1:] > x[:-1])
     found = switches_of(continuation, at, Line(inside, jnp.ones_like(x[1:]), rows * room))
     knots = x.reshape(rows, length)

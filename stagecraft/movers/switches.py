@@ -3,7 +3,7 @@
 A switch of what follows a stage makes the continuation's slope jump, so that the stage's own policy jumps, too.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from stagecraft.functionals.axes import combinations
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Chosen, Decision, Optimum, place_of
 from stagecraft.horses.arrival import weights_of
+from stagecraft.horses.problems import ChoiceProblem
 from stagecraft.movers.ties import ASIDE, between, crossing
 from stagecraft.operators.interpolate import lookup, take
 
@@ -190,7 +191,7 @@ def _rows_near(decision, at) -> Int[Array, "rows points"]:
 def _in_choice(decision, at, line) -> Switches:
     """Switches between alternatives under a hard choice, and where a choice under taste shocks turns."""
     frozen, still = jax.tree.map(_still, decision), {name: _still(x) for name, x in at.items()}
-    hard, stack = _still(_choice(decision).scale) == 0, frozen.stack(still)
+    hard, stack = _still(cast(ChoiceProblem, _choice(decision)).scale) == 0, frozen.stack(still)
     best, odds = _best(stack), jnp.stack(list(frozen.at(still).probability.values()))
     flags = line.pairs & (best[1:] != best[:-1]) & hard
     if not line.exact:

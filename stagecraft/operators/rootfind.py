@@ -1,4 +1,4 @@
-"""One root per lane: a bracket that grows until it holds a sign change, Newton inside it, and the exact derivative."""
+"""One root or one peak per lane: Newton's method in a bracket, which may have to grow first, and golden section."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from stagecraft.operators.lean import lean
+
 _EXPANSIONS = 200
 _STEPS = 100
+_RATIO = 0.6180339887498949
 
 
 def bracketed_newton(
@@ -47,17 +50,20 @@ def newton_within(
     high: Float[Array, "..."],
     start: Float[Array, "..."],
     sign: Float[Array, "..."] | float,
-    near: Float[Array, "..."],
+    near: Float[Array, "..."] | float,
+    steps: int = _STEPS,
 ) -> Float[Array, "..."]:
     r"""A root in every bracket by Newton's method, without a gradient; steps that leave it are replaced by its middle.
 
     **Arguments:** `look`: at a place the value, its slope, and so large a value as counts for zero; `low`, `high`: the bracket;
-    `start`: in it; `sign`: of the value at `low`; `near`: no step is larger than this when all are done.
+    `start`: in it; `sign`: of the value at `low`; `near`: no step is larger than this when all are done, or
+    `steps` have been taken.
     """
+    seen = lean(lambda x: jax.lax.stop_gradient(look(x)), start)
 
     def body(state):
         low, high, x, _, step = state
-        value, slope, noise = jax.lax.stop_gradient(look(x))
+        value, slope, noise = seen(x)
         on_low = sign * value >= 0
         low, high = jnp.where(on_low, x, low), jnp.where(on_low, high, x)
         newton = x - value / jnp.where(slope == 0, 1.0, slope)
@@ -66,7 +72,35 @@ def newton_within(
         return low, high, new, jnp.any(jnp.abs(new - x) > near), step + 1
 
     state = (*jax.lax.stop_gradient((low, high, start)), jnp.array(True), 0)
-    return jax.lax.while_loop(lambda s: s[3] & (s[4] < _STEPS), body, state)[2]
+    return jax.lax.while_loop(lambda s: s[3] & (s[4] < steps), body, state)[2]
+
+
+def golden_section(
+    value: Callable[[Float[Array, "..."]], Float[Array, "..."]],
+    low: Float[Array, "..."],
+    high: Float[Array, "..."],
+    steps: int,
+) -> tuple[tuple[Float[Array, "..."], Float[Array, "..."]], ...]:
+    """The highest value in every bracket by golden section, if it has one peak there (Kiefer 1953).
+
+    **Arguments:** `value`: elementwise, at places with another axis in front, too.
+
+    **Returns:** the last two places, each with its value.
+    """
+    left, right = high - _RATIO * (high - low), low + _RATIO * (high - low)
+
+    def body(_, state):
+        low, high, left, right, f_left, f_right = state
+        up = f_right > f_left
+        low, high = jnp.where(up, left, low), jnp.where(up, high, right)
+        new = jnp.where(up, low + _RATIO * (high - low), high - _RATIO * (high - low))
+        f_new = value(new)
+        return (low, high, jnp.where(up, right, new), jnp.where(up, new, left),
+                jnp.where(up, f_right, f_new), jnp.where(up, f_new, f_left))  # fmt: skip
+
+    f_left, f_right = value(jnp.stack([left, right]))
+    _, _, left, right, f_left, f_right = jax.lax.fori_loop(0, steps, body, (low, high, left, right, f_left, f_right))
+    return (left, f_left), (right, f_right)
 
 
 def _grown_bracket(function, lower, start, sign):

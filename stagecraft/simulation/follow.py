@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -76,8 +77,7 @@ def follow(solved, truth, states, active, log_prob, key, *, request: Request) ->
         entering = {n: entering.get(n) or _nobody(solved, n, count, states) for n in names}
         body = _scanned(solved, truth, key, request, kind, known)
         if request.periods is not None:
-            always = lambda carry, clock, body=body: body(carry, jnp.asarray(0), clock=clock)
-            _, found = jax.lax.scan(always, (entering, log_prob), jnp.arange(request.periods))
+            _, found = jax.lax.scan(_over_and_over(body), (entering, log_prob), jnp.arange(request.periods))
         elif block.first == block.last:
             (entering, log_prob), found = body((entering, log_prob), jnp.asarray(block.first), last=True)
             found = jax.tree.map(lambda x: x[None], found)
@@ -89,8 +89,8 @@ def follow(solved, truth, states, active, log_prob, key, *, request: Request) ->
         parts.append(found)
     _check_names(request.keep, known)
     spans = [request.periods or block.last - block.first + 1 for block in structure.blocks]
-    whole = lambda place, name: _over_blocks([part[place] for part in parts], name, spans)
-    data, infeasible = ({num.name: whole(k, num.name) for num in structure.stages} for k in range(2))
+    names = [num.name for num in structure.stages]
+    data, infeasible = ({n: _over_blocks([part[k] for part in parts], n, spans) for n in names} for k in range(2))
     weights = None if log_prob is None else jnp.concatenate([part[2] for part in parts])
     return History(data, weights, infeasible, tuple(known.items()))
 
@@ -132,8 +132,8 @@ def _scanned(solved, truth, key, request, kind, known):
             odds = None if log_prob is None else jnp.where(active, log_odds(stage, step), 0.0)
             links = [world.structure.blocks[kind].following(name, branch) for branch in step.posts]
             ends = [(link, *_depart(world, link, step, t, active, drawn, odds is not None)) for link in links]
-            lived = sum(chance for *_, chance in ends)
-            return (request.of(name, found), counts, odds, lived), [end[:2] for end in ends]
+            lived = sum(chance for _, _, chance in ends)
+            return (request.of(name, found), counts, odds, lived), [(link, people) for link, people, _ in ends]
 
         kept, leaving = walk(now.block, entering, visit, _meet)
         data, infeasible, odds, lived = ({n: x[i] for n, x in kept.items()} for i in range(4))
@@ -149,7 +149,12 @@ def _scanned(solved, truth, key, request, kind, known):
     return period
 
 
-def _depart(world, link, step, t, active, key, weighted):
+def _over_and_over(period):
+    """The only period of an infinite horizon, over and over; the clock tells draws apart."""
+    return lambda carry, clock: period(carry, jnp.asarray(0), clock=clock)
+
+
+def _depart(world, link, step, t, active, key, weighted) -> tuple[tuple, Any]:
     """Agents along a connection: their states, and who goes; where it is wanted the log-probability of who lives on."""
     arriving, survival = arrivals_of(world, link, step.posts[link.branch], t)
     goes = active & step.taken[link.branch]

@@ -123,17 +123,24 @@ def _beginning(solved, initial):
 
 def _follow_all(solved, truth, people: Initial, log_prob, key, request) -> History:
     """Agents of all types, each in the circuit of its own; the same draws for all, so that a type changes nothing else."""
-    bare = lambda circuit: None if circuit is None else dataclasses.replace(circuit, info=None, dists=None, types=None)
     if people.kinds is None:
         everybody = jnp.ones(people.count, bool)
-        return follow(bare(solved), bare(truth), people.states, everybody, log_prob, key, request=request)
-    whole = None
-    for k in range(len(solved.types)):
-        active = people.kinds == k
+        return follow(_bare(solved), _bare(truth), people.states, everybody, log_prob, key, request=request)
+
+    def of_type(k):
         other = truth if truth is None or truth.types is None else truth.of_type(k)
-        found = follow(bare(solved.of_type(k)), bare(other), people.states, active, log_prob, key, request=request)
-        whole = found if whole is None else whole.meet(found, active)
+        own, active = _bare(solved.of_type(k)), people.kinds == k
+        return follow(own, _bare(other), people.states, active, log_prob, key, request=request)
+
+    whole = of_type(0)
+    for k in range(1, len(solved.types)):
+        whole = whole.meet(of_type(k), people.kinds == k)
     return whole
+
+
+def _bare(circuit):
+    """A circuit without what agents do not read, so that it decides no compilation."""
+    return None if circuit is None else dataclasses.replace(circuit, info=None, dists=None, types=None)
 
 
 def _check_feasible(infeasible, blocks, first_agent: int):

@@ -38,9 +38,7 @@ def _differences(solved, truth):
 
 def _declared(num, part):
     if part == "perches":
-        listed = lambda space, name: space.grid(name) is not None and space.grid(name).discrete
-        shown = lambda space: ", ".join(f"{n} in a set" if listed(space, n) else n for n in space.dimensions)
-        return [f"{perch} ({shown(space)})" for perch, space in num.spaces]
+        return [f"{perch} ({', '.join(_declaration(space, n) for n in space.dimensions)})" for perch, space in num.spaces]
     return {
         "branches": [b.name for b in num.branches if b.name],
         "controls": list(num.controls),
@@ -48,13 +46,18 @@ def _declared(num, part):
     }[part]
 
 
+def _declaration(space, name):
+    grid = space.grid(name)
+    return f"{name} in a set" if grid is not None and grid.discrete else name
+
+
 def _blocks(structure):
     return [f"{b.first} to {b.last} ({', '.join(b.stages)})" for b in structure.blocks]
 
 
 def _links(block):
-    shown = lambda link: f"{link.end} -> {link.target}{'' if link.crosses else ' (within)'} {dict(sorted(link.mapping))}"
-    return sorted(shown(link) for link in block.links)
+    within = {False: " (within)", True: ""}
+    return sorted(f"{x.end} -> {x.target}{within[x.crosses]} {dict(sorted(x.mapping))}" for x in block.links)
 
 
 def _in_words(part):

@@ -1,88 +1,61 @@
 """Tells the choice horse about branches and discrete controls: names become a record, nothing is computed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from stagecraft.functionals.axes import Axis, combinations
 from stagecraft.horses.problems import Alternative, ChoiceProblem
+from stagecraft.whisperers.bound import Bound, States, all_hold, scope_of
+
+if TYPE_CHECKING:
+    from heptapod import Branch, NumericProblem
 
 
-@dataclass(frozen=True)
-class Move:
-    """The transition of a branch: decision states and discrete controls to post-states."""
-
-    branch: object
-
-    def __call__(self, parameters, states, controls):
-        """Post-states by name."""
-        return self.branch.to_continuation(parameters, states, controls)
+def move(branch: "Branch", parameters: Mapping, states: States, controls: States) -> dict[str, Float[Array, "..."]]:
+    """The post-states of a branch by name, from decision states and controls."""
+    return branch.to_continuation(parameters, states, controls)
 
 
-@dataclass(frozen=True)
-class Worth:
-    """The objective of a branch as a function of states, controls, post-states and the continuation value.
+def worth(branch: "Branch", slot: str, parameters: Mapping, states: States, controls: States, posts: States, value):
+    r"""The objective of a branch, $Q(x_v, c, x_e, V)$.
 
-    **Attributes:** `slot`: `"objective"`, or `"recorded"`: what the stages before are told.
+    **Arguments:** `slot`: `"objective"`, or `"recorded"`: what the stages before are told.
     """
-
-    branch: object
-    slot: str = "objective"
-
-    def __call__(self, parameters, states, controls, posts, value):
-        """Q, or V."""
-        return getattr(self.branch, self.slot)({**_scope(parameters, states, controls, posts), "V[>]": value})
+    return getattr(branch, slot)({**scope_of(parameters, states, controls, posts), "V[>]": value})
 
 
-@dataclass(frozen=True)
-class Allowed:
-    """Whether a branch, or a value of a control, may be chosen: every condition of it holds."""
-
-    branch: object
-
-    def __call__(self, parameters, states, controls, posts):
-        """The conditions together."""
-        scope = _scope(parameters, states, controls, posts)
-        found = [formula(scope) for _, formula in self.branch.conditions]
-        good = found[0]
-        for other in found[1:]:
-            good = good & other
-        return good
+def _allowed(branch, parameters, states, controls, posts):
+    """Whether a branch, or a value of a control, may be chosen."""
+    return all_hold([formula for _, formula in branch.conditions], scope_of(parameters, states, controls, posts))
 
 
-@dataclass(frozen=True)
-class Probs:
-    """Nature's probabilities of the branches, in order."""
-
-    choice: object
-
-    def __call__(self, parameters, states):
-        """One for each branch, on a leading axis."""
-        scope = {**parameters, **{f"{name}[~]": x for name, x in states.items()}}
-        return jnp.stack(jnp.broadcast_arrays(*[formula(scope) for _, formula in self.choice.probs]))
+def _probs(choice, parameters, states):
+    """Nature's probabilities of the branches, in order, on a leading axis."""
+    scope = scope_of(parameters, states)
+    return jnp.stack(jnp.broadcast_arrays(*[formula(scope) for _, formula in choice.probs]))
 
 
-def _scope(parameters, states, controls, posts):
-    tagged = {f"{name}[~]": x for name, x in states.items()} | {f"{name}[>]": x for name, x in posts.items()}
-    return {**parameters, **tagged, **controls}
-
-
-def choice_problem(num, scope: Mapping, axes: tuple[Axis, ...]) -> ChoiceProblem:
+def choice_problem(num: "NumericProblem", scope: Mapping[str, Array], axes: tuple[Axis, ...]) -> ChoiceProblem:
     """The record of a stage that chooses, in one period.
 
     **Arguments:** `num`: the stage's pointwise functions; `scope`: the values that its equations see; `axes`: the sets of its
     discrete controls.
     """
     controls = {name: value for name, (_, value) in combinations(axes, 0).items()}
-    alternatives = tuple(
-        Alternative(controls, Move(b), Worth(b), Allowed(b) if b.conditions else None, b.plain) for b in num.branches
-    )
+    alternatives = tuple(_alternative(branch, controls) for branch in num.branches)
     choice = num.choice
     if choice is None:
         return ChoiceProblem(scope, alternatives)
     if choice.by == "nature":
-        return ChoiceProblem(scope, alternatives, probs=Probs(choice))
+        return ChoiceProblem(scope, alternatives, probs=Bound(_probs, (choice,)))
     dtype = jnp.asarray(scope["t"]).dtype
     scale = jnp.zeros((), dtype) if choice.scale is None else choice.scale(scope).astype(dtype)
     return ChoiceProblem(scope, alternatives, scale)
+
+
+def _alternative(branch, controls) -> Alternative:
+    allowed = Bound(_allowed, (branch,)) if branch.conditions else None
+    return Alternative(controls, Bound(move, (branch,)), Bound(worth, (branch, "objective")), allowed, branch.plain)

@@ -1,11 +1,17 @@
 """Tells the expectation horse about the arrival of a stage."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from jaxtyping import Array
 
 from stagecraft.horses.problems import ExpectationProblem
 
+if TYPE_CHECKING:
+    from heptapod import NumericProblem
 
-def expectation_problem(num, scope: Mapping) -> ExpectationProblem:
+
+def expectation_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> ExpectationProblem:
     """The record of a stage's arrival in one period.
 
     **Arguments:** `num`: the stage's pointwise functions; `scope`: the values that its equations see.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stagecraft.operators.expectation import expect
 from stagecraft.operators.interpolate import Segment, lookup, place, tamed
-from stagecraft.operators.rootfind import bracketed_newton
+from stagecraft.operators.rootfind import bracketed_newton, golden_section, newton_within
 
 # XLA flushes subnormal numbers to zero.
 floats = st.floats(-1e3, 1e3, allow_nan=False, allow_subnormal=False)
@@ -101,6 +101,37 @@ def test_the_derivative_of_a_root_is_that_of_the_implicit_function_theorem():
 
 def test_without_a_sign_change_there_is_no_root():
     assert bool(jnp.isnan(bracketed_newton(lambda c: c**2 + 1, jnp.zeros(1), jnp.ones(1)))[0])
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(
+    ("shape", "root"),
+    [
+        (lambda x: 0.3 - x, 0.3),
+        (lambda x: jnp.arctan(20.0 * (0.9 - x)), 0.9),  # From the middle Newton's step leaves the bracket.
+        (lambda x: jnp.where(x < 0.25, 0.25 - x, 40.0 * (0.25 - x)), 0.25),  # A kink at the root.
+        (lambda x: 1e-3 - x**9, 1e-3 ** (1 / 9)),
+    ],
+    ids=["line", "steep", "kink", "flat"],
+)
+def test_a_root_in_a_bracket_is_found_whichever_way_the_function_goes(shape, root, sign):
+    function = lambda x: sign * shape(x)
+    look = lambda x: (*jax.jvp(function, (x,), (jnp.ones_like(x),)), 0.0)
+    low, high = jnp.array([0.0, 0.2]), jnp.array([1.0, 1.0])
+    found = newton_within(look, low, high, 0.5 * (low + high), sign, 1e-15)
+    np.testing.assert_allclose(found, root, rtol=1e-14)
+
+
+def test_newton_steps_in_a_bracket_carry_no_gradient():
+    look = lambda a: lambda x: (a - x, -jnp.ones_like(x), 0.0)
+    f = lambda a: newton_within(look(a), jnp.zeros(1), jnp.ones(1), jnp.full(1, 0.5), 1.0, 1e-15)[0]
+    assert jax.grad(f)(0.3) == 0.0
+
+
+def test_golden_section_finds_every_peak_and_the_end_to_which_a_rise_leads():
+    peak = jnp.array([-0.7, 0.0, 0.4321, 1.0])
+    (left, at_left), (right, at_right) = golden_section(lambda x: -(jnp.abs(x - peak) ** 1.5), -jnp.ones(4), jnp.ones(4), 60)
+    np.testing.assert_allclose(jnp.where(at_left > at_right, left, right), peak, atol=1e-11)
 
 
 def test_the_expectation_of_a_constant_is_that_constant_and_null_nodes_do_no_harm():

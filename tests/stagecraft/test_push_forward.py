@@ -4,6 +4,7 @@ import functools
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import pytest
 import stagecraft as sc
 from stagecraft.circuit.composer import period_at
 from stagecraft.forward.mass import advance
+from stagecraft.forward.walk import walk
 from stagecraft.functionals.decision import Tabulated
 from stagecraft.horses.arrival import weights_of
 from stagecraft.horses.solution import Answer, Table
@@ -166,6 +168,17 @@ def test_nobody_is_lost(pushed):
             np.testing.assert_allclose(out, stage.arvl.dist.mass, rtol=1e-13)
             left += sum(end.dist.mass for b, end in ends if block.following(n, b).crosses)
         np.testing.assert_allclose(left, 1.0, rtol=1e-13)
+
+
+def test_a_walk_takes_whoever_meets_at_a_stage_on_together():
+    """Two ways from A to D, one of which leaves the period; whoever walks counts the ways that it came."""
+    link = lambda target, crosses=False: SimpleNamespace(target=target, crosses=crosses)
+    onward = {"A": [link("B"), link("C")], "B": [link("D")], "C": [link("D"), link("A", True)], "D": [link("A", True)], "E": []}
+    block = SimpleNamespace(stages=("A", "B", "C", "D", "E"))
+    visit = lambda name, ways: (ways, [(end, ways) for end in onward[name]])
+    kept, leaving = walk(block, {"A": 1, "C": 10}, visit, lambda *parts: sum(parts))
+    assert kept == {"A": 1, "B": 1, "C": 11, "D": 12}
+    assert leaving == {"A": 23}
 
 
 WATCHED = {

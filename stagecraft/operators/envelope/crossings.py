@@ -8,9 +8,9 @@ from jaxtyping import Array
 
 from stagecraft.operators.envelope.runs import cell, counted, difference, running_max, running_min
 from stagecraft.operators.interpolate import take
+from stagecraft.operators.rootfind import newton_within
 
 _MANY = 4096  # From here on the contested knots are worth a table of their own.
-_STEPS = 100
 AT_KNOT, INSIDE, OVER_HOLE = -1, -2, -3
 
 
@@ -168,18 +168,7 @@ def _roots(raw, s):
     if raw.table.shape[1] == 2:
         return secant
     tolerance = 2 * jnp.finfo(d0.dtype).eps * (jnp.abs(s.low) + jnp.abs(s.high))
-
-    def body(state):
-        low, high, w, _, step = state
-        d, slope, noise = difference(raw, s.left, s.right, w)
-        low, high = jnp.where(sign * d >= 0, w, low), jnp.where(sign * d >= 0, high, w)
-        newton = w - d / jnp.where(slope == 0, 1.0, slope)
-        new = jnp.where((newton >= low) & (newton <= high) & (slope != 0), newton, 0.5 * (low + high))
-        new = jnp.where(jnp.abs(d) <= noise, w, new)
-        return low, high, new, jnp.any(jnp.abs(new - w) > tolerance), step + 1
-
-    state = (s.low, s.high, secant, jnp.array(True), 0)
-    return jax.lax.while_loop(lambda t: t[3] & (t[4] < _STEPS), body, state)[2]
+    return newton_within(lambda w: difference(raw, s.left, s.right, w), s.low, s.high, secant, sign, tolerance)
 
 
 def _split(raw, switches, segments, colours):
