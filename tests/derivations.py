@@ -76,7 +76,7 @@ def methods(source: Path | Mapping) -> dict[str, str] | str:
 
 
 def _method(stage) -> str:
-    closed = [name for name in FORMULAS if getattr(stage.num, name, None) is not None]
+    closed = [name for name in FORMULAS if getattr(stage.num.solution, name, None) is not None]
     return " ".join([stage.num.method, *(["envelope"] if stage.num.solution.envelope else []), *closed])
 
 

@@ -131,7 +131,7 @@ KINDS = {
     "horses": sc.AbstractHorse,
 }
 LACKING = [(kind, name) for kind, base in KINDS.items() for name in base.interface]
-TEXT = (EXAMPLE / "model.yml").read_text()
+TEXT = (EXAMPLE / "model.yaml").read_text()
 
 
 @pytest.mark.parametrize(("kind", "name"), LACKING)

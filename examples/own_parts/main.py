@@ -11,7 +11,7 @@ from utility import felicity
 import heptapod
 import stagecraft as sc
 
-MODEL = Path(__file__).with_name("model.yml")
+MODEL = Path(__file__).with_name("model.yaml")
 
 
 def load(method: str = "auto") -> sc.ModelCircuit:
