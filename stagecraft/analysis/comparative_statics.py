@@ -150,14 +150,14 @@ def consumption_equivalent(
     **Raises:** `ValueError` where the reward is not a utility of the control alone.
     """
     num = before.structure.stage(stage)
-    if num.solution.utility_inverse is None:
+    if getattr(num.solution, "utility_inverse", None) is None:
         raise ValueError(f"stage {stage}: the reward is no invertible utility of its control alone, so it has no equivalent")
 
     def level(circuit):
         solution = circuit[t][stage].arvl.sol
         arrays = jnp.broadcast_arrays(*[jnp.asarray(states[name], jnp.result_type(float)) for name in solution.dimensions])
         answer = solution.at(dict(zip(solution.dimensions, arrays, strict=True)))
-        return num.utility_inverse(circuit.scope(stage, t), answer.value / answer.weight)
+        return num.solution.utility_inverse(circuit.scope(stage, t), answer.value / answer.weight)
 
     return level(after) / level(before) - 1.0
 
