@@ -12,10 +12,13 @@ from heptapod.formulas.formula import Formula, Functions, evaluate, names
 
 
 def _real(x):
-    return np.asarray(x, np.float64)
+    x = np.asarray(x)
+    # A negative Python number to a broken power is complex, and no number here.
+    return np.where(x.imag == 0, x.real, np.nan) if np.iscomplexobj(x) else x.astype(np.float64)
 
 
 def _ces(x, y, share, sigma):
+    x, y, share, sigma = map(_real, (x, y, share, sigma))
     r = (sigma - 1) / sigma
     safe = np.where(r == 0, 1.0, r)
     general = (share * x**safe + (1 - share) * y**safe) ** (1 / safe)
