@@ -25,8 +25,8 @@ def _hook(event, arguments):
     writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
     # Source that was made up on the spot; modules that are imported late have a file.
     runs = event == "exec" and str(getattr(arguments[0], "co_filename", "")).startswith("<") and not _excused(sys._getframe(1))
-    # Sympy reads whole numbers of its own tables so, `Integer(3)/Integer(2)`.
-    runs = runs and not set(arguments[0].co_names) <= {"Integer"}
+    # Sympy reads its own tables so: `from sympy import *`, then `Integer(3)/Integer(2)`.
+    runs = runs and not set(arguments[0].co_names) <= {"Integer", "sympy"}
     if writes or runs or event in WATCHED:
         _seen.append((event, str(arguments)[:200], sys._getframe(1).f_globals.get("__name__")))
 
