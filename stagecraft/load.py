@@ -6,10 +6,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from stagecraft.circuit.model_circuit import ModelCircuit, Source
+from stagecraft.circuit.model_circuit import ModelCircuit, ModelSource
 from stagecraft.circuit.stage import HORSES
 from stagecraft.horses.horse import AbstractHorse
-from stagecraft.households.types import Types
+from stagecraft.households.types import HouseholdTypes
 
 
 def load(
@@ -61,8 +61,8 @@ def circuit_of(
     types = None
     if spec.types is not None:
         values = {path: jnp.asarray(x, dtype) for path, x in zip(spec.types.paths, spec.types.values, strict=True)}
-        types = Types(values, jnp.asarray(spec.types.weights, dtype))
-    circuit = ModelCircuit(arrays(spec.parameters), arrays(spec.settings), spec.structure, Source(spec), types=types,
+        types = HouseholdTypes(values, jnp.asarray(spec.types.weights, dtype))
+    circuit = ModelCircuit(arrays(spec.parameters), arrays(spec.settings), spec.structure, ModelSource(spec), types=types,
                            horses=tuple((horses or {}).items()))  # fmt: skip
     if settings:
         circuit = circuit.with_settings(settings)

@@ -19,8 +19,8 @@ from stagecraft.backward.watch import Watch, relative
 from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import Ending, Health
 from stagecraft.functionals.composed import Either
-from stagecraft.operators.lean import dependencies
 from stagecraft.operators.linear_solve import solve_near_identity
+from stagecraft.operators.pruned import dependencies
 from stagecraft.results import TOLERANCE
 
 _NEAR = 1e-3  # Close enough for Newton steps.
@@ -69,7 +69,7 @@ def _stationary(circuit):
     if _may_jump(circuit):
         return _by_values(circuit, tolerance)
     rows, count = _plain(circuit, tolerance)
-    return _newton(circuit, rows, tolerance, count)
+    return _newton_steps(circuit, rows, tolerance, count)
 
 
 @_stationary.defjvp
@@ -77,8 +77,8 @@ def _stationary_jvp(primals, tangents):
     r"""$\dot x = (I - J)^{-1}\,\partial_\theta T\,\dot\theta$: at the fixed point, whatever the way to it."""
     (circuit,), (moved,) = primals, tangents
     rows, health, ending = _stationary(circuit)
-    floats, merge = _split(rows)
-    apply = lambda c, x: _split(_backward(c, merge(x))[0])[0]
+    floats, merge = _floats_of(rows)
+    apply = lambda c, x: _floats_of(_backward(c, merge(x))[0])[0]
     _, push = jax.jvp(lambda c: apply(c, floats), (circuit,), (moved,))
     _, linear = jax.linearize(lambda x: apply(circuit, x), floats)
     solution = solve_near_identity(linear, push, _scales(floats))
@@ -92,7 +92,7 @@ def _stationary_jvp(primals, tangents):
     return (rows, health, ending), (tangent, *jax.tree.map(still, (health, ending)))
 
 
-def _split(rows):
+def _floats_of(rows):
     """The floating-point leaves, and a function that puts others of their kind in their place."""
 
     def merge(floats):
@@ -168,7 +168,7 @@ def _blank(function, *examples):
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *examples))
 
 
-class _State(NamedTuple):
+class _Attempt(NamedTuple):
     rows: dict
     health: dict[str, Health]  # Of the last step taken to look.
     safe: dict  # One plain step beyond the last iterate that was better than the one before.
@@ -179,16 +179,16 @@ class _State(NamedTuple):
     done: Bool[Array, ""]  # The bound is small enough, and the residual no larger.
 
 
-def _newton(circuit, rows, tolerance, count):
+def _newton_steps(circuit, rows, tolerance, count):
     """Newton steps where they bring the residual down, batches of plain ones where they do not."""
     noise = 1e4 * jnp.finfo(tolerance.dtype).eps
 
     def body(state):
-        floats, merge = _split(state.rows)
+        floats, merge = _floats_of(state.rows)
 
         def image_of(xs):
             new, health, _ = _backward(circuit, merge(xs))
-            return _split(new)[0], (new, health)
+            return _floats_of(new)[0], (new, health)
 
         image, linear, (new, health) = jax.linearize(image_of, floats, has_aux=True)
         gap = _gap(new, state.rows)
@@ -206,15 +206,15 @@ def _newton(circuit, rows, tolerance, count):
             # Far from the end a step need not be exact; near it, what is slow must not hide in what the solver leaves.
             sharp = jnp.where(state.bound > 1e-2, 1e-4, 1e-8)
             move = solve_near_identity(linear, residual, _scales(floats), sharp)
-            there = _split(new)[1](tuple(a + d for a, d in zip(floats, move, strict=True)))
-            return _State(there, health, new, gap, 2 * _gap(there, state.rows), state.count + 1, state.looks + 1, done)
+            there = _floats_of(new)[1](tuple(a + d for a, d in zip(floats, move, strict=True)))
+            return _Attempt(there, health, new, gap, 2 * _gap(there, state.rows), state.count + 1, state.looks + 1, done)
 
         def walk():
             most = jnp.where(state.looks == 0, _BEGIN, _BATCH)
             go = lambda s: (s[1].bound > tolerance) & (s[1].count < most)
             on = lambda s: (lambda x: (x, s[1].seen(_gap(x, s[0]))))(_backward(circuit, s[0])[0])
             found, watch = jax.lax.while_loop(go, on, (state.safe, Watch.begin(tolerance.dtype)))
-            return _State(found, health, found, jnp.inf * gap, watch.bound, state.count + watch.count, state.looks + 1, done)
+            return _Attempt(found, health, found, jnp.inf * gap, watch.bound, state.count + watch.count, state.looks + 1, done)
 
         return jax.lax.cond(
             done, lambda: state._replace(rows=new, health=health, done=done), lambda: jax.lax.cond(better, leap, walk)
@@ -222,7 +222,7 @@ def _newton(circuit, rows, tolerance, count):
 
     infinite = jnp.asarray(jnp.inf, tolerance.dtype)
     told = _blank(lambda rows: _backward(circuit, rows)[1], rows)
-    start = _State(rows, told, rows, -infinite, infinite, jnp.asarray(count, jnp.int32), jnp.int32(0), jnp.asarray(False))
+    start = _Attempt(rows, told, rows, -infinite, infinite, jnp.asarray(count, jnp.int32), jnp.int32(0), jnp.asarray(False))
     go = lambda s: ~s.done & (s.looks < _NEWTON)
     ended = jax.lax.while_loop(go, body, start)
     return ended.rows, ended.health, Ending(ended.count, jnp.maximum(ended.bound, noise), ended.done)

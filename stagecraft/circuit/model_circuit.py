@@ -20,10 +20,10 @@ from stagecraft.circuit.view import of_all_types, once, view
 from stagecraft.forward.mass import Pushed
 from stagecraft.functionals.functional import Closed
 from stagecraft.horses.solution import AbstractStored
-from stagecraft.households.types import Types
+from stagecraft.households.types import HouseholdTypes
 
 
-class Source:
+class ModelSource:
     """What was read, carried for messages; equal to every other source, so that it never decides a compilation.
 
     **Attributes:** `spec`: the model as heptapod read it.
@@ -33,10 +33,10 @@ class Source:
         self.spec = spec
 
     def __eq__(self, other) -> bool:
-        return isinstance(other, Source)
+        return isinstance(other, ModelSource)
 
     def __hash__(self) -> int:
-        return hash(Source)
+        return hash(ModelSource)
 
 
 class ModelCircuit(eqx.Module):
@@ -57,10 +57,10 @@ class ModelCircuit(eqx.Module):
     parameters: dict[str, dict[str, Array]]
     settings: dict[str, dict[str, Array]]
     structure: Any = eqx.field(static=True)
-    source: Source = eqx.field(static=True)
+    source: ModelSource = eqx.field(static=True)
     rows: tuple[dict[str, AbstractStored], ...] | None = None
     info: Info | None = None
-    types: Types | None = None
+    types: HouseholdTypes | None = None
     dists: Pushed | None = None
     horses: tuple[tuple[str, type], ...] = eqx.field(static=True, default=())
 

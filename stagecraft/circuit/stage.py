@@ -13,7 +13,7 @@ from stagecraft.circuit.perch import Perch
 from stagecraft.functionals.axes import continuation_of
 from stagecraft.functionals.functional import AbstractFunctional, ByName, Closed
 from stagecraft.movers.maximise import Maximise
-from stagecraft.movers.mover import Choose, Expect, Mover, Push
+from stagecraft.movers.mover import Choose, Expect, Mover, Transit
 from stagecraft.movers.optimise import Optimise
 from stagecraft.whisperers.expectation import expectation_problem
 
@@ -183,7 +183,7 @@ def build_stage(num, scope: Mapping, horses: Mapping[str, type] | None = None) -
     arvl, dcsn = Perch("arvl", num.dimensions("arvl")), Perch("dcsn", num.dimensions("dcsn"))
     ends = {b.name: Perch(continuation_of(b.name), num.dimensions(continuation_of(b.name))) for b in num.branches}
     pushes = {
-        b.name: Mover("dcsn", continuation_of(b.name), Push(scope, b.to_continuation), "transition") for b in num.branches
+        b.name: Mover("dcsn", continuation_of(b.name), Transit(scope, b.to_continuation), "transition") for b in num.branches
     }
     expect = Expect(expectation_problem(num, scope), num.dimensions("arvl"))
     return Stage(
@@ -194,7 +194,7 @@ def build_stage(num, scope: Mapping, horses: Mapping[str, type] | None = None) -
         Branches(ends) if num.branching else ends[""],
         Mover("cntn", "dcsn", {**HORSES, **(horses or {})}[num.method].of(num, scope), num.method),
         Mover("dcsn", "arvl", expect, "expectation"),
-        Mover("arvl", "dcsn", Push(scope, num.to_decision), "transition"),
+        Mover("arvl", "dcsn", Transit(scope, num.to_decision), "transition"),
         Branches(pushes) if num.branching else pushes[""],
     )
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.functionals.searched import Searched
+from stagecraft.functionals.searched import SearchedDecision
 from stagecraft.movers.switches import Line, finders, own_switches
 from stagecraft.movers.ties import ASIDE
 from stagecraft.operators.interpolate import take
@@ -44,7 +44,7 @@ def jump_points(decision, at: dict, shocks: dict, weights):
     Neighbours on a grid are consecutive points that differ in one state alone.
     """
     nothing = jnp.zeros(len(REPORT), weights.dtype)
-    if isinstance(decision, Searched) and decision.problem.jumps:
+    if isinstance(decision, SearchedDecision) and decision.problem.jumps:
         nothing = nothing.at[REPORT.index("unseen")].set(_still(jnp.sum(weights)))
     if not finders(decision) or weights.shape[0] < 3:
         return None, nothing

@@ -51,7 +51,7 @@ def combinations(axes: tuple[Axis, ...], rank: int) -> dict:
     }
 
 
-class Between:
+class CellCorners:
     """Where states lie between the knots of continuous axes: all corners around them on leading axes, asked at once."""
 
     def __init__(self, axes: list[Axis], states: States):
@@ -80,7 +80,7 @@ class Between:
         return answer
 
 
-def row_of(axes: tuple[Axis, ...], between: Between, states: States) -> Any:
+def row_of(axes: tuple[Axis, ...], between: CellCorners, states: States) -> Any:
     """The row of the nearest values of discrete states, and of all corners around continuous ones."""
     row = 0
     for axis in axes:

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from stagecraft.functionals.axes import Axis, Between, States, combinations, labels_of, row_of
+from stagecraft.functionals.axes import Axis, CellCorners, States, combinations, labels_of, row_of
 from stagecraft.functionals.functional import AbstractFunctional, Choices
 from stagecraft.horses.choice import join, options
 from stagecraft.horses.evaluate import evaluate
@@ -110,13 +110,13 @@ class Decision(Optimum):
         return _row(self, states, chosen)
 
 
-def place_of(decision: Decision, states: States, chosen: dict) -> tuple[Between, dict, Any]:
+def place_of(decision: Decision, states: States, chosen: dict) -> tuple[CellCorners, dict, Any]:
     """Where states lie between the rows: along continuous axes, the position on every axis, and the row, all corners first."""
     index = {name: i for name, (i, _) in chosen.items()}
     for axis in decision.axes:
         if axis.discrete:
             index[axis.name] = nearest(axis.values, states[axis.name])
-    between = Between([axis for axis in decision.axes if not axis.discrete], states)
+    between = CellCorners([axis for axis in decision.axes if not axis.discrete], states)
     index = {name: between.lead(i) for name, i in index.items()} | between.index
     row = 0
     for axis in (*decision.axes, *decision.options):
@@ -138,7 +138,7 @@ def _row(decision: Decision, states: States, chosen: dict) -> Answer:
     return between.blend(answer, decision.problem.interp)
 
 
-class Chosen(AbstractFunctional):
+class ChosenAlternative(AbstractFunctional):
     """The solution at the decision of a stage that chooses among branches, or values of discrete controls; composed.
 
     **Attributes:** `problem`; `continuations`: one for each alternative; `names`: of the states; `controls`; `labels`.
@@ -191,6 +191,6 @@ class Tabulated(AbstractFunctional):
 
     def at(self, states: States) -> Answer:
         """The stored answers at the nearest values of discrete states, and between knots of continuous ones."""
-        between = Between([axis for axis in self.axes if not axis.discrete], states)
+        between = CellCorners([axis for axis in self.axes if not axis.discrete], states)
         row = row_of(self.axes, between, states)
         return between.blend(jax.tree.map(lambda x: take(x.ravel(), row), self.table.answer), self.interp)

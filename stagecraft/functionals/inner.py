@@ -12,7 +12,7 @@ from stagecraft.horses.nested import inner_control
 from stagecraft.horses.solution import Answer
 
 
-class Inner(eqx.Module):
+class InnerControl(eqx.Module):
     """A control that the continuation alone sees, as a post-state of its own.
 
     **Attributes:** `control`, `post`: their names; `low`, `high`: $p \\mapsto$ bounds; `parameters`: their argument.
@@ -24,15 +24,15 @@ class Inner(eqx.Module):
     low: Callable = eqx.field(static=True)
     high: Callable = eqx.field(static=True)
 
-    def over(self, continuation: AbstractFunctional, active: str) -> "Settled":
+    def over(self, continuation: AbstractFunctional, active: str) -> "WithInnerChosen":
         """The continuation with the control chosen, as a function of the other post-states; `active` is the last of them."""
-        return Settled(self, continuation, active)
+        return WithInnerChosen(self, continuation, active)
 
 
-class Settled(AbstractFunctional):
+class WithInnerChosen(AbstractFunctional):
     """A continuation whose inner control is the best at every state; the answer's policy holds it."""
 
-    inner: Inner
+    inner: InnerControl
     continuation: AbstractFunctional
     active: str = eqx.field(static=True)
 

@@ -6,16 +6,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from stagecraft.functionals.afterwards import Afterwards
-from stagecraft.functionals.axes import Axis, Between, States, row_of
+from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.decision import Optimum
-from stagecraft.horses.policy import bounded, follow, worth
+from stagecraft.functionals.tabulated import TabulatedContinuation
+from stagecraft.horses.policy import follow_policy, within_bounds, worth
 from stagecraft.horses.problems import ChoiceProblem, MaximumProblem
 from stagecraft.horses.solution import Answer, Policies
 from stagecraft.operators.interpolate import Segment, take
 
 
-class Searched(Optimum):
+class SearchedDecision(Optimum):
     """A decision whose maximum was sought: a policy on its grid, followed at any state.
 
     **Attributes:** `problem`, `policies`, `after`: what the post-states are worth; `state`: the decision state that comes
@@ -24,7 +24,7 @@ class Searched(Optimum):
 
     problem: MaximumProblem
     policies: Policies
-    after: Afterwards
+    after: TabulatedContinuation
     state: str = eqx.field(static=True)
     axes: tuple[Axis, ...] = ()
     options: tuple[Axis, ...] = ()
@@ -53,12 +53,12 @@ class Searched(Optimum):
             policy = lambda s: {n: jnp.take_along_axis(x, side, axis=0)[0] for n, x in lines(s).items()}
         else:
             policy = lambda s: {n: x[0] for n, x in lines(s).items()}
-        answer = follow(problem, self.after.at, states, policy, smooth)
+        answer = follow_policy(problem, self.after.at, states, policy, smooth)
         return dataclasses.replace(answer, feasible=answer.feasible & self._lines(states, index)[1])
 
     def _best_line(self, problem, states, lines):
         """The position of the continuation of the policy that is worth most: where it jumps, the one from its own side."""
-        kept = jax.lax.stop_gradient(bounded(problem, states, lines))
+        kept = jax.lax.stop_gradient(within_bounds(problem, states, lines))
         found = worth(problem, self.after.at, {n: x[None] for n, x in states.items()}, kept)
         # On a tie, up to rounding, the line between the two knots.
         tiny = 1e3 * jnp.finfo(found.dtype).eps * jnp.abs(found[0])
@@ -66,7 +66,7 @@ class Searched(Optimum):
 
     def _lines(self, states, index):
         """Controls by linear interpolation, the cell's own line and those of its neighbours on a leading axis; feasibility."""
-        between = Between([axis for axis in self.axes if not axis.discrete], states)
+        between = CellCorners([axis for axis in self.axes if not axis.discrete], states)
         own = {axis.name: between.lead(index[axis.name]) for axis in self.options}
         row = row_of(self.axes, between, states)
         for axis in self.options:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from stagecraft.arrays import room_above
-from stagecraft.operators.lean import lean
+from stagecraft.operators.pruned import pruned
 
 States = dict[str, Float[Array, "..."]]
 _HALVINGS = 54
@@ -27,7 +27,7 @@ def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array
     shape = jnp.broadcast_shapes(*[v.shape[:-1] for v in points.values()])
     bottom, top = (jax.lax.stop_gradient(jnp.broadcast_to(end, (*shape, 1))) for end in (x[..., :1], x[..., -1:]))
     others = jax.lax.stop_gradient({name: v for name, v in points.items() if name != post})
-    feasible = lean(feasible, {**others, post: bottom})
+    feasible = pruned(feasible, {**others, post: bottom})
 
     def halve(state):
         low, high, searching, step = state

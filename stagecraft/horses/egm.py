@@ -65,10 +65,10 @@ def _correspondence(problem, continuation):
     post = jnp.where(idle & (post <= problem.lowest(p)), post + room_above(post), post)
     idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     slope = jnp.where(idle, 1.0, slope)
-    control, state, out = _inside(problem, post, slope)
+    control, state, out = _within_bounds(problem, post, slope)
     # At an open bound a knot is the edge of the feasible set; at a closed one a choice like any other.
     edge, held = ~continuation.feasible | (out & (not problem.floored)), out & problem.floored
-    falls = _conditions(problem, idle, control, slope, post)
+    falls = _second_order(problem, idle, control, slope, post)
     chosen = _spend_where_idle(problem, continuation, idle, state, control, post)
     state, control, post, value, weight = chosen
     marginal = envelope(problem, state, control, post, value)
@@ -198,7 +198,7 @@ def bend(width, values, slopes):
     return jnp.abs(rise - 0.5 * width * (slopes[1:] + slopes[:-1])) / jnp.where(rise == 0, 1.0, jnp.abs(rise))
 
 
-def _conditions(problem, idle, control, slope, post):
+def _second_order(problem, idle, control, slope, post):
     """Whether a maximum was found: the condition falls in the control at every knot, and no idle knot lies below a busy one."""
     worth = problem.envelope | ~jnp.any(idle[:-1] & ~idle[1:])
     if problem.foc is None:
@@ -220,7 +220,7 @@ def _at_closed_bound(problem, state, post, value, slope):
     return jax.jvp(along, (state, post, value), (ones, moved, slope * moved))[1]
 
 
-def _inside(problem, post, slope):
+def _within_bounds(problem, post, slope):
     """The first-order condition at the knots, held at the bound that does not lead to the corner, or just inside it."""
     p = problem.parameters
     control = problem.control_inverse(p, slope, post)

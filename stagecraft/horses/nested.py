@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stagecraft.operators.lean import lean
+from stagecraft.operators.pruned import pruned
 
 _STEPS = 80
 _CANDIDATES = 9  # Looked at first, in case the continuation has several peaks.
@@ -29,7 +29,7 @@ def inner_control(
     **Arguments:** `condition`, `worth`: the marginal value of the control and the value, elementwise; `shape`: of the answer.
     """
     like = jax.ShapeDtypeStruct(shape, low.dtype)
-    frozen, value = (lean(lambda s, f=f: jax.lax.stop_gradient(f(s)), like) for f in (condition, worth))
+    frozen, value = (pruned(lambda s, f=f: jax.lax.stop_gradient(f(s)), like) for f in (condition, worth))
     low, high = jax.lax.stop_gradient((low, high))
     left, right = _bracket(value, low, high, shape)
     at_left, at_right = frozen(left), frozen(right)

@@ -51,13 +51,13 @@ def has_range(problem: MaximumProblem, low: States, high: States) -> Bool[Array,
     return functools.reduce(jnp.logical_and, wide)
 
 
-def bounded(problem: MaximumProblem, states: States, controls: States) -> States:
+def within_bounds(problem: MaximumProblem, states: States, controls: States) -> States:
     """The controls kept between their bounds, and off the lower one."""
     low, high = sides(problem, states)
     return {n: jnp.maximum(jnp.minimum(x, high[n]), low[n] + room_above(low[n])) for n, x in controls.items()}
 
 
-def follow(
+def follow_policy(
     problem: MaximumProblem, continuation: After, states: States, policy: Callable[[States], States], smooth: tuple[str, ...]
 ) -> Answer:
     r"""What a given policy is worth at any state, kept within its bounds: second-order accurate in the policy's error.
@@ -75,13 +75,13 @@ def follow(
     low, high = jax.lax.stop_gradient(sides(problem, states))
     room = has_range(problem, low, high)
 
-    within = lambda states: bounded(problem, states, policy(states))
+    within = lambda states: within_bounds(problem, states, policy(states))
     posts = lambda s, c: {n: x * jnp.ones(shape) for n, x in problem.transition(p, s, c).items()}
     chosen = within(states)
     ends = posts(states, chosen)
     answer = continuation(ends)
-    told = problem.recorded or problem.objective
-    total = lambda s, c, v: told(p, s, c, posts(s, c), v) * jnp.ones(shape)
+    recorded = problem.recorded or problem.objective
+    total = lambda s, c, v: recorded(p, s, c, posts(s, c), v) * jnp.ones(shape)
     value, derivative = jax.linearize(total, states, chosen, jnp.broadcast_to(answer.value, shape))
     still, none = jax.tree.map(jnp.zeros_like, (states, chosen)), jnp.zeros_like(value)
     marginal = {}

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from stagecraft.arrays import dtype_of, traced
 from stagecraft.households.cells import cells, homes, settle, spread
 from stagecraft.households.population import Population
-from stagecraft.households.types import Types
+from stagecraft.households.types import HouseholdTypes
 
 
 class Initial(NamedTuple):
@@ -128,7 +128,7 @@ def _check_finite(name, x, weights):
         raise ValueError(f"`initial` gives values of {name} that are not finite{where}")
 
 
-def check_kinds(kinds, types: Types | None) -> None:
+def check_kinds(kinds, types: HouseholdTypes | None) -> None:
     """Types are whole numbers from 0."""
     if kinds is None:
         return

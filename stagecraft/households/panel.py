@@ -94,7 +94,7 @@ class Panel(eqx.Module):
             if self.types is not None:
                 columns["type"] = np.tile(np.asarray(self.types), periods)
             columns["stage"] = stage
-            told = {} if self.weights is None else {"weight": self.weights}
-            frame = pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in (variables | told).items()})
+            weight = {} if self.weights is None else {"weight": self.weights}
+            frame = pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in (variables | weight).items()})
             frames.append(frame[np.asarray(self.inside(stage)).ravel()])
         return pd.concat(frames, ignore_index=True)

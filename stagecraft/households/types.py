@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
-class Types(eqx.Module):
+class HouseholdTypes(eqx.Module):
     """The parameters in which types differ.
 
     **Attributes:** `values`: an array (types,) by the path of a parameter, `main.beta`; `weights`: their shares, which sum to

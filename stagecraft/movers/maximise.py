@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.functionals.afterwards import Afterwards, post_table
 from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.functional import AbstractFunctional
-from stagecraft.functionals.searched import Searched
+from stagecraft.functionals.searched import SearchedDecision
+from stagecraft.functionals.tabulated import TabulatedContinuation, post_table
 from stagecraft.horses.edge import just_above
 from stagecraft.horses.health import finite
 from stagecraft.horses.horse import AbstractHorse
@@ -77,7 +77,7 @@ class Maximise(AbstractHorse):
     def solve(self, points: dict, answer: Answer) -> Policies:
         """Search, given the continuation's answer at `points`."""
         table = self._table(points, answer)
-        after = Afterwards(table, self.scale, self.post, self.post_axes)
+        after = TabulatedContinuation(table, self.scale, self.post, self.post_axes)
         states, chosen = self._states()
         problem = self.problem.given(**chosen)
         found = vfi(problem, after.at, states)
@@ -88,11 +88,11 @@ class Maximise(AbstractHorse):
         controls = {n: fill(n, x) for n, x in found.controls.items()}
         return Policies(states[self.state], controls, found.held, found.feasible, found.bounded, table)
 
-    def decide(self, stored: Policies) -> Searched:
+    def decide(self, stored: Policies) -> SearchedDecision:
         """The functional object of given policies."""
-        after = Afterwards(stored.after, self.scale, self.post, self.post_axes)
+        after = TabulatedContinuation(stored.after, self.scale, self.post, self.post_axes)
         joined = {"axes": self.axes, "options": self.options, "choice": self.choice}
-        return Searched(problem=self.problem, policies=stored, after=after, state=self.state, **joined)
+        return SearchedDecision(problem=self.problem, policies=stored, after=after, state=self.state, **joined)
 
     def placeholder(self) -> Policies:
         """Policies of the right shapes and of no meaning."""

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from stagecraft.functionals.axes import labels_of
 from stagecraft.functionals.composed import Arrival
-from stagecraft.functionals.decision import Chosen
+from stagecraft.functionals.decision import ChosenAlternative
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.problems import ChoiceProblem, ExpectationProblem
 from stagecraft.whisperers.choice import choice_problem
@@ -60,9 +60,9 @@ class Choose(eqx.Module):
         controls = tuple(name for name, _ in num.discrete)
         return cls(choice_problem(num, scope, options), num.dimensions("dcsn"), controls, labels)
 
-    def __call__(self, *continuations: AbstractFunctional) -> Chosen:
+    def __call__(self, *continuations: AbstractFunctional) -> ChosenAlternative:
         """The decision's functional object, given that of every continuation."""
-        return Chosen(self.problem, continuations, self.names, self.controls, self.labels)
+        return ChosenAlternative(self.problem, continuations, self.names, self.controls, self.labels)
 
 
 class Expect(eqx.Module):
@@ -76,7 +76,7 @@ class Expect(eqx.Module):
         return Arrival(self.problem, decision, self.states)
 
 
-class Push(eqx.Module):
+class Transit(eqx.Module):
     """Forward: a transition applied to agents, one element each.
 
     **Attributes:** `function`: $(p, \\dots) \\mapsto$ states by name, from states and shocks or controls.

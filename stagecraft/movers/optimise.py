@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
-from stagecraft.functionals.inner import Inner
+from stagecraft.functionals.inner import InnerControl
 from stagecraft.horses.edge import from_edge
 from stagecraft.horses.egm import egm, stored_knots
 from stagecraft.horses.health import finite, unfolded
@@ -50,7 +50,7 @@ class Optimise(AbstractHorse):
     axes: tuple[Axis, ...] = ()
     options: tuple[Axis, ...] = ()
     choice: ChoiceProblem | None = None
-    inner: Inner | None = None
+    inner: InnerControl | None = None
 
     @property
     def knots(self) -> Float[Array, " cntn"]:
@@ -101,7 +101,7 @@ class Optimise(AbstractHorse):
         own, options = num.solution, discrete_axes(num, scope)
         choice = choice_problem(num, scope, ()) if options else None
         inner = own.inner
-        first = None if inner is None else Inner(dict(scope), *inner)
+        first = None if inner is None else InnerControl(dict(scope), *inner)
         return cls(
             continuous_problem(num, scope), own.state, own.control, own.post, axes_of(num, scope), options, choice, first
         )

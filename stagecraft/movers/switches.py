@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.functionals.axes import combinations
 from stagecraft.functionals.composed import Arrival, Either, Linked
-from stagecraft.functionals.decision import Chosen, Decision, Optimum, place_of
+from stagecraft.functionals.decision import ChosenAlternative, Decision, Optimum, place_of
 from stagecraft.horses.arrival import weights_of
 from stagecraft.horses.problems import ChoiceProblem
 from stagecraft.movers.ties import ASIDE, between, crossing
@@ -72,7 +72,7 @@ def switches_of(functional, at: dict, line: Line) -> list[Switches]:
     if isinstance(functional, Arrival):
         return _after_shocks(functional, at, line)
     found = own_switches(functional, at, line)
-    if isinstance(functional, Chosen):
+    if isinstance(functional, ChosenAlternative):
         found += _in_alternatives(functional, at, line)
     return found
 
@@ -111,7 +111,7 @@ def _in_alternatives(chosen, at, line):
 
 def _choice(decision):
     """The problem of a choice among alternatives, if there is one."""
-    if isinstance(decision, Chosen):
+    if isinstance(decision, ChosenAlternative):
         return decision.problem
     return decision.choice if isinstance(decision, Optimum) and decision.options else None
 

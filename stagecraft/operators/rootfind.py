@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stagecraft.operators.lean import lean
+from stagecraft.operators.pruned import pruned
 
 _EXPANSIONS = 200
 _STEPS = 100
@@ -59,7 +59,7 @@ def newton_within(
     `start`: in it; `sign`: of the value at `low`; `near`: no step is larger than this when all are done, or
     `steps` have been taken.
     """
-    seen = lean(lambda x: jax.lax.stop_gradient(look(x)), start)
+    seen = pruned(lambda x: jax.lax.stop_gradient(look(x)), start)
 
     def body(state):
         low, high, x, _, step = state

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from stagecraft.arrays import traced
 from stagecraft.forward.agent import log_chance
 from stagecraft.households.initial import Initial
-from stagecraft.households.types import Types
+from stagecraft.households.types import HouseholdTypes
 
 _MANY = 10_000
 
@@ -30,7 +30,7 @@ def number_of(beginning: Initial, agents: int | None) -> int:
 
 
 def agents_of(
-    beginning: Initial, types: Types | None, key: PRNGKeyArray, first: int, count: int
+    beginning: Initial, types: HouseholdTypes | None, key: PRNGKeyArray, first: int, count: int
 ) -> tuple[Initial, Float[Array, " agents"]]:
     """Agents `first`, `first + 1`, …, as they are listed or drawn.
 

@@ -19,7 +19,7 @@ def move(branch: "Branch", parameters: Mapping, states: States, controls: States
     return branch.to_continuation(parameters, states, controls)
 
 
-def worth(branch: "Branch", slot: str, parameters: Mapping, states: States, controls: States, posts: States, value):
+def worth_of(branch: "Branch", slot: str, parameters: Mapping, states: States, controls: States, posts: States, value):
     r"""The objective of a branch, $Q(x_v, c, x_e, V)$.
 
     **Arguments:** `slot`: `"objective"`, or `"recorded"`: what the stages before are told.
@@ -27,7 +27,7 @@ def worth(branch: "Branch", slot: str, parameters: Mapping, states: States, cont
     return getattr(branch, slot)({**scope_of(parameters, states, controls, posts), "V[>]": value})
 
 
-def _allowed(branch, parameters, states, controls, posts):
+def _branch_allowed(branch, parameters, states, controls, posts):
     """Whether a branch, or a value of a control, may be chosen."""
     return all_hold([formula for _, formula in branch.conditions], scope_of(parameters, states, controls, posts))
 
@@ -57,5 +57,5 @@ def choice_problem(num: "NumericProblem", scope: Mapping[str, Array], axes: tupl
 
 
 def _alternative(branch, controls) -> Alternative:
-    allowed = Bound(_allowed, (branch,)) if branch.conditions else None
-    return Alternative(controls, Bound(move, (branch,)), Bound(worth, (branch, "objective")), allowed, branch.plain)
+    allowed = Bound(_branch_allowed, (branch,)) if branch.conditions else None
+    return Alternative(controls, Bound(move, (branch,)), Bound(worth_of, (branch, "objective")), allowed, branch.plain)

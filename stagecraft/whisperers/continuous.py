@@ -30,7 +30,7 @@ def _other_posts(num) -> tuple[tuple[str, "Formula"], ...]:
     return tuple((name, formula) for name, formula in num.to_continuation.equations if name not in chosen)
 
 
-def _allowed(num, parameters, state):
+def _any_choice(num, parameters, state):
     """Whether every constraint of a stage holds, which the decision's states and discrete controls alone decide."""
     scope = {**parameters, f"{num.solution.state}[~]": state}
     scope |= {f"{name}[>]": formula(scope) for name, formula in _other_posts(num)}
@@ -68,7 +68,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         interp=num.interp,
         envelope=own.envelope,
         switch_knots=min(64, max(16, knots.shape[0] // 8)) if own.switch_knots else 0,
-        allowed=Bound(_allowed, (num,)) if num.branches[0].conditions else None,
+        allowed=Bound(_any_choice, (num,)) if num.branches[0].conditions else None,
         passive=tuple(f"{name}[~]" for name, grid in own.rows if not grid.discrete),
         others=_other_posts(num) if own.rows else None,
     )

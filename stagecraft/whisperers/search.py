@@ -10,7 +10,7 @@ from stagecraft.functionals.axes import Axis
 from stagecraft.horses.knots import reach
 from stagecraft.horses.problems import MaximumProblem, Scale
 from stagecraft.whisperers.bound import Bound, all_hold, scope_of
-from stagecraft.whisperers.choice import move, worth
+from stagecraft.whisperers.choice import move, worth_of
 
 if TYPE_CHECKING:
     from heptapod import Formula, NumericProblem, Search
@@ -23,23 +23,23 @@ def _limits(num, parameters, states):
     return {name: (side(low, -jnp.inf), side(high, jnp.inf)) for name, low, high in num.bounds}
 
 
-def _conditions(num, moving: bool) -> tuple["Formula", ...]:
+def _constraints(num, moving: bool) -> tuple["Formula", ...]:
     """The constraints that the choice decides over, or those that the states alone do."""
     branch, controls = num.branches[0], set(num.controls)
     moved = {f"{name}[>]" for name, g in branch.to_continuation.equations if g.names & controls}
     return tuple(f for _, f in branch.conditions if bool(f.names & (controls | moved)) == moving)
 
 
-def _allowed(num, parameters, states, controls, posts):
+def _choice_allowed(num, parameters, states, controls, posts):
     """Whether a choice keeps the constraints that it decides over."""
-    return all_hold(_conditions(num, True), scope_of(parameters, states, controls, posts))
+    return all_hold(_constraints(num, True), scope_of(parameters, states, controls, posts))
 
 
 def _admitted(num, parameters, states):
     """Whether the constraints hold that the states alone decide."""
     free = [(n, g) for n, g in num.branches[0].to_continuation.equations if not g.names & set(num.controls)]
     scope = scope_of(parameters, states)
-    return all_hold(_conditions(num, False), scope_of(parameters, states, None, {name: g(scope) for name, g in free}))
+    return all_hold(_constraints(num, False), scope_of(parameters, states, None, {name: g(scope) for name, g in free}))
 
 
 def maximum_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> MaximumProblem:
@@ -52,12 +52,12 @@ def maximum_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Maximu
         parameters=scope,
         controls=num.controls,
         transition=Bound(move, (branch,)),
-        objective=Bound(worth, (branch, "objective")),
-        recorded=None if branch.recorded is None else Bound(worth, (branch, "recorded")),
+        objective=Bound(worth_of, (branch, "objective")),
+        recorded=None if branch.recorded is None else Bound(worth_of, (branch, "recorded")),
         limits=Bound(_limits, (num,)),
         strict=own.strict,
-        allowed=Bound(_allowed, (num,)) if _conditions(num, True) else None,
-        admitted=Bound(_admitted, (num,)) if _conditions(num, False) else None,
+        allowed=Bound(_choice_allowed, (num,)) if _constraints(num, True) else None,
+        admitted=Bound(_admitted, (num,)) if _constraints(num, False) else None,
         jumps=own.envelope,
     )
 

@@ -8,7 +8,7 @@ from stagecraft.horses.arrival import arrive
 from stagecraft.horses.choice import join, options
 from stagecraft.horses.egm import egm
 from stagecraft.horses.evaluate import evaluate
-from stagecraft.horses.policy import follow
+from stagecraft.horses.policy import follow_policy
 from stagecraft.horses.problems import Alternative, ChoiceProblem, ContinuousProblem, ExpectationProblem, MaximumProblem
 from stagecraft.horses.solution import Answer, Continuation
 from stagecraft.horses.vfi import vfi
@@ -132,5 +132,5 @@ def test_a_direct_search_finds_two_controls_at_once_with_their_derivatives():
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-9)
         np.testing.assert_allclose(slope[name], change[name], rtol=1e-7)
     problem, after = chooser(0.9)
-    answer = follow(problem, after, {"m": m}, lambda s: jax.tree.map(lambda x: x + 1e-5, expected), ("m",))
+    answer = follow_policy(problem, after, {"m": m}, lambda s: jax.tree.map(lambda x: x + 1e-5, expected), ("m",))
     np.testing.assert_allclose(answer.marginal["m"], 1.0 / expected["c"], rtol=1e-4)

@@ -14,7 +14,7 @@ _MANY = 4096  # From here on the contested knots are worth a table of their own.
 AT_KNOT, INSIDE, OVER_HOLE = -1, -2, -3
 
 
-class Switches(NamedTuple):
+class RunChanges(NamedTuple):
     """Changes of run from left to right, padded: from segment `left` to `right` at `place`."""
 
     left: Array
@@ -29,11 +29,11 @@ class Switches(NamedTuple):
 def no_switches(raw, room):
     """No change of run."""
     i, f = jnp.zeros(room, jnp.int32), jnp.zeros(room, raw.state.dtype)
-    return Switches(i, i, f, f, i, i, jnp.int32(0))
+    return RunChanges(i, i, f, f, i, i, jnp.int32(0))
 
 
 def find_switches(raw, first, last, room):
-    """Switches of a folded correspondence; only knots that another run may contest are looked at when they are few."""
+    """Changes of run of a folded correspondence; only knots that another run may contest are looked at when they are few."""
     n, live = raw.state.size, raw.rise | raw.end
     if n <= _MANY:
         return _sweep(raw, live, n, room)
@@ -76,7 +76,7 @@ def _sweep(raw, chosen, many, room):
 
     left, right = _winners(raw, segments, colours, place, ahead)
     switches = _listed(raw, left, right, place, ahead, real, room)
-    return _split(raw, switches, segments, colours)
+    return _put_between(raw, switches, segments, colours)
 
 
 def _bends(raw, room):
@@ -145,7 +145,7 @@ def _listed(raw, left, right, place, ahead, real, room):
     from_, to, low, high = pick(left, before), pick(right, left), take(place, j), pick(ahead, place)
     how = _how(raw, from_, to, low, high, jnp.where(inner, jnp.where(take(hole, j), OVER_HOLE, INSIDE), AT_KNOT))
     low = jnp.where(how >= 0, take(raw.place, jnp.maximum(how, 0)), low)
-    return Switches(from_, to, low, jnp.where(how >= 0, low, high), j, how, number[-1])
+    return RunChanges(from_, to, low, jnp.where(how >= 0, low, high), j, how, number[-1])
 
 
 def _how(raw, left, right, low, high, kind):
@@ -171,7 +171,7 @@ def _roots(raw, s):
     return newton_within(lambda w: difference(raw, s.left, s.right, w), s.low, s.high, secant, sign, tolerance)
 
 
-def _split(raw, switches, segments, colours):
+def _put_between(raw, switches, segments, colours):
     """While a third run is higher than a crossing, put it between the two; every bracket then holds its crossing."""
     room = switches.left.size
     slot = jnp.arange(room, dtype=jnp.int32)
@@ -201,7 +201,7 @@ def _split(raw, switches, segments, colours):
         left, right = cut(second, third, s.left), cut(first, third, s.right)
         low, high = cut(second, w, s.low), cut(first, w, s.high)
         count = s.count + jnp.sum(split, dtype=jnp.int32)
-        s = Switches(left, right, low, high, same(s.interval), same(s.how), count)
+        s = RunChanges(left, right, low, high, same(s.interval), same(s.how), count)
         return s, w, jnp.any(split) & (count <= room)
 
     s, w, _ = jax.lax.while_loop(lambda state: state[2], body, (switches, switches.low, jnp.array(True)))

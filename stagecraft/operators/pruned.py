@@ -25,7 +25,7 @@ def dependencies(step: Callable, example: Any, wanted: list[bool]) -> list[bool]
         needed = more
 
 
-def lean(function: Callable, *examples: Any) -> Callable:
+def pruned(function: Callable, *examples: Any) -> Callable:
     """The same function without equations that its result does not depend on, so that a loop around it reads less."""
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*examples)
     jaxpr, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals), instantiate=True)

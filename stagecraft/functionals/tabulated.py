@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stagecraft.arrays import room_above
-from stagecraft.functionals.axes import Axis, Between, States, row_of
+from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.egm import bend, levels, marginal_utility, secant_where
 from stagecraft.horses.problems import Scale
@@ -43,7 +43,7 @@ def post_table(scale: Scale, post: str, knots: Float[Array, "rows cntn"], moved,
     return PostTable(knots, answer, divisor, level, level_slope, straight, moved, others)
 
 
-class Afterwards(AbstractFunctional):
+class TabulatedContinuation(AbstractFunctional):
     """A continuation between the knots on which it was computed once.
 
     Along the active post-state it is a cubic with the slopes that the continuation has at the knots, of $u^{-1}(V/B)$ where
@@ -65,7 +65,7 @@ class Afterwards(AbstractFunctional):
 
     def at(self, states: States) -> Answer:
         """Value and marginal values at post-states."""
-        between = Between([axis for axis in self.axes if not axis.discrete], states)
+        between = CellCorners([axis for axis in self.axes if not axis.discrete], states)
         row = row_of(self.axes, between, states)
         x = between.lead(states[self.post])
         shape = jnp.broadcast_shapes(x.shape, jnp.shape(row))
