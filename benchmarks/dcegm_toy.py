@@ -79,7 +79,7 @@ def ours() -> dict:
     jax.clear_caches()
     circuit = sc.load(MODEL)
     solved = lambda params: sc.solve(circuit.with_parameters(params))
-    return times(lambda p: solved(p).rows, lambda p: solved(p)[0]["WORK"].dcsn.sol.value(m=10.0), circuit.parameters)
+    return times(lambda p: solved(p).stored, lambda p: solved(p)[0]["WORK"].dcsn.sol.value(m=10.0), circuit.parameters)
 
 
 def theirs() -> dict:

@@ -68,7 +68,7 @@ def measure(points: int) -> dict:
     except ImportError:
         loop = None
     else:
-        rows, stages = solved.rows[0]["CONS"], [solved[t]["CONS"] for t in range(len(solved))]
+        rows, stages = solved.stored[0]["CONS"], [solved[t]["CONS"] for t in range(len(solved))]
         problem = stages[0].dcsn_to_arvl.operator.problem
         scopes = [solved.scope("CONS", t) for t in range(len(solved))]
         returns = np.array([float(s["R"] / s["G"]) for s in scopes])

@@ -37,8 +37,8 @@ def buffer_stock() -> tuple[dict, dict]:
         return agent.simulate() and 0
 
     circuit = sc.load(MODELS / "buffer_stock.yml")
-    cold = best(lambda: sc.solve(circuit).rows, 1)
-    ours = best(lambda: sc.solve(circuit).rows)
+    cold = best(lambda: sc.solve(circuit).stored, 1)
+    ours = best(lambda: sc.solve(circuit).stored)
     solved = sc.solve(circuit)
     begin, key = {"a": np.zeros(AGENTS)}, jax.random.key(0)
     follow = lambda keep=None: sc.simulate(solved, begin, periods=PERIODS, keep=keep, key=key).data
@@ -69,7 +69,7 @@ def household() -> tuple[dict, dict]:
     steady_of = lambda r: block.steady_state({**given, "r": r}, backward_tol=1e-11, forward_tol=1e-13)["A"]
     slope = (steady_of(0.01 + 1e-5) - steady_of(0.01 - 1e-5)) / 2e-5
     circuit = sc.load(MODELS / "krusell_smith.yml", parameters={"CONS.knots": given["a_grid"]})
-    cold = best(lambda: sc.solve(circuit).rows, 1)
+    cold = best(lambda: sc.solve(circuit).stored, 1)
     solved = sc.solve(circuit)
     push = lambda: sc.stationary(solved, tolerance=1e-10).dists
     best(push, 1)
@@ -85,7 +85,7 @@ def household() -> tuple[dict, dict]:
     total = float(assets(0.01))
     table = {
         "household, cold [s]": (cold, np.nan),
-        "household [s]": (best(lambda: sc.solve(circuit).rows), best(backward)),
+        "household [s]": (best(lambda: sc.solve(circuit).stored), best(backward)),
         "distribution [s]": (best(push), best(forward)),
         "assets": (total, float(exact["A"])),
         "d assets/dr": (float(rise(0.01)), slope),

@@ -21,7 +21,7 @@ def row(points: int) -> dict:
     """Load, solve and differentiate at one grid size."""
     jax.clear_caches()
     circuit = sc.load(re.sub(r"n_a: \d+", f"n_a: {points}", TEXT))
-    solve = lambda: sc.solve(circuit).rows
+    solve = lambda: sc.solve(circuit).stored
     cold, warm = best(solve, 1), best(solve, 20)
 
     @jax.jit

@@ -193,7 +193,7 @@ def row(program, points: int, periods: int, interp: str, scale: float) -> dict:
     given = {name: float(circuit.parameters["main"][name]) for name in ("beta", "r", "w", "delta")}
     value = lambda p: sc.solve(circuit.with_parameters(p))[0]["WORK"].dcsn.sol.value(m=100.0)
     reverse = jax.jit(jax.grad(value))
-    solve, gradient = lambda: sc.solve(circuit).rows, lambda: reverse(circuit.parameters)
+    solve, gradient = lambda: sc.solve(circuit).stored, lambda: reverse(circuit.parameters)
     hand = lambda: by_hand(program, points, periods, **given, scale=scale) and 0
     cold, cold_gradient = seconds(solve, gradient)
     works = [solve, gradient] if program is None else [solve, gradient, hand]

@@ -136,7 +136,7 @@ def _endogenous(stage, objective, post):
     own = [s for s in inside if not any(g.has(real(s)) for g in others)]
     if not inside:
         own = [s for s in stage.states if objective.has(real(s)) and not any(g.has(real(s)) for g in others)]
-    own = [s for s in own if s not in stage.rows] if len(own) > 1 else own
+    own = [s for s in own if s not in stage.passive] if len(own) > 1 else own
     return own[0] if len(own) == 1 else None
 
 

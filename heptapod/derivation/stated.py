@@ -15,7 +15,7 @@ class Stated:
 
     **Attributes:** `objective`: $Q$; `transition`: (post-state key, expression) pairs; `control`, its `lower`, `upper`;
     `states`: the decision's keys; `defaults`: a number for every parameter and discrete control, from which certificates
-    start; `ranges`: the ends of grids and sets, by key, between which certificates draw; `rows`: the states that have a grid
+    start; `ranges`: the ends of grids and sets, by key, between which certificates draw; `passive`: the states that have a grid
     or a set of their own, which are passive.
     """
 
@@ -27,7 +27,7 @@ class Stated:
     states: tuple[str, ...]
     defaults: tuple[tuple[str, float], ...] = ()
     ranges: tuple[tuple[str, tuple[float, float]], ...] = ()
-    rows: tuple[str, ...] = ()
+    passive: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:

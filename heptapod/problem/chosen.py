@@ -24,7 +24,7 @@ class Inner:
 class Chosen:
     """How a stage is solved.
 
-    **Attributes:** `method`, `reason`; `derived`; `rows`: (passive decision state, grid) pairs; `control`, `bound`: of the
+    **Attributes:** `method`, `reason`; `derived`; `passive`: (passive decision state, grid) pairs; `control`, `bound`: of the
     continuous control that EGM chooses; `direct`: what a direct search stands on; `inner`: the control that is chosen first,
     given the post-state of the other.
     """
@@ -32,7 +32,7 @@ class Chosen:
     method: str
     reason: str
     derived: Derived = Derived()
-    rows: tuple[tuple[str, Grid], ...] = ()
+    passive: tuple[tuple[str, Grid], ...] = ()
     control: str | None = None
     bound: Bounds = Bounds()
     direct: Direct | None = None

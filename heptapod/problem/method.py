@@ -91,7 +91,7 @@ def _by_search(reading, equations, found: Chosen, numbers) -> Chosen | None:
     more = tuple(words for words in direct.left_out if words not in found.derived.left_out)
     _warn_left_out(reading, more)
     derived = replace(found.derived, left_out=(*found.derived.left_out, *more))
-    return replace(found, derived=derived, direct=direct, rows=direct.rows)
+    return replace(found, derived=derived, direct=direct, passive=direct.passive)
 
 
 def _warn_left_out(reading, left_out):

@@ -28,7 +28,7 @@ class Direct:
     """What a direct search for the maximum stands on.
 
     **Attributes:** `limits`: (control, bounds) pairs; `state`: the decision state along which policies are interpolated last,
-    and its `grid`, `None` where its knots follow from those of the post-state; `rows`: (other decision state, grid) pairs;
+    and its `grid`, `None` where its knots follow from those of the post-state; `passive`: (other decision state, grid) pairs;
     `post`: the post-state along which the continuation is interpolated last; `posts`: (post-state, grid) pairs of all of
     them; `base`: the state that leads to a post-state while every control takes as little as it may, or `None`; `utility`,
     `utility_inverse` (of `u`): the reward in one control alone, `control`, or `None`; `left_out`: as of `Derived`.
@@ -37,7 +37,7 @@ class Direct:
     limits: tuple[tuple[str, Bounds], ...]
     state: str
     grid: Grid | None
-    rows: tuple[tuple[str, Grid], ...]
+    passive: tuple[tuple[str, Grid], ...]
     post: str
     posts: tuple[tuple[str, Grid], ...]
     base: sp.Expr | None = None

@@ -19,7 +19,7 @@ class AbstractSolution(abc.ABC):
 
     **Attributes:** `reason`: why the stage is solved so; `name`: the name of the method; `stored`: whether a solve keeps
     something of the stage; `envelope`: whether the continuation need not be concave; `may_jump`: whether a condition downstream
-    may make its value jump; `rows`: (passive decision state, its grid) pairs.
+    may make its value jump; `passive`: (passive decision state, its grid) pairs.
     """
 
     reason: str = field(default="", compare=False, kw_only=True)
@@ -27,7 +27,7 @@ class AbstractSolution(abc.ABC):
     stored: ClassVar[bool] = True
     envelope = False
     may_jump = False
-    rows = ()
+    passive = ()
     interface: ClassVar[Mapping[str, str]] = {
         "of": "of(cls, num), a class method -> the record of a stage, from its formulas and spaces, heptapod.NumericProblem; "
         "a ValueError says why the method cannot solve it",
@@ -70,14 +70,14 @@ class AbstractOptimum(AbstractSolution):
     """A continuous control.
 
     **Attributes:** `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control;
-    `rows`; `utility`, `utility_inverse`: the part of the reward that depends on the control alone, `None` without closed form;
-    `envelope`, `may_jump`.
+    `passive`; `utility`, `utility_inverse`: the part of the reward that depends on the control alone, `None` without closed
+    form; `envelope`, `may_jump`.
     """
 
     state: str
     post: str
     control: str | None
-    rows: tuple[tuple[str, Grid], ...] = ()
+    passive: tuple[tuple[str, Grid], ...] = ()
     utility: Equation | None = None
     utility_inverse: Equation | None = None
     envelope: bool = False

@@ -90,7 +90,7 @@ def _searched(problem):
     """Where a direct search keeps its policies and the continuation, and how it reads them."""
     own = problem.num.solution
     last = [] if own.state_grid is None else [(own.state, own.state_grid)]
-    policies = _sizes([*own.rows, *last])
+    policies = _sizes([*own.passive, *last])
     if not last:
         policies += (", " if policies else "") + f"{own.state} (from the knots of {own.post})"
     return [
@@ -110,7 +110,7 @@ def _derived(problem):
     own, derived = problem.num.solution, problem.derived
     show = lambda e: "(none in closed form)" if e is None else written(e)
     return [
-        *([("rows", _sizes(own.rows))] if own.rows else []),
+        *([("rows", _sizes(own.passive))] if own.passive else []),
         ("condition", f"0 = {show(derived.foc)}"),
         (own.control, show(derived.control_inverse)),
         (own.state, show(derived.state_inverse)),

@@ -103,7 +103,7 @@ def accuracy(
     structure = _halved(solved.structure)
     if structure == solved.structure:
         raise ValueError("this circuit has no continuous grid that could be refined")
-    finer = solve(dataclasses.replace(solved, structure=structure, rows=None, info=None, dists=None))
+    finer = solve(dataclasses.replace(solved, structure=structure, stored=None, info=None, dists=None))
     changes = []
     for k in range(len(solved.types)) if solved.types is not None else (None,):
         one, two = (dataclasses.replace(c if k is None else c.of_type(k), dists=None) for c in (solved, finer))

@@ -25,7 +25,7 @@ def describe(solved: ModelCircuit) -> str:
     if outcome == Outcome.grid:
         where = f"stage {name}, grid of {num.solution.post} on cntn, period {t}{_age(structure, t)}"
     if outcome == Outcome.not_converged:
-        kappa = float(future_weight(cast(tuple, solved.rows)[0]))
+        kappa = float(future_weight(cast(tuple, solved.stored)[0]))
         where = f"stage {name}, the fixed point, after {int(info.iterations)} steps"
         return (
             f"{where}: {outcome.message}. Next period's value counts {kappa:.6g} times in this period's, less than 1 is asked; "
@@ -38,13 +38,13 @@ def describe(solved: ModelCircuit) -> str:
 def _bad_shares(solved, name, t, outcome) -> str:
     """Which share of the stored knots is bad, over all and by the values of every passive state."""
     position = solved.structure.blocks.index(solved.structure.block(t))
-    rows = solved.rows[position].get(name)
+    rows = solved.stored[position].get(name)
     if not isinstance(rows, Rows) or outcome not in (Outcome.nonfinite, Outcome.infeasible, Outcome.folded, Outcome.convex):
         return ""
     rows = jax.tree.map(lambda x: np.asarray(x)[t - solved.structure.blocks[position].first], rows)
     bad = _bad(rows, outcome)
     num, scope = solved.structure.stage(name), solved.scope(name, t)
-    axes = [(n, np.asarray(grid.build(scope))) for n, grid in (*num.solution.rows, *num.discrete)]
+    axes = [(n, np.asarray(grid.build(scope))) for n, grid in (*num.solution.passive, *num.discrete)]
     bad = bad.reshape(*[len(values) for _, values in axes], -1)
     found = [f" {bad.mean():.0%} of its knots are bad"]
     for i, (n, values) in enumerate(axes):

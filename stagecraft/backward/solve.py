@@ -32,7 +32,7 @@ def solve(circuit: Solvable, *, throw: bool = True) -> Solvable:
     **Arguments:** `circuit`, or a stage that has a continuation (`stage.with_continuation`); `throw=False` returns a failed
     solve as it is.
 
-    **Returns:** the circuit with `rows` and `info` filled in; `solved[t][name].dcsn.sol` are its functions. The stage with
+    **Returns:** the circuit with `stored` and `info` filled in; `solved[t][name].dcsn.sol` are its functions. The stage with
     `dcsn.sol` and `arvl.sol`.
 
     **Raises:** `SolveError` naming stage, perch, period and parameter; `ValueError` for a circuit that cannot be solved.
@@ -41,8 +41,8 @@ def solve(circuit: Solvable, *, throw: bool = True) -> Solvable:
         return _solve_alone(circuit, throw)
     _check(circuit)
     # An old solution is no input: solving again must not compile again.
-    rows, info = _solve(dataclasses.replace(circuit, rows=None, info=None, dists=None))
-    solved = dataclasses.replace(circuit, rows=rows, info=info, dists=None)
+    stored, info = _solve(dataclasses.replace(circuit, stored=None, info=None, dists=None))
+    solved = dataclasses.replace(circuit, stored=stored, info=info, dists=None)
     if throw and not traced(info):
         _raise_if_failed(solved)
         _warn_of_jumps(info)

@@ -86,13 +86,13 @@ def step(circuit, block, t, onward) -> tuple[dict[str, AbstractStored], dict, di
         operator = period.stage(name).cntn_to_dcsn.operator
         if isinstance(operator, AbstractHorse):
             points, answer = operator.ask(period.continuation(name, ""))
-            stored = period.rows[name] = _strong(operator.solve(points, answer))
+            stored = period.stored[name] = _strong(operator.solve(points, answer))
             flags[name] = _asked_flags(points, answer, num.solution) | operator.health(stored)
             asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
         if dict(num.spaces)["arvl"].tabulate:
-            table = period.rows[name] = _strong(_tabulate(period, num, name))
+            table = period.stored[name] = _strong(_tabulate(period, num, name))
             flags[name] = flags.get(name) or _table_flags(table)
-    return period.rows, {name: _health(told) for name, told in flags.items()}, asked
+    return period.stored, {name: _health(told) for name, told in flags.items()}, asked
 
 
 def _health(told: dict) -> Health:

@@ -16,12 +16,12 @@ from stagecraft.horses.solution import AbstractStored, Table
 class Composer:
     """One period of a circuit, while it is solved or looked at.
 
-    **Arguments:** `circuit`; `block`: its kind; `t`: the period; `rows`: what is stored, by stage; `onward`: the functional
+    **Arguments:** `circuit`; `block`: its kind; `t`: the period; `stored`: what its stages store; `onward`: the functional
     object on arrival of a stage of the next period, by name.
     """
 
-    def __init__(self, circuit, block, t, rows: Mapping[str, AbstractStored], onward: Callable[[str], AbstractFunctional]):
-        self.circuit, self.block, self.t, self.rows, self.onward = circuit, block, t, dict(rows), onward
+    def __init__(self, circuit, block, t, stored: Mapping[str, AbstractStored], onward: Callable[[str], AbstractFunctional]):
+        self.circuit, self.block, self.t, self.stored, self.onward = circuit, block, t, dict(stored), onward
         self._stages: dict[str, Stage] = {}
         self._arrivals: dict[str, AbstractFunctional] = {}
         self._decisions: dict[str, AbstractFunctional] = {}
@@ -36,7 +36,7 @@ class Composer:
         """The solution of a stage on arrival."""
         if name not in self._arrivals:
             num = self.circuit.structure.stage(name)
-            stored = self.rows.get(name)
+            stored = self.stored.get(name)
             if isinstance(stored, Table):
                 scope = self.circuit.scope(name, self.t)
                 self._arrivals[name] = Tabulated(stored, arrival_axes(num, scope), num.interp)
@@ -51,7 +51,7 @@ class Composer:
     def decision(self, name: str) -> AbstractFunctional:
         """The solution of a stage at its decision: its rows, or the choice among what follows."""
         if name not in self._decisions:
-            operator, stored = self.stage(name).cntn_to_dcsn.operator, self.rows.get(name)
+            operator, stored = self.stage(name).cntn_to_dcsn.operator, self.stored.get(name)
             if stored is not None and not isinstance(stored, Table):
                 self._decisions[name] = operator.decide(stored)
             else:
@@ -90,13 +90,13 @@ def _onward(circuit, kind, t, last):
     if kind == len(circuit.structure.blocks):
         return lambda name: circuit.terminal(name, t + 1)
     block = circuit.structure.blocks[kind]
-    rows = _stored(circuit, kind, jnp.clip(t + 1 - block.first, 0, block.last - block.first))
-    return Composer(circuit, block, t + 1, rows, lambda name: circuit.terminal(name, t + 2)).arrival
+    stored = _stored(circuit, kind, jnp.clip(t + 1 - block.first, 0, block.last - block.first))
+    return Composer(circuit, block, t + 1, stored, lambda name: circuit.terminal(name, t + 2)).arrival
 
 
 def _stored(circuit, kind, i):
     """What the stages store in the `i`-th period of a kind."""
-    return jax.tree.map(lambda x: x[i], circuit.rows[kind])
+    return jax.tree.map(lambda x: x[i], circuit.stored[kind])
 
 
 def linked(circuit, link, target: AbstractFunctional, t) -> Linked:

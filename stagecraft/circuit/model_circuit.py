@@ -46,10 +46,10 @@ class ModelCircuit(eqx.Module):
 
     - `parameters`: `{scope: {name: array}}`; scopes are `main` and the stages' names. By-age arrays lead with the periods.
     - `settings`: the real-valued ones, arrays too; sizes are static.
-    - `rows`: for each kind of period what its stages store, a leading axis over its periods; `None` before a solve.
+    - `stored`: for each kind of period what its stages store, a leading axis over its periods; `None` before a solve.
     - `info`: how the solve ended; `None` before.
     - `dists`: the mass on arrival that `push_forward` leaves, from which the `dist` of every perch is composed; `None` before.
-    - `types`: ex-ante types of household, `None` where there are none; then `rows`, `info` and `dists` lead with their axis,
+    - `types`: ex-ante types of household, `None` where there are none; then `stored`, `info` and `dists` lead with their axis,
       and `circuit.of_type(k)` is the circuit of one.
     - `horses`: (name, class) of methods beside ours.
     """
@@ -58,7 +58,7 @@ class ModelCircuit(eqx.Module):
     settings: dict[str, dict[str, Array]]
     structure: Any = eqx.field(static=True)
     source: ModelSource = eqx.field(static=True)
-    rows: tuple[dict[str, AbstractStored], ...] | None = None
+    stored: tuple[dict[str, AbstractStored], ...] | None = None
     info: Info | None = None
     types: HouseholdTypes | None = None
     dists: Pushed | None = None
@@ -113,9 +113,9 @@ class ModelCircuit(eqx.Module):
         """The circuit of one type, with its solution if there is one; `IndexError` beyond the last."""
         if self.types is None or not -len(self.types) <= k < len(self.types):
             raise IndexError(f"type {k} of a circuit with {0 if self.types is None else len(self.types)} types")
-        rows, info, dists = jax.tree.map(lambda x: x[k], (self.rows, self.info, self.dists))
+        stored, info, dists = jax.tree.map(lambda x: x[k], (self.stored, self.info, self.dists))
         parameters = self.types.parameters(self.parameters, k)
-        return ModelCircuit(parameters, self.settings, self.structure, self.source, rows, info, None, dists, self.horses)
+        return ModelCircuit(parameters, self.settings, self.structure, self.source, stored, info, None, dists, self.horses)
 
     @property
     def board(self) -> CircuitBoard:
@@ -140,7 +140,7 @@ class ModelCircuit(eqx.Module):
         horizon = self.structure.horizon
         periods = "infinite horizon" if horizon is None else f"{horizon} periods"
         stages = ", ".join(num.name for num in self.structure.stages)
-        return f"ModelCircuit {self.source.spec.name}: {periods}, {stages}, {'not solved' if self.rows is None else 'solved'}"
+        return f"ModelCircuit {self.source.spec.name}: {periods}, {stages}, {'not solved' if self.stored is None else 'solved'}"
 
     def scope(self, stage: str, t) -> dict[str, Array]:
         """The values that the equations of a stage see in period `t`."""
@@ -158,7 +158,7 @@ class ModelCircuit(eqx.Module):
 
 def check_solved(circuit) -> None:
     """Speak of a circuit that no solve has filled; `ValueError`."""
-    if getattr(circuit, "rows", None) is None:
+    if getattr(circuit, "stored", None) is None:
         raise ValueError("the circuit is not solved; call stagecraft.solve first")
 
 

@@ -31,12 +31,12 @@ class Period(eqx.Module):
         return boards([stage.num for stage in self.stages.values()], [link for link in self.links if not link.crosses])
 
     def __repr__(self) -> str:
-        return show.text("Period", self._rows())
+        return show.text("Period", self._lines())
 
     def _repr_html_(self) -> str:
-        return show.page("Period", self._rows(), self.board)
+        return show.page("Period", self._lines(), self.board)
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def _lines(self) -> list[tuple[str, str]]:
         rows = [(name, "solved" if stage.solved else "not solved") for name, stage in self.stages.items()]
         return [("t", show.value(self.t)), *rows]
 

@@ -149,16 +149,16 @@ class Stage(eqx.Module):
         forward = [("arvl", "dcsn"), *[("dcsn", perch.name) for perch in self.ends.values()]]
         return CircuitBoard([p.name for p in self.perches], forward=forward, backward=[(b, a) for a, b in forward])
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def _lines(self) -> list[tuple[str, str]]:
         states = [(perch.name, ", ".join(perch.dimensions)) for perch in self.perches]
         status = [word for word in ("initialised", "compiled", "solvable", "solved", "simulated") if getattr(self, word)]
         return [*states, ("method", self.cntn_to_dcsn.method), ("status", ", ".join(status))]
 
     def __repr__(self) -> str:
-        return show.text(f"Stage {self.name}", self._rows())
+        return show.text(f"Stage {self.name}", self._lines())
 
     def _repr_html_(self) -> str:
-        return show.page(f"Stage {self.name}", self._rows(), self.board)
+        return show.page(f"Stage {self.name}", self._lines(), self.board)
 
 
 def _functional(perch, continuation) -> AbstractFunctional:

@@ -48,7 +48,7 @@ def view(circuit, t: Int[Array, ""], kind: int, last: bool, first: bool, jumps: 
     **Arguments:** `kind`: the position of its block; `last`: whether it is the last of that; `first`: for pushed period 0.
     """
     block, now = circuit.structure.blocks[kind], clock(circuit, t)
-    if circuit.rows is None:
+    if circuit.stored is None:
         return Period({name: circuit.build(name, now) for name in block.stages}, t, block.links)
     period = period_at(circuit, kind, now, last)
     stages = {name: period.stage(name) for name in block.stages}

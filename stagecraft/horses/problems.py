@@ -156,7 +156,7 @@ class MaximumProblem(eqx.Module):
     - `allowed`: $(p, x_v, c, x_e) \mapsto$ whether a choice is admissible beside the bounds; `None` always.
     - `admitted`: $(p, x_v) \mapsto$ whether there is a choice at all; `None` always.
     - `jumps`: whether the continuation need not be concave, so that the objective may have several peaks and policies jump.
-    - `rows`: the keys of those parameters that have a value for each state, discrete controls.
+    - `varying`: the keys of those parameters that have a value for each state, discrete controls.
     """
 
     parameters: Any
@@ -168,13 +168,13 @@ class MaximumProblem(eqx.Module):
     allowed: Callable | None = eqx.field(static=True, default=None)
     admitted: Callable | None = eqx.field(static=True, default=None)
     jumps: bool = eqx.field(static=True, default=False)
-    rows: tuple[str, ...] = eqx.field(static=True, default=())
+    varying: tuple[str, ...] = eqx.field(static=True, default=())
     recorded: Pointwise | None = eqx.field(static=True, default=None)
 
     def given(self, **values) -> "MaximumProblem":
         """The same with the values of discrete controls among its parameters."""
         parameters = {**self.parameters, **values} if values else self.parameters
-        return dataclasses.replace(self, parameters=parameters, rows=tuple(values))
+        return dataclasses.replace(self, parameters=parameters, varying=tuple(values))
 
 
 class Scale(eqx.Module):

@@ -239,7 +239,7 @@ def _with_gradient(problem, continuation, low, high, states, controls, share, fo
     # Where the condition does not hold it is asked at another point, lest an infinity meet a zero in a derivative.
     place = jnp.argmax(steady)
     sound = lambda x: jnp.where(steady, x, jax.lax.stop_gradient(jnp.broadcast_to(x, steady.shape).ravel()[place]))
-    elsewhere = problem.given(**{n: sound(problem.parameters[n]) for n in problem.rows})
+    elsewhere = problem.given(**{n: sound(problem.parameters[n]) for n in problem.varying})
     asked = jax.tree.map(sound, (states, bound))
     slope = jnp.where(steady, slopes(elsewhere, continuation, *asked), 0.0)
     step, _ = _solved(curve, slope, free)

@@ -66,7 +66,7 @@ def _equal(stage, transition, before, after):
 def _grids(structure):
     for num in structure.stages:
         yield from (((num.name, perch, name), grid) for perch, space in num.spaces for name, grid in space.grids)
-        yield from (((num.name, "dcsn", name), grid) for name, grid in num.solution.rows)
+        yield from (((num.name, "dcsn", name), grid) for name, grid in num.solution.passive)
         yield from (((num.name, "drawn", name), grid) for name, grid in num.discrete)
 
 

@@ -55,7 +55,9 @@ def beginnings(solved, initial) -> dict[str, Initial]:
         parts = [{stage: x} for stage, x in initial.items() if somebody(x)] or [initial]
     for part in parts:
         start, inside = start_of(solved, part)
-        found[start] = read_initial(inside, solved.structure.stage(start).dimensions("arvl"), dtype_of(solved.rows), ("type",))
+        found[start] = read_initial(
+            inside, solved.structure.stage(start).dimensions("arvl"), dtype_of(solved.stored), ("type",)
+        )
         check_kinds(found[start].kinds, solved.types)
     return found
 
@@ -181,7 +183,7 @@ def beyond(solved, start, arrays, weights=None):
 
 def _first_knots(circuit, stage, grid):
     """A grid of a stage in the first period."""
-    return _built(dataclasses.replace(circuit, rows=None, info=None, dists=None, types=None), stage, grid)
+    return _built(dataclasses.replace(circuit, stored=None, info=None, dists=None, types=None), stage, grid)
 
 
 @functools.partial(jax.jit, static_argnames=("stage", "grid"))

@@ -69,15 +69,15 @@ class Panel(eqx.Module):
         """Of those who are somewhere, in the shape and type of a variable."""
         return jnp.where(present, jnp.ones_like(x) if self.weights is None else self.weights, 0.0)
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def _lines(self) -> list[tuple[str, str]]:
         variables = [(f"{stage}.{name}", x) for stage, group in self.data.items() for name, x in group.items()]
         return [(name, show.value(x)) for name, x in variables]
 
     def __repr__(self) -> str:
-        return show.text("Panel (periods x agents)", self._rows())
+        return show.text("Panel (periods x agents)", self._lines())
 
     def _repr_html_(self) -> str:
-        return show.page("Panel (periods x agents)", self._rows())
+        return show.page("Panel (periods x agents)", self._lines())
 
     def to_pandas(self):
         """A long frame: period, age, agent, type, stage, then one column per variable, and `weight` where there are weights."""

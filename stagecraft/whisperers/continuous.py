@@ -69,8 +69,8 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         envelope=own.envelope,
         switch_knots=min(64, max(16, knots.shape[0] // 8)) if own.switch_knots else 0,
         allowed=Bound(_any_choice, (num,)) if num.branches[0].conditions else None,
-        passive=tuple(f"{name}[~]" for name, grid in own.rows if not grid.discrete),
-        others=_other_posts(num) if own.rows else None,
+        passive=tuple(f"{name}[~]" for name, grid in own.passive if not grid.discrete),
+        others=_other_posts(num) if own.passive else None,
     )
 
 
@@ -87,8 +87,8 @@ def _knots(num, scope):
 
 def axes_of(num: "NumericProblem", scope: Mapping[str, Array]) -> tuple[Axis, ...]:
     """The axes of the rows of a stage: its passive states."""
-    rows: tuple = num.solution.rows
-    return tuple(Axis(name, f"{name}[~]", grid.build(scope), grid.discrete, grid.even) for name, grid in rows)
+    passive: tuple = num.solution.passive
+    return tuple(Axis(name, f"{name}[~]", grid.build(scope), grid.discrete, grid.even) for name, grid in passive)
 
 
 def discrete_axes(num: "NumericProblem", scope: Mapping[str, Array]) -> tuple[Axis, ...]:

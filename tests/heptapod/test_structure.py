@@ -193,7 +193,7 @@ def test_constraints_of_the_stage_hold_in_every_branch_and_those_of_a_branch_in_
 
 def test_nodes_of_a_shock_of_another_stage_are_the_rows_of_this_one():
     spec = heptapod.load(models.shared("mortgage_mon"))
-    rows = dict(spec.stages["CONS"].num.solution.rows)
+    rows = dict(spec.stages["CONS"].num.solution.passive)
     own, other = seen(spec, "REFI"), seen(spec, "CONS")
     nodes = spec.stages["REFI"].num.shocks[0].nodes(own)[0]["r_new"]
     assert np.allclose(rows["i"].build(other), nodes) and np.allclose(rows["r"].build(other), nodes)

@@ -138,7 +138,7 @@ def test_a_stage_without_a_grid_is_looked_at_where_the_stages_before_lead_and_ev
 def test_what_cannot_be_refined_or_looked_at_is_named(reports):
     solved, _ = reports[30]
     with pytest.raises(ValueError, match="not solved"):
-        sc.accuracy(dataclasses.replace(solved, rows=None))
+        sc.accuracy(dataclasses.replace(solved, stored=None))
     with pytest.raises(ValueError, match="no stage `ET`; there are EAT"):
         sc.accuracy(solved, points={"ET": {"w": 1.0}})
     with pytest.raises(ValueError, match="entered with w; a given"):

@@ -89,7 +89,7 @@ def test_vmap_agrees_with_a_loop(circuit, compiled):
 
 def test_plain_jit_takes_and_returns_a_circuit(circuit):
     inside, outside = jax.jit(sc.solve)(circuit), sc.solve(circuit)
-    for a, b in zip(jax.tree.leaves(inside.rows), jax.tree.leaves(outside.rows), strict=True):
+    for a, b in zip(jax.tree.leaves(inside.stored), jax.tree.leaves(outside.stored), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(outside))
 
