@@ -58,7 +58,7 @@ def maximum_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Maximu
         strict=own.strict,
         allowed=Bound(_allowed, (num,)) if _conditions(num, True) else None,
         admitted=Bound(_admitted, (num,)) if _conditions(num, False) else None,
-        jumps=own.envelope,
+        jumps=own.upper_envelope,
     )
 
 
