@@ -7,7 +7,7 @@ import numpy as np
 
 from heptapod.circuit.structure import Structure
 from heptapod.economy.equilibrium import Equilibrium
-from heptapod.economy.types import Types
+from heptapod.economy.types import HouseholdTypes
 from heptapod.errors import Diagnostic
 from heptapod.problem.functional_problem import FunctionalProblem
 
@@ -33,7 +33,7 @@ class CircuitSpec:
     structure: Structure = field(repr=False)
     parameters: Mapping[str, Mapping[str, np.ndarray]] = field(repr=False)
     settings: Mapping[str, Mapping[str, np.ndarray]] = field(repr=False)
-    types: Types | None = None
+    types: HouseholdTypes | None = None
     aggregates: Mapping = field(default_factory=dict, repr=False)
     equilibrium: Equilibrium | None = field(default=None, repr=False)
     diagnostics: tuple[Diagnostic, ...] = ()

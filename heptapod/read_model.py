@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from heptapod.checks.contraction import warn_no_contraction
 from heptapod.checks.idle import warn_idle
 from heptapod.checks.sets import check_sets
-from heptapod.checks.unused import Sight, provenance, warn_unread, warn_unused
+from heptapod.checks.unused import StageNames, provenance, warn_unread, warn_unused
 from heptapod.circuit.clock import count_of, read_clock
 from heptapod.circuit.connections import read_links
 from heptapod.circuit.envelopes import envelopes
@@ -150,13 +150,13 @@ class _Model:
     def _spec(self, readings, built, graph, blocks, nodes, economy: Economy):
         reader, document, scopes = self.reader, self.reader.document, self.scopes
         solutions = envelopes(graph, {n: (p, readings[n]) for n, p in built.items()})
-        sights = {n: Sight(self.paths[n], scopes, r.scope) for n, r in readings.items()}
+        looked_up = {n: StageNames(self.paths[n], scopes, r.scope) for n, r in readings.items()}
         for name, problem in built.items():
             warn_idle(readings[name], problem.equations)
-        warn_unused(reader, scopes, sights, economy.used | self.time.settings)
+        warn_unused(reader, scopes, looked_up, economy.used | self.time.settings)
         warn_no_contraction(reader, graph, built)
         nums = {n: dataclasses.replace(p.num, solution=solutions[n]) for n, p in built.items()}
-        stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, sights[n])) for n, p in built.items()}
+        stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, looked_up[n])) for n, p in built.items()}
         calibration = Calibration(tuple(d.table for d in scopes.values()), self.time.age, graph.periods)
         structure = Structure(graph.periods, calibration, tuple(s.num for s in stages.values()), graph.links, blocks,
                               graph.starts(), nodes.borrowed())  # fmt: skip

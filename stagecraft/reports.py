@@ -4,7 +4,7 @@ from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.circuit.stage import Stage
 
 
-def written(thing: ModelCircuit | Stage):
+def spec_of(thing: ModelCircuit | Stage):
     """The model, or the functional problem of a stage; `ValueError` for a stage that was built from functions."""
     if not isinstance(thing, Stage):
         return thing.source.spec
@@ -17,11 +17,11 @@ def explain(thing: ModelCircuit | Stage) -> str:
     """How a stage, or every stage of a circuit, is solved, why, and every derived formula, as text."""
     import heptapod
 
-    return heptapod.explain(written(thing))
+    return heptapod.explain(spec_of(thing))
 
 
 def to_latex(thing: ModelCircuit | Stage) -> str:
     """LaTeX of a stage, or of every stage of a circuit: Bellman equation, what was derived, and the calibration."""
     import heptapod
 
-    return heptapod.to_latex(written(thing))
+    return heptapod.to_latex(spec_of(thing))

@@ -77,7 +77,7 @@ def methods(source: Path | Mapping) -> dict[str, str] | str:
 
 def _method(stage) -> str:
     closed = [name for name in FORMULAS if getattr(stage.num.solution, name, None) is not None]
-    return " ".join([stage.num.method, *(["envelope"] if stage.num.solution.envelope else []), *closed])
+    return " ".join([stage.num.method, *(["envelope"] if stage.num.solution.upper_envelope else []), *closed])
 
 
 def told(source: Path | Mapping) -> str:

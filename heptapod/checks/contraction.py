@@ -9,8 +9,9 @@ import sympy as sp
 
 from heptapod.circuit.periods import Graph
 from heptapod.derivation.certificate import value
-from heptapod.derivation.stated import V
+from heptapod.derivation.euler_inputs import V
 from heptapod.formulas.builtins import EXPECT
+from heptapod.formulas.equation import real
 from heptapod.parsing.reader import Reader
 from heptapod.problem.functional_problem import FunctionalProblem
 
@@ -50,10 +51,10 @@ def _weight(problem, branch):
 
 def _arrival(problem):
     """The derivative of the value on arrival in the decision's: $\\sum A_E\\,\\partial_V$ over every $E[\\cdot]$ in it."""
-    arrival, inside = problem.equations.arrival, sp.Symbol("V", real=True)
+    arrival, inside = problem.equations.arrival, real("V")
     total = 0.0
     for i, mean in enumerate(sorted(arrival.atoms(EXPECT), key=str)):
-        hidden = sp.Symbol(f"mean_{i}", real=True)
+        hidden = real(f"mean_{i}")
         outer = _number(problem, sp.diff(arrival.subs(mean, hidden), hidden))
         inner = _number(problem, sp.diff(mean.args[0], inside))
         if outer is None or inner is None:

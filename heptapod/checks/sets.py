@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import sympy as sp
 
 from heptapod.circuit.connections import Link
 from heptapod.circuit.link_parts import End
-from heptapod.formulas.equation import key
+from heptapod.formulas.equation import key, real
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.reader import Path, Reader
 from heptapod.spaces.grids import Grid, calibrated
@@ -57,10 +56,10 @@ def _left(end: End, branch: str, name: str) -> Grid | None:
         return _discrete(space.grid(name))
     expression = next(b.g_ve for b in equations.branches if b.name == branch)[name]
     for control, grid in equations.discrete:
-        if expression == sp.Symbol(control, real=True):
+        if expression == real(control):
             return _discrete(grid)
     for state in end.scope.spaces["dcsn"].dimensions:
-        if expression == sp.Symbol(key(state, "dcsn"), real=True):
+        if expression == real(key(state, "dcsn")):
             return _decided(end, state)
     return None
 
@@ -71,7 +70,7 @@ def _decided(end: End, name: str) -> Grid | None:
         return _discrete(end.scope.spaces["dcsn"].grid(name))
     source = end.equations.g_av[name]
     for state in end.scope.spaces["arvl"].dimensions:
-        if source == sp.Symbol(key(state, "arvl"), real=True):
+        if source == real(key(state, "arvl")):
             return _discrete(end.scope.spaces["arvl"].grid(state))
     return None
 
@@ -80,7 +79,7 @@ def _entered(end: End, name: str) -> Grid | None:
     """The set of an arrival state: its own, or that of the decision state that has its value."""
     if end.scope.spaces["arvl"].grid(name) is not None or end.equations is None:
         return _discrete(end.scope.spaces["arvl"].grid(name))
-    carried = [n for n, e in end.equations.g_av.items() if e == sp.Symbol(key(name, "arvl"), real=True)]
+    carried = [n for n, e in end.equations.g_av.items() if e == real(key(name, "arvl"))]
     return _discrete(end.scope.spaces["dcsn"].grid(carried[0])) if carried else None
 
 

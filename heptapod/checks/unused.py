@@ -10,8 +10,8 @@ from heptapod.stage.scope import StageScope
 
 
 @dataclass(frozen=True)
-class Sight:
-    """A stage as this room sees it: its place, all scopes of the model, and the names that its texts looked up."""
+class StageNames:
+    """What the texts of a stage name: its place, all scopes of the model, and the names that its texts looked up."""
 
     path: Path
     scopes: Mapping[str, Declared]
@@ -22,24 +22,24 @@ class Sight:
 SOLVER_SETTINGS = ("tolerance",)
 
 
-def warn_unused(reader: Reader, scopes: Mapping[str, Declared], sights: Mapping[str, Sight], main_used: set[str]) -> None:
+def warn_unused(reader: Reader, scopes: Mapping[str, Declared], stages: Mapping[str, StageNames], main_used: set[str]) -> None:
     """A warning for every parameter, setting, definition, bracket and helper that nothing of the model uses.
 
     **Arguments:** `main_used`: names of the model's own scope that its horizon, aggregates and markets use.
     """
     used = {MAIN: set(main_used)}
-    for name, sight in sights.items():
-        own = set(sight.scope.used)
-        for mover, seen in sight.scope.mover_used.items():
+    for name, stage in stages.items():
+        own = set(stage.scope.used)
+        for mover, seen in stage.scope.mover_used.items():
             table = scopes[f"{name}.{mover}"].table
             closed = _closed(table, seen)
-            _warn_scope(reader, (*sight.path, "movers", mover), table, closed)
+            _warn_scope(reader, (*stage.path, "movers", mover), table, closed)
             own |= _above(table, closed)
         table = scopes[name].table
         closed = _closed(table, own)
-        _warn_scope(reader, sight.path, table, closed)
+        _warn_scope(reader, stage.path, table, closed)
         used[MAIN] |= _above(table, closed)
-        _warn_helpers(reader, sight)
+        _warn_helpers(reader, stage)
     table = scopes[MAIN].table
     _warn_scope(reader, ("model",), table, _closed(table, used[MAIN]))
 
@@ -85,8 +85,8 @@ def _warn_scope(reader, path, table, used):
             reader.warning("unused", f"`{name}` {what}", place, "drop it, or use it", key=True)
 
 
-def _warn_helpers(reader, sight):
-    scope = sight.scope
+def _warn_helpers(reader, stage):
+    scope = stage.scope
     called = scope.called
     for path, helpers in scope.helper_places():
         for written, name in helpers:
@@ -95,21 +95,21 @@ def _warn_helpers(reader, sight):
                 reader.warning("unused", message, (*path, written), "drop it, or call it", key=True)
 
 
-def provenance(reader: Reader, sight: Sight) -> dict[str, str]:
+def provenance(reader: Reader, stage: StageNames) -> dict[str, str]:
     """For every name that a stage uses: where it is declared, through what it is inherited, and what it hides."""
-    scopes, name = sight.scopes, sight.scope.name
+    scopes, name = stage.scopes, stage.scope.name
     own, main = scopes[name].table.entries, scopes[MAIN].table.entries
     found = {}
-    for each in (n for n in dict.fromkeys((*own, *(main if sight.scope.inherit else ()))) if n in sight.scope.used):
-        found[each] = _origin(reader, sight.path, own.get(each), each, main if sight.scope.inherit else {})
-    for mover in sight.scope.movers:
+    for each in (n for n in dict.fromkeys((*own, *(main if stage.scope.inherit else ()))) if n in stage.scope.used):
+        found[each] = _origin(reader, stage.path, own.get(each), each, main if stage.scope.inherit else {})
+    for mover in stage.scope.movers:
         table = scopes[f"{name}.{mover}"].table
         for each, entry in table.entries.items():
             above = own if table.inherits else {}
-            origin = _origin(reader, (*sight.path, "movers", mover), entry, each, above, f"stage {name}")
+            origin = _origin(reader, (*stage.path, "movers", mover), entry, each, above, f"stage {name}")
             found[f"{mover}.{each}"] = origin
             if each in found and table.inherits:
-                found[each] += f"; overridden in {mover} ({_line(reader, (*sight.path, 'movers', mover), each)})"
+                found[each] += f"; overridden in {mover} ({_line(reader, (*stage.path, 'movers', mover), each)})"
     return found
 
 

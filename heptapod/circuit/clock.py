@@ -3,6 +3,7 @@
 import sympy as sp
 
 from heptapod.errors import ANY
+from heptapod.formulas.equation import real
 from heptapod.parameters.declared import Time
 from heptapod.parsing.kinds import kind
 from heptapod.parsing.parse import Scope
@@ -44,7 +45,7 @@ def _named(reader, path, named):
     integers = {k: v for k, v in settings.items() if isinstance(v, int) and not isinstance(v, bool)}
     others = dict.fromkeys(settings.keys() - integers.keys(), "no integer setting: " + _WHAT)
     poison = {ANY} if reader.poisoned(("model", "settings", ANY)) else set()
-    scope = Scope({n: sp.Symbol(n, real=True) for n in integers}, where="`horizon`", tags=False, hint=_WHAT, used=named,
+    scope = Scope({n: real(n) for n in integers}, where="`horizon`", tags=False, hint=_WHAT, used=named,
                   elsewhere=others, poison=poison)  # fmt: skip
     expression = reader.expression(path, scope)
     if expression is None or not isinstance(expression, sp.Expr):

@@ -25,23 +25,23 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
         if isinstance(num.solution, Search):
             # A search looks everywhere by itself; between its knots it must know where policies may jump.
             bent = any(n in sources for n in (name, *graph.downstream(name)))
-            found[name] = replace(num.solution, envelope=bent, may_jump=shut)
+            found[name] = replace(num.solution, upper_envelope=bent, may_jump=shut)
             continue
         if not isinstance(num.solution, AbstractConditions):
             continue
         below = [n for n in sorted(graph.downstream(name)) if n in sources]
-        reason, envelope = num.solution.reason, bool(below) or num.solution.envelope
+        reason, envelope = num.solution.reason, bool(below) or num.solution.upper_envelope
         if below:
             reason += (
                 f"; {sources[below[0]]} downstream ({below[0]}), so V[>] need not be concave and the upper envelope is taken"
             )
-        elif num.solution.envelope:
+        elif num.solution.upper_envelope:
             reason += "; the transition or the reward has a kink, so the upper envelope is taken"
         if asked != "auto":
             envelope = asked != "none"
             reason += f"; `upper_envelope: {asked}` was asked for"
         refined = asked == "refined"
-        found[name] = replace(num.solution, envelope=envelope, switch_knots=refined, reason=reason, may_jump=shut)
+        found[name] = replace(num.solution, upper_envelope=envelope, switch_knots=refined, reason=reason, may_jump=shut)
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import sympy as sp
 
-from heptapod.derivation.stated import Stated, real
+from heptapod.derivation.euler_inputs import EulerInputs, real
 from heptapod.derivation.steps import small
 from heptapod.formulas.equation import SLOPE
 from heptapod.formulas.freeze import freeze
@@ -25,14 +25,14 @@ def value(expression: sp.Basic | None, scope: Mapping) -> np.ndarray | None:
         return None
 
 
-def near_calibration(stage: Stated, post: str) -> dict[str, np.ndarray]:
+def near_calibration(stage: EulerInputs, post: str) -> dict[str, np.ndarray]:
     """Parameters within 2 percent of their values, states between the ends of their grids, controls between their bounds."""
     rng = np.random.default_rng(0)
     jitter = lambda: 1 + 0.02 * rng.uniform(-1, 1, POINTS)
     return _completed(stage, post, rng, {n: np.full(POINTS, v) * jitter() for n, v in stage.defaults})
 
 
-def generic(stage: Stated, post: str) -> dict[str, np.ndarray]:
+def generic(stage: EulerInputs, post: str) -> dict[str, np.ndarray]:
     """Parameters anywhere between a half and two, so that a degenerate calibration decides nothing."""
     rng = np.random.default_rng(1)
     return _completed(stage.text, post, rng, {n: np.exp(rng.uniform(-0.7, 0.7, POINTS)) for n in stage.parameters})

@@ -5,13 +5,13 @@ import sympy as sp
 
 from heptapod.derivation import certificate
 from heptapod.derivation.derive import Derived
-from heptapod.derivation.stated import Stated, real
+from heptapod.derivation.euler_inputs import EulerInputs, real
 from heptapod.parsing.reader import Path, Reader
 
 _TOLERANCE = 1e-6
 
 
-def warn_not_concave(reader: Reader, path: Path, stage: Stated, found: Derived) -> None:
+def warn_not_concave(reader: Reader, path: Path, stage: EulerInputs, found: Derived) -> None:
     """Sample the second derivative of the reward, the post-state moving along, at the points of the certificate.
 
     **Arguments:** `path`: of the objective.

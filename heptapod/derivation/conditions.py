@@ -4,9 +4,9 @@ import sys
 
 import sympy as sp
 
+from heptapod.derivation.euler_inputs import LAMBDA, UTIL, V, real
 from heptapod.derivation.invert import invert
 from heptapod.derivation.kinks import bends, join, sides
-from heptapod.derivation.stated import LAMBDA, UTIL, V, real
 from heptapod.derivation.steps import lowest_terms, small, step
 from heptapod.formulas.freeze import freeze
 
@@ -56,7 +56,7 @@ class Derivation:
         utility, utility_inverse = self.utility()
         corner, lowest = self.corner()
         found = dict(foc=foc, control_inverse=control_inverse, state_inverse=state_inverse, trade_off=trade_off)
-        found |= dict(kinks=kinks, bent=bent, envelope=_merged(_tidy(envelope)), corner=corner, lowest=lowest)
+        found |= dict(kinks=kinks, has_kinks=bent, slope=_merged(_tidy(envelope)), corner=corner, lowest=lowest)
         return found | dict(utility=utility, utility_inverse=utility_inverse)
 
     def condition(self, g):

@@ -9,7 +9,7 @@ import sympy as sp
 
 from heptapod.derivation import certificate
 from heptapod.derivation.conditions import Derivation, writable
-from heptapod.derivation.stated import UTIL, Stated, V, real
+from heptapod.derivation.euler_inputs import UTIL, EulerInputs, V, real
 from heptapod.derivation.steps import noting, step
 
 
@@ -18,12 +18,12 @@ class Derived:
     """What follows from the equations of a stage with one continuous control.
 
     **Attributes:** expressions in the keys of the stage, `None` where there is no closed form: `foc` (zero at the optimum),
-    `control_inverse`, `state_inverse`, `envelope` $dV/dm$, `discount` $Q_V$, `reward`, `utility` (the part of the reward in
+    `control_inverse`, `state_inverse`, `slope` $dV/dm$, `discount` $Q_V$, `reward`, `utility` (the part of the reward in
     the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the least post-state);
     `objective`: $Q$ with passive post-states written out; `post`, `state`: keys; `corner`: the bound that leads there;
-    `kinks`: values of the active post-state at which transition or reward change their branch; `bent`: whether there is any,
-    there or elsewhere in the reward; `problem`: why EGM cannot solve the stage; `notes`; `left_out`: steps of the derivation
-    for which an expression is too large, in words.
+    `kinks`: values of the active post-state at which transition or reward change their branch; `has_kinks`: whether there
+    is any, there or elsewhere in the reward; `problem`: why EGM cannot solve the stage; `notes`; `left_out`: steps of the
+    derivation for which an expression is too large, in words.
     """
 
     post: str | None = None
@@ -31,7 +31,7 @@ class Derived:
     foc: sp.Expr | None = None
     control_inverse: sp.Expr | None = None
     state_inverse: sp.Expr | None = None
-    envelope: sp.Expr | None = None
+    slope: sp.Expr | None = None
     discount: sp.Expr | None = None
     reward: sp.Expr | None = None
     utility: sp.Expr | None = None
@@ -40,7 +40,7 @@ class Derived:
     lowest: sp.Expr | None = None
     objective: sp.Expr | None = None
     kinks: tuple[sp.Expr, ...] = ()
-    bent: bool = False
+    has_kinks: bool = False
     corner: str = "upper"
     problem: str | None = None
     notes: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Derived:
 
 
 @functools.lru_cache(maxsize=256)
-def derive(stage: Stated) -> Derived:
+def derive(stage: EulerInputs) -> Derived:
     r"""Derive what EGM needs from $Q(m, c, x', V)$ and $x' = g(m, c)$.
 
     The first-order condition at a held post-state is $Q_c + (Q_{x'} + Q_V\lambda)\,g_c = 0$; the envelope is
@@ -60,7 +60,7 @@ def derive(stage: Stated) -> Derived:
 
 
 @functools.lru_cache(maxsize=256)
-def _from_text(stage: Stated) -> Derived:
+def _from_text(stage: EulerInputs) -> Derived:
     with noting() as left:
         found = _formulas(stage)
     return replace(found, left_out=tuple(left))
@@ -81,7 +81,7 @@ def _formulas(stage):
     reward = without_continuation(objective)
     derivation = Derivation(stage, reward, discount, transition[post], c, real(state), real(post))
     parts = derivation.parts()
-    unwritten = [n for n in ("foc", "envelope", "trade_off", "lowest") if parts.get(n) is not None and not writable(parts[n])]
+    unwritten = [n for n in ("foc", "slope", "trade_off", "lowest") if parts.get(n) is not None and not writable(parts[n])]
     if unwritten:
         return Derived(problem="a derivative that it needs has no formula")
     return Derived(post=post, state=state, discount=discount, reward=reward, objective=objective, **parts)
@@ -140,7 +140,7 @@ def _endogenous(stage, objective, post):
     return own[0] if len(own) == 1 else None
 
 
-def _certified(found: Derived, stage: Stated) -> Derived:
+def _certified(found: Derived, stage: EulerInputs) -> Derived:
     """The same without what no certificate confirms, and with the corner that the calibration decides."""
     derivation = Derivation(stage, found.reward, found.discount, dict(stage.transition)[found.post], real(stage.control),
                             real(found.state), real(found.post))  # fmt: skip

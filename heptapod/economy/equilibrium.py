@@ -8,6 +8,7 @@ import sympy as sp
 
 from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.builtins import EXPECT
+from heptapod.formulas.equation import real
 from heptapod.formulas.freeze import freeze, thaw
 from heptapod.parameters.calibration import MAIN, Domain
 from heptapod.parameters.declared import Declared
@@ -125,7 +126,7 @@ def _unknown(reader, path, default, own):
 
 
 def _symbols(names):
-    return {n: sp.Symbol(n, real=True) for n in names}
+    return {n: real(n) for n in names}
 
 
 def written(formula) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heptapod.economy.equilibrium import Equilibrium, read_aggregates, read_equilibrium
-from heptapod.economy.types import Types, read_types
+from heptapod.economy.types import HouseholdTypes, read_types
 from heptapod.parameters.calibration import MAIN
 from heptapod.parameters.declared import Declared
 from heptapod.parsing.reader import Reader
@@ -15,7 +15,7 @@ from heptapod.stage.equations import Equations
 class Economy:
     """Types of households, aggregates, markets; `used`: names of the model's own scope that these use."""
 
-    types: Types | None
+    types: HouseholdTypes | None
     aggregates: Mapping
     equilibrium: Equilibrium | None
     used: frozenset[str]

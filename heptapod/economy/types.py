@@ -14,7 +14,7 @@ _WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
-class Types:
+class HouseholdTypes:
     """Ex-ante kinds of household.
 
     **Attributes:** `paths`: of the parameters that differ; `values`: an array (types,) for each; `weights`: that sum to one.
@@ -25,7 +25,7 @@ class Types:
     weights: np.ndarray
 
 
-def read_types(reader: Reader, scopes: Mapping[str, Declared]) -> Types | None:
+def read_types(reader: Reader, scopes: Mapping[str, Declared]) -> HouseholdTypes | None:
     """`types: {beta: [...], weights: [...]}`."""
     path = ("model", "types")
     block = reader.mapping(path, None, "`types`")
@@ -48,7 +48,7 @@ def read_types(reader: Reader, scopes: Mapping[str, Declared]) -> Types | None:
         reader.error("stochastic", f"the weights of the types are no shares: {what}", (*path, _WEIGHTS), "shares that sum to 1")
     if reader.collector.count > before or weights is None or None in paths:
         return None
-    return Types(tuple(paths), tuple(values), weights)
+    return HouseholdTypes(tuple(paths), tuple(values), weights)
 
 
 def _owner(reader, scopes, path):

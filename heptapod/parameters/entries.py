@@ -9,6 +9,7 @@ import sympy as sp
 
 from heptapod.dialect import keys
 from heptapod.errors import ANY, did_you_mean
+from heptapod.formulas.equation import real
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
 from heptapod.parameters.by_age import read_list, read_steps
@@ -20,7 +21,7 @@ from heptapod.parsing.parse import Scope
 from heptapod.parsing.reader import Path, Reader
 
 
-class Group:
+class ParameterBlock:
     """The entries of one block, read in two passes: what stands for itself first, definitions after."""
 
     def __init__(self, reader: Reader, path: Path, group: str, time: Time, model: Declared | None, out: Declared):
@@ -180,7 +181,7 @@ class Group:
         groups = ("parameters", "definitions", "settings") if self.group == "parameters" else ("settings",)
         blocks = [self.reader.get((*self.path[:-1], group)) for group in groups]
         known = {n for block in blocks if isinstance(block, Mapping) for n in block} | set(self.out.numbers)
-        symbols = {n: sp.Symbol(n, real=True) for n in known}
+        symbols = {n: real(n) for n in known}
         scope = Scope(symbols, where=f"`{name}`", tags=False, poison=self._poison_in_sight(), elsewhere=self._elsewhere(known))
         expression = self.reader.expression(path, scope)
         if expression is not None and not isinstance(expression, sp.Expr):

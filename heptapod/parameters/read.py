@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from heptapod.parameters.calibration import ScopeTable
 from heptapod.parameters.declared import GROUPS, Declared, Time
-from heptapod.parameters.entries import Group
+from heptapod.parameters.entries import ParameterBlock
 from heptapod.parsing.reader import Path, Reader
 
 
@@ -25,7 +25,7 @@ def read_scope(reader: Reader, path: Path, name: str, time: Time, model: Declare
             out.poison |= block.keys()  # The key that is not known may be that of a block of declarations.
     groups = {}
     for group in ("settings", "parameters"):
-        reading = Group(reader, (*path, group), group, time, model, out)
+        reading = ParameterBlock(reader, (*path, group), group, time, model, out)
         groups[group] = reading.read()
     _check_twice(reader, path, groups)
     out.table = ScopeTable(name, groups["parameters"], groups["settings"], model is not None and inherit_all)

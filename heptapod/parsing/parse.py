@@ -12,8 +12,8 @@ from heptapod.errors import Diagnostic, Mark, ModelError
 from heptapod.parsing.arithmetic import Arithmetic, Refusal
 from heptapod.parsing.scope import Helper as Helper
 from heptapod.parsing.scope import Scope as Scope
-from heptapod.parsing.source import Source
-from heptapod.parsing.walk import Reader
+from heptapod.parsing.source import EquationText
+from heptapod.parsing.walk import Walker
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def parse(text, scope: Scope, mark: Mark | None = None) -> list[Statement]:
     if not isinstance(text, str):
         return [Statement(None, _constant(text, mark), mark or Mark())]
     source = _source(text, mark)
-    reader = Reader(source, scope)
+    reader = Walker(source, scope)
     return [Statement(*reader.statement(node), source.mark(node)) for node in source.tree.body]
 
 
@@ -56,11 +56,11 @@ def parse_expression(text, scope: Scope, mark: Mark | None = None) -> sympy.Basi
     if not isinstance(text, str):
         return _constant(text, mark)
     source = _source(text, mark)
-    return Reader(source, scope).only_expression()
+    return Walker(source, scope).only_expression()
 
 
-def _source(text: str, mark: Mark | None) -> Source:
-    source = Source(text, mark)
+def _source(text: str, mark: Mark | None) -> EquationText:
+    source = EquationText(text, mark)
     if not source.tree.body:
         raise ModelError(Diagnostic("empty", "an expression is missing here", source.text.mark))
     return source
@@ -111,12 +111,12 @@ def parse_bounds(text, control: str, scope: Scope, mark: Mark | None = None) -> 
     if len(sides) > 3 or place.count(True) != 1 or (len(sides) == 3 and not place[1]):
         source.fail("bounds", f"`{control}` must stand alone, once, between its bounds", node, help)
     middle = place.index(True)
-    reader = Reader(source, scope)
+    reader = Walker(source, scope)
     lower, upper = (_side(reader, control, side, help) for side in (sides[middle - 1 : middle], sides[middle + 1 :]))
     return Bounds(lower, lower is not None and strict[middle - 1], upper, upper is not None and strict[middle])
 
 
-def _side(reader: Reader, control: str, side: list[ast.expr], help: str) -> sympy.Expr | None:
+def _side(reader: Walker, control: str, side: list[ast.expr], help: str) -> sympy.Expr | None:
     if not side:
         return None
     for part in ast.walk(side[0]):

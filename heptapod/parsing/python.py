@@ -8,11 +8,10 @@ import numpy as np
 import sympy
 
 from heptapod.errors import Diagnostic, Mark, ModelError
+from heptapod.formulas.equation import TAGS
 from heptapod.formulas.foreign import Foreign, Handle, Opaque
 from heptapod.parsing.arithmetic import Arithmetic, Refusal
 from heptapod.parsing.scope import Scope, lookup
-
-_PERCHES = ("arvl", "dcsn", "cntn")
 
 
 def express(function: Callable, scope: Scope, mark: Mark, given: Mapping[str, sympy.Expr] | None = None) -> dict | sympy.Basic:
@@ -49,7 +48,7 @@ def _argument(name, scope, mark, given):
         return given[name]
     base, _, perch = name.rpartition("__")
     try:
-        if base and perch in _PERCHES:
+        if base and perch in TAGS:
             return lookup(scope, base, perch)
         if name == "V" and "V@cntn" in scope.symbols:
             return lookup(scope, "V", "cntn")

@@ -8,12 +8,12 @@ import sympy
 
 from heptapod.errors import ANY, POISON, did_you_mean
 from heptapod.formulas.builtins import BUILTINS
+from heptapod.formulas.equation import TAGS
 from heptapod.parsing.arithmetic import Refusal
 
 _EMPTY: Mapping = MappingProxyType({})
 _CONSTANTS = {"pi": sympy.pi, "inf": sympy.oo}
 _OLDER = {"vlu_cntn": "V[>]", "V_cntn": "V[>]", "vlu_dcsn": "V", "v_e": "V[>]"}
-_TAGS = {"arvl": "[<]", "dcsn": "[~]", "cntn": "[>]"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def lookup(scope: Scope, name: str, perch: str | None = None) -> sympy.Expr:
     - `scope`: the declared names.
     - `name`, `perch`: `m` and `None`, or `m` and `cntn` for `m[>]`.
     """
-    key, shown = (f"{name}@{perch}", name + _TAGS[perch]) if perch else (name, name)
+    key, shown = (f"{name}@{perch}", name + TAGS[perch]) if perch else (name, name)
     if key in scope.symbols:
         scope.used.add(name)
         return scope.symbols[key]
@@ -98,7 +98,7 @@ def lookup(scope: Scope, name: str, perch: str | None = None) -> sympy.Expr:
 
 def _advice(scope: Scope, name: str) -> str | None:
     tagged = [key.split("@") for key in scope.symbols if "@" in key]
-    same = sorted(base + _TAGS.get(perch, "") for base, perch in tagged if base == name)
+    same = sorted(base + TAGS.get(perch, "") for base, perch in tagged if base == name)
     same += [name] if name in scope.symbols else []
     if same:
         return f"visible here: {', '.join(f'`{spelling}`' for spelling in same)}"

@@ -9,15 +9,16 @@ from dataclasses import replace
 from typing import NoReturn
 
 from heptapod.errors import Diagnostic, Mark, ModelError
+from heptapod.formulas.equation import TAGS
 from heptapod.text.marked import Text
 
 MAX_CHARACTERS = 4_000
-PERCHES = {"<": "arvl", "~": "dcsn", ">": "cntn"}
+PERCHES = {tag[1]: perch for perch, tag in TAGS.items()}
 _TAG = re.compile(r"(\[\s*)[<~>](\s*\])")
 _KEYWORDS = frozenset(keyword.kwlist) - {"if", "else", "and", "or", "not", "in", "is", "True", "False", "None"}
 
 
-class Source:
+class EquationText:
     """One text, parsed.
 
     `^` becomes `**` *before* parsing, since Python gives its own `^` the wrong precedence, and a perch tag `[>]`

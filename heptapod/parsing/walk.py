@@ -9,16 +9,16 @@ from heptapod.formulas.builtins import BUILTINS, EXPECT, where
 from heptapod.parsing.arithmetic import Arithmetic, Refusal, number, truth
 from heptapod.parsing.python import express
 from heptapod.parsing.scope import Helper, Scope, inside, lookup
-from heptapod.parsing.source import Source
+from heptapod.parsing.source import EquationText
 from heptapod.parsing.syntax import MODULES, NO_TIME, NUMPY, OPERATORS, RELATIONS, WORDS
 
 MAX_NODES, MAX_DEPTH, MAX_EXPANDED = 600, 60, 4_000
 
 
-class Reader:
+class Walker:
     """Walks the syntax tree of one text; the body of a helper gets a reader of its own, on the same budget."""
 
-    def __init__(self, source: Source, scope: Scope, caller: "Reader | None" = None, stack: tuple[str, ...] = ()):
+    def __init__(self, source: EquationText, scope: Scope, caller: "Walker | None" = None, stack: tuple[str, ...] = ()):
         self.source, self.scope, self.stack, self.count = source, scope, stack, 0
         self.arithmetic = caller.arithmetic if caller else Arithmetic()
         self.spent = caller.spent if caller else [0]
@@ -195,11 +195,11 @@ class Reader:
                 self.source.fail("function", f"`{name}` returns a dictionary, not a number", node)
             return found
         if not isinstance(body, str):
-            return Reader(self.source, scope, self).arithmetic.literal(body)
-        source = Source(body, self.source.mark(node))
+            return Walker(self.source, scope, self).arithmetic.literal(body)
+        source = EquationText(body, self.source.mark(node))
         if not source.tree.body:
             raise ModelError(Diagnostic("empty", f"`{name}` has no body", source.text.mark))
-        return Reader(source, scope, self, (*self.stack, name)).only_expression(depth)
+        return Walker(source, scope, self, (*self.stack, name)).only_expression(depth)
 
     def _arguments(self, name: str, helper: Helper, node: ast.Call, depth: int) -> dict[str, sympy.Basic]:
         given = {}
@@ -218,13 +218,13 @@ class Reader:
 
 
 _READINGS = {
-    ast.Constant: Reader._literal,
-    ast.Name: Reader._name,
-    ast.Subscript: Reader._subscript,
-    ast.UnaryOp: Reader._unary,
-    ast.BinOp: Reader._binary,
-    ast.Compare: Reader._compare,
-    ast.BoolOp: Reader._logic,
-    ast.IfExp: Reader._conditional,
-    ast.Call: Reader._call,
+    ast.Constant: Walker._literal,
+    ast.Name: Walker._name,
+    ast.Subscript: Walker._subscript,
+    ast.UnaryOp: Walker._unary,
+    ast.BinOp: Walker._binary,
+    ast.Compare: Walker._compare,
+    ast.BoolOp: Walker._logic,
+    ast.IfExp: Walker._conditional,
+    ast.Call: Walker._call,
 }

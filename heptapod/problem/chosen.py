@@ -9,7 +9,7 @@ from heptapod.spaces.grids import Grid
 
 
 @dataclass(frozen=True)
-class Inner:
+class InnerControl:
     """A control that the continuation alone sees, so that its condition is solved at every post-state of the other.
 
     **Attributes:** `control`, its `bound`, and the `post`-state that it is.
@@ -21,7 +21,7 @@ class Inner:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenMethod:
     """How a stage is solved.
 
     **Attributes:** `method`, `reason`; `derived`; `passive`: (passive decision state, grid) pairs; `control`, `bound`: of the
@@ -36,4 +36,4 @@ class Chosen:
     control: str | None = None
     bound: Bounds = Bounds()
     direct: Direct | None = None
-    inner: Inner | None = None
+    inner: InnerControl | None = None

@@ -7,13 +7,13 @@ import numpy as np
 import sympy as sp
 
 from heptapod.derivation.derive import Derived
-from heptapod.derivation.stated import UTIL, real
+from heptapod.derivation.euler_inputs import UTIL, real
 from heptapod.dialect.keys import MOVERS
 from heptapod.formulas.equation import SLOPE, VALUE, Equation, Transition, key
 from heptapod.formulas.freeze import freeze
 from heptapod.parameters.declared import Declared
 from heptapod.parsing.reader import Path, Reader
-from heptapod.problem.chosen import Chosen
+from heptapod.problem.chosen import ChosenMethod
 from heptapod.problem.method import METHODS, choose
 from heptapod.problem.numeric_problem import Branch, NumericProblem
 from heptapod.problem.solutions import HORSES, AbstractSolution, Egm, Nested, Search
@@ -154,7 +154,7 @@ def _branch(equations: Equations, branch: BranchEquations) -> Branch:
     return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions, recorded)
 
 
-def _solution(chosen: Chosen) -> AbstractSolution:
+def _solution(chosen: ChosenMethod) -> AbstractSolution:
     """The record of the method, from what was derived in sympy."""
     if chosen.direct is not None:
         return _searched(chosen)
@@ -163,7 +163,7 @@ def _solution(chosen: Chosen) -> AbstractSolution:
     return HORSES[chosen.method](reason=chosen.reason)
 
 
-def _searched(chosen: Chosen) -> Search:
+def _searched(chosen: ChosenMethod) -> Search:
     direct = chosen.direct
     equation = lambda e, argument: None if e is None else Equation(freeze(e), (argument,))
     return Search(
@@ -181,7 +181,7 @@ def _searched(chosen: Chosen) -> Search:
     )
 
 
-def _conditions(chosen: Chosen) -> Egm | Nested:
+def _conditions(chosen: ChosenMethod) -> Egm | Nested:
     derived, bound, control = chosen.derived, chosen.bound, chosen.control
     state, post = derived.state, derived.post
     equation = lambda e, *arguments: None if e is None else Equation(freeze(e), arguments)
@@ -205,11 +205,11 @@ def _conditions(chosen: Chosen) -> Egm | Nested:
         utility=equation(derived.utility, control),
         utility_inverse=equation(derived.utility_inverse, UTIL.name),
         trade_off=equation(derived.trade_off, state, control),
-        slope=equation(derived.envelope, state, control, post, VALUE),
+        slope=equation(derived.slope, state, control, post, VALUE),
         by_value=equation(derived.discount, state, post),
         lowest=None if derived.lowest is None else freeze(derived.lowest),
         kinks=tuple(freeze(kink) for kink in derived.kinks),
-        envelope=derived.bent,
+        upper_envelope=derived.has_kinks,
         corner=derived.corner,
         floored=other is not None and (not strict or moves),
         bound_moves=moves,

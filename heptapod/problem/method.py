@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import sympy as sp
 
 from heptapod.derivation.concave import warn_not_concave
 from heptapod.derivation.derive import Derived, derive, separate
-from heptapod.derivation.stated import Stated, real
+from heptapod.derivation.euler_inputs import EulerInputs, real
 from heptapod.formulas.equation import key
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
-from heptapod.problem.chosen import Chosen, Inner
+from heptapod.problem.chosen import ChosenMethod, InnerControl
 from heptapod.problem.refusal import refusal
 from heptapod.problem.search import read_direct
 from heptapod.spaces.grids import Grid, ends, nodes_key
@@ -26,7 +25,9 @@ METHODS: Mapping[str, tuple[str, ...]] = {
 _MEANS = {"discrete": ("choice", "identity")}
 
 
-def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[str, str], numbers: Mapping) -> Chosen | None:
+def choose(
+    reader, reading: StageReader, equations: Equations, methods: Mapping[str, str], numbers: Mapping
+) -> ChosenMethod | None:
     """The method that the derivation suggests; an override that cannot solve the stage is an error.
 
     **Arguments:** `numbers`: every parameter at the calibration.
@@ -38,7 +39,7 @@ def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[
     if reader.get(path) is None:
         path = (*reading.scope.path, "movers", "cntn_to_dcsn", "methods", "solution")
     if asked == "vfi" and equations.controls and found.method != "vfi":
-        found = Chosen("vfi", "it was asked for", found.derived)
+        found = ChosenMethod("vfi", "it was asked for", found.derived)
     if asked == "auto" or found.method in _MEANS.get(asked, (asked,)):
         return found if found.method != "vfi" else _by_search(reading, equations, found, numbers)
     message, help = refusal(reading.name, asked, found, equations.controls)
@@ -48,29 +49,29 @@ def choose(reader, reading: StageReader, equations: Equations, methods: Mapping[
 def _by_derivation(reading, equations: Equations, numbers, asked):
     if not equations.controls:
         if equations.choice is None:
-            return Chosen("identity", "nothing is chosen: the decision is the continuation")
+            return ChosenMethod("identity", "nothing is chosen: the decision is the continuation")
         what = "one of its branches" if reading.branching else "values of a finite set"
         by = "nature draws" if equations.choice.by == "nature" else "the stage chooses"
-        return Chosen("choice", f"{by} {what}")
+        return ChosenMethod("choice", f"{by} {what}")
     if equations.branches[0].recorded is not None:
         why = "V records another value than the maximum of Q, and no envelope condition holds"
-        return Chosen("vfi", why, Derived(problem=why))
+        return ChosenMethod("vfi", why, Derived(problem=why))
     if len(equations.controls) > 1:
         return _several(reading, equations, numbers, asked)
     (control,), (branch,) = equations.controls, equations.branches
     return _single(reading, equations, branch, control, numbers, asked)
 
 
-def _single(reading, equations, branch, control, numbers, asked="auto") -> Chosen | None:
+def _single(reading, equations, branch, control, numbers, asked="auto") -> ChosenMethod | None:
     """The method for one continuous control."""
     bound = equations.bounds[control]
-    stated = _stated(reading, equations, branch, control, bound, numbers)
-    derived = derive(stated)
-    warn_not_concave(reading.reader, reading.scope.place("Q"), stated, derived)
+    inputs = _euler_inputs(reading, equations, branch, control, bound, numbers)
+    derived = derive(inputs)
+    warn_not_concave(reading.reader, reading.scope.place("Q"), inputs, derived)
     _warn_left_out(reading, derived.left_out)
     problem = derived.problem or _moving_condition(branch, derived, control)
     if problem or asked == "vfi":
-        return Chosen("vfi", problem or "it was asked for", derived)
+        return ChosenMethod("vfi", problem or "it was asked for", derived)
     if _check_corner(reading, equations, control, derived, numbers) is None:
         return None
     rows = _rows(reading, equations, derived.state[:-3])
@@ -79,10 +80,10 @@ def _single(reading, equations, branch, control, numbers, asked="auto") -> Chose
     reason = f"Q is linear in V[>], {control} moves {derived.post[:-3]} alone, and the first-order condition "
     closed = derived.control_inverse is not None and derived.state_inverse is not None
     reason += "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
-    return Chosen("egm", reason, derived, rows, control, bound)
+    return ChosenMethod("egm", reason, derived, rows, control, bound)
 
 
-def _by_search(reading, equations, found: Chosen, numbers) -> Chosen | None:
+def _by_search(reading, equations, found: ChosenMethod, numbers) -> ChosenMethod | None:
     """The same with what a direct search stands on; `None` after an error."""
     grids = {name: _grid_of(reading, equations, name) for name in equations.spaces["dcsn"].dimensions}
     direct = read_direct(reading, equations, found.derived, grids, numbers)
@@ -114,10 +115,10 @@ def _several(reading, equations, numbers, asked):
     (branch,), names = equations.branches, " and ".join(equations.controls)
     first = separate(branch.objective, branch.g_ve, equations.controls)
     if first is None:
-        return Chosen("vfi", f"the first-order conditions of {names} do not separate given the post-states")
+        return ChosenMethod("vfi", f"the first-order conditions of {names} do not separate given the post-states")
     inner = _alone(equations, branch)
     if inner is None:
-        return Chosen("vfi", f"of {names} none is seen by the continuation alone, as its own post-state")
+        return ChosenMethod("vfi", f"of {names} none is seen by the continuation alone, as its own post-state")
     (control,) = [c for c in equations.controls if c != inner.control]
     reduced = replace(branch, g_ve={n: e for n, e in branch.g_ve.items() if n != inner.post})
     found = _single(reading, equations, reduced, control, numbers, asked)
@@ -127,7 +128,7 @@ def _several(reading, equations, numbers, asked):
     return replace(found, method="nested", reason=first + found.reason, inner=inner)
 
 
-def _alone(equations, branch) -> Inner | None:
+def _alone(equations, branch) -> InnerControl | None:
     """The control of two that is a post-state of its own and stands nowhere else, between bounds that no state moves."""
     for control in equations.controls if len(equations.controls) == 2 else ():
         symbol, bound = real(control), equations.bounds[control]
@@ -139,11 +140,11 @@ def _alone(equations, branch) -> Inner | None:
         seen = any(e.has(symbol) or e.has(real(key(posts[0], "cntn"))) for e in others)
         moves = any(str(s).endswith("[~]") for side in (bound.lower, bound.upper) for s in side.free_symbols)
         if not seen and not moves:
-            return Inner(control, posts[0], bound)
+            return InnerControl(control, posts[0], bound)
     return None
 
 
-def _stated(reading, equations, branch, control, bound, numbers) -> Stated:
+def _euler_inputs(reading, equations, branch, control, bound, numbers) -> EulerInputs:
     scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
     sets = {name: ends(grid, numbers) for name, grid in equations.discrete}
     scalars += tuple((name, 1.0 if span is None else span[1]) for name, span in sets.items())
@@ -155,7 +156,7 @@ def _stated(reading, equations, branch, control, bound, numbers) -> Stated:
     own = equations.spaces["dcsn"]
     found = [(n, _grid_of(reading, equations, n)) for n in own.dimensions]
     rows = tuple(key(n, "dcsn") for n, grid in found if own.grid(n) is not None or (grid is not None and grid.discrete))
-    return Stated(branch.objective, transition, control, bound.lower, bound.upper, states, scalars, ranges, rows)
+    return EulerInputs(branch.objective, transition, control, bound.lower, bound.upper, states, scalars, ranges, rows)
 
 
 def _grid_of(reading, equations, name) -> Grid | None:
@@ -164,7 +165,7 @@ def _grid_of(reading, equations, name) -> Grid | None:
     if spaces["dcsn"].grid(name) is not None:
         return spaces["dcsn"].grid(name)
     for before in spaces["arvl"].dimensions:
-        if source == sp.Symbol(key(before, "arvl"), real=True) and spaces["arvl"].grid(before) is not None:
+        if source == real(key(before, "arvl")) and spaces["arvl"].grid(before) is not None:
             return spaces["arvl"].grid(before)
     for shock_name, shock in equations.shocks:
         if str(source) in shock.dimensions and shock.given is not None:
@@ -213,7 +214,7 @@ def _check_corner(reading, equations: Equations, control: str, derived: Derived,
         reader.warning("bounds", message, place, f"put `{loose[0]}` into {state} before the choice (g_av)")
         return True
     first = grid.values[0] if grid.values else grid.minimum
-    if first is None or not derived.lowest.free_symbols <= {sp.Symbol(n, real=True) for n in numbers}:
+    if first is None or not derived.lowest.free_symbols <= {real(n) for n in numbers}:
         return True
     low, least = number(freeze(derived.lowest), numbers), number(first, {**reading.scope.own.numbers, **numbers})
     if np.any(least < low - 1e-9 * (1 + np.abs(low))):

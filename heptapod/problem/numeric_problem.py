@@ -15,7 +15,7 @@ from heptapod.shocks.base import AbstractShock
 from heptapod.shocks.odds import odds
 from heptapod.spaces.grids import Grid
 from heptapod.spaces.perch_space import PerchSpace
-from heptapod.stage.choice import Choice
+from heptapod.stage.choice import ChoiceRule
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class NumericProblem:
     integrands: Integrands
     aggregator: Aggregator
     discrete: tuple[tuple[str, Grid], ...] = ()
-    choice: Choice | None = None
+    choice: ChoiceRule | None = None
     terminal: Equation | None = None
     bounds: tuple[tuple[str, Formula | None, Formula | None], ...] = ()
     interp: str = "auto"

@@ -10,8 +10,8 @@ import sympy as sp
 from heptapod.derivation import certificate
 from heptapod.derivation.conditions import Derivation, writable
 from heptapod.derivation.derive import Derived, without_continuation
+from heptapod.derivation.euler_inputs import UTIL, EulerInputs, V, real
 from heptapod.derivation.invert import invert
-from heptapod.derivation.stated import UTIL, Stated, V, real
 from heptapod.derivation.steps import noting
 from heptapod.formulas.equation import key
 from heptapod.formulas.freeze import freeze
@@ -162,7 +162,7 @@ def _level(found: Direct, branch, equations, numbers):
     reward = without_continuation(objective)
     scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
     for control, bound in found.limits:
-        stage = Stated(objective, (), control, bound.lower, bound.upper, (), scalars)
+        stage = EulerInputs(objective, (), control, bound.lower, bound.upper, (), scalars)
         m, x = (real(key(n, perch)) for n, perch in ((found.state, "dcsn"), (found.post, "cntn")))
         part, inverse = Derivation(stage, reward, discount, sp.Integer(0), real(control), m, x).utility()
         if part is None or not {str(s) for s in part.free_symbols} <= {control, *stage.parameters}:

@@ -18,14 +18,14 @@ class AbstractSolution(abc.ABC):
     A method of a user's own is a frozen dataclass with a class method `of(num)`, whose fields are formulas, names and sizes.
 
     **Attributes:** `reason`: why the stage is solved so; `name`: the name of the method; `stored`: whether a solve keeps
-    something of the stage; `envelope`: whether the continuation need not be concave; `may_jump`: whether a condition downstream
-    may make its value jump; `passive`: (passive decision state, its grid) pairs.
+    something of the stage; `upper_envelope`: whether the continuation need not be concave; `may_jump`: whether a condition
+    downstream may make its value jump; `passive`: (passive decision state, its grid) pairs.
     """
 
     reason: str = field(default="", compare=False, kw_only=True)
     name: str = field(default="", kw_only=True)
     stored: ClassVar[bool] = True
-    envelope = False
+    upper_envelope = False
     may_jump = False
     passive = ()
     interface: ClassVar[Mapping[str, str]] = {
@@ -71,7 +71,7 @@ class AbstractOptimum(AbstractSolution):
 
     **Attributes:** `state`, `post`, `control`: the names of the endogenous state, the active post-state and the control;
     `passive`; `utility`, `utility_inverse`: the part of the reward that depends on the control alone, `None` without closed
-    form; `envelope`, `may_jump`.
+    form; `upper_envelope`, `may_jump`.
     """
 
     state: str
@@ -80,7 +80,7 @@ class AbstractOptimum(AbstractSolution):
     passive: tuple[tuple[str, Grid], ...] = ()
     utility: Equation | None = None
     utility_inverse: Equation | None = None
-    envelope: bool = False
+    upper_envelope: bool = False
     may_jump: bool = False
 
 

@@ -37,7 +37,7 @@ def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> s
 def _stage(problem: FunctionalProblem) -> str:
     num = problem.num
     own, method = num.solution, _WORDS.get(num.method, f"a user's own ({num.method})")
-    method += " with upper envelope" if own.envelope and isinstance(own, AbstractConditions) else ""
+    method += " with upper envelope" if own.upper_envelope and isinstance(own, AbstractConditions) else ""
     lines = [("method", method), ("because", own.reason)]
     lines += _choice(problem) + (_derived(problem) if isinstance(own, AbstractConditions) else _written(problem))
     lines += _searched(problem) if isinstance(own, Search) else []
@@ -97,7 +97,7 @@ def _searched(problem):
         ("policies on", policies),
         ("V[>] on", _sizes(own.post_grids)),
         ("between knots", _between(problem)),
-        *([("peaks", "V[>] need not be concave, so that the search looks for several")] if own.envelope else []),
+        *([("peaks", "V[>] need not be concave, so that the search looks for several")] if own.upper_envelope else []),
     ]
 
 
@@ -114,7 +114,7 @@ def _derived(problem):
         ("condition", f"0 = {show(derived.foc)}"),
         (own.control, show(derived.control_inverse)),
         (own.state, show(derived.state_inverse)),
-        (f"dV/d{own.state}", show(derived.envelope)),
+        (f"dV/d{own.state}", show(derived.slope)),
         ("weight of V[>]", show(derived.discount)),
         (f"lowest {own.post}", f"{show(derived.lowest)}, where {own.control} meets its {derived.corner} bound"),
         ("between knots", _between(problem)),

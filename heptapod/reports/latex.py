@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
-from heptapod.reports.plain import TAGS
+from heptapod.reports.plain import ENDINGS
 
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
@@ -55,7 +55,7 @@ class Names:
         """The LaTeX of a key, `w[>]`, or of a plain name."""
         if key in _SHOWN:
             return _SHOWN[key]
-        if not key.endswith(TAGS):
+        if not key.endswith(ENDINGS):
             return plain(key)
         name, tag = key[:-3], key[-3:]
         return plain(name) + (rf"^{{{_PERCH[tag]}}}" if name in self.told_apart else "")
@@ -64,10 +64,10 @@ class Names:
         """The LaTeX of an expression; `given`: keys with another spelling."""
         symbols = {s: (given or {}).get(str(s)) or self(str(s)) for s in expression.free_symbols}
         whole = {f: sp.Integer(int(f)) for f in expression.atoms(sp.Float) if float(f).is_integer()}
-        return _Printer({"symbol_names": symbols}).doprint(expression.xreplace(whole))
+        return _LatexPrinter({"symbol_names": symbols}).doprint(expression.xreplace(whole))
 
 
-class _Printer(LatexPrinter):
+class _LatexPrinter(LatexPrinter):
     """Built-in functions by the signs that a paper has for them."""
 
     def _print_Heaviside(self, e, exp=None):

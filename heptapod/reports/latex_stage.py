@@ -2,8 +2,8 @@ r"""The equations of one stage in LaTeX, whatever its kind."""
 
 import sympy as sp
 
-from heptapod.derivation.stated import V
-from heptapod.formulas.equation import key
+from heptapod.derivation.euler_inputs import V
+from heptapod.formulas.equation import key, real
 from heptapod.formulas.freeze import thaw
 from heptapod.problem.functional_problem import FunctionalProblem
 from heptapod.problem.solutions import AbstractConditions
@@ -42,7 +42,7 @@ def _told_apart(stated) -> set[str]:
 
 
 def _at(name, perch):
-    return sp.Symbol(key(name, perch), real=True)
+    return real(key(name, perch))
 
 
 def _value(perch, names, dimensions, branch=""):
@@ -173,7 +173,7 @@ def _derived(problem, names):
     rows = [rf"0 &= {names.write(derived.foc)}, \quad \lambda = {slope}"]
     pairs = ((num.solution.control, derived.control_inverse), (derived.state, derived.state_inverse))
     rows += [f"{names(n)} &= {names.write(e)}" for n, e in pairs if e is not None]
-    rows.append(rf"\frac{{\partial V}}{{\partial {names(derived.state)}}} &= {names.write(derived.envelope)}")
+    rows.append(rf"\frac{{\partial V}}{{\partial {names(derived.state)}}} &= {names.write(derived.slope)}")
     if derived.lowest is not None:
         rows.append(rf"{names(derived.post)} &\geq {names.write(derived.lowest)}")
     return rows

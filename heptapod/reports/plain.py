@@ -3,12 +3,14 @@
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
-TAGS = ("[<]", "[~]", "[>]")
+from heptapod.formulas.equation import TAGS, real
+
+ENDINGS = tuple(TAGS.values())
 # Names that only the derivation has, as they are read.
 _SHOWN = {"dV[>]": "lambda", "u()": "u"}
 
 
-class _Printer(StrPrinter):
+class _PlainPrinter(StrPrinter):
     """Conditionals as `a if q else b`, and functions under the names that a model gives them."""
 
     def _print_Piecewise(self, e):
@@ -48,11 +50,11 @@ class _Printer(StrPrinter):
 def written(expression: sp.Basic) -> str:
     """An expression with perch tags dropped where a name stands on one perch only, and powers as `^`."""
     names = {str(s): s for s in expression.free_symbols}
-    bare = [n[:-3] for n in names if n.endswith(TAGS)] + [n for n in names if not n.endswith(TAGS)]
+    bare = [n[:-3] for n in names if n.endswith(ENDINGS)] + [n for n in names if not n.endswith(ENDINGS)]
     plain = {}
     for name, symbol in names.items():
         if name in _SHOWN:
             plain[symbol] = sp.Symbol(_SHOWN[name])
-        elif name.endswith(TAGS) and bare.count(name[:-3]) == 1 and name != "V[>]":
-            plain[symbol] = sp.Symbol(name[:-3], real=True)
-    return _Printer().doprint(expression.xreplace(plain)).replace("**", "^")
+        elif name.endswith(ENDINGS) and bare.count(name[:-3]) == 1 and name != "V[>]":
+            plain[symbol] = real(name[:-3])
+    return _PlainPrinter().doprint(expression.xreplace(plain)).replace("**", "^")

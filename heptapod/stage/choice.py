@@ -13,7 +13,7 @@ from heptapod.stage.scope import StageScope
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoiceRule:
     """Who chooses, and how.
 
     **Attributes:** `by`: `"agent"` or `"nature"`; `scale`: of the Gumbel taste shocks, a formula in parameters, `None` for a
@@ -25,7 +25,7 @@ class Choice:
     probs: tuple[tuple[str, Formula], ...] = ()
 
 
-def read_choice(scope: StageScope, path: Path, branches: tuple[str, ...], discrete: tuple[str, ...]) -> Choice | None:
+def read_choice(scope: StageScope, path: Path, branches: tuple[str, ...], discrete: tuple[str, ...]) -> ChoiceRule | None:
     """The `choice:` block; the agent's hard maximum where it is left out, `None` where nothing is chosen."""
     reader = scope.reader
     block = reader.block(path, "`choice`")
@@ -51,7 +51,7 @@ def read_choice(scope: StageScope, path: Path, branches: tuple[str, ...], discre
     scale = reader.slot((*path, "scale"), scope.slots) if taste == "gumbel" else None
     if scale is not None and np.any(number(scale, scope.own.numbers) < 0):
         reader.error("domain", "the scale of the taste shocks is negative", (*path, "scale"), "0 is the hard maximum")
-    return Choice("agent", scale)
+    return ChoiceRule("agent", scale)
 
 
 def _nature(scope, path, block, branches):
@@ -74,7 +74,7 @@ def _nature(scope, path, block, branches):
         return None
     probs = tuple((name, freeze(expression)) for name, expression in read)
     _check_probs(scope, place, read, probs)
-    return Choice("nature", None, probs)
+    return ChoiceRule("nature", None, probs)
 
 
 def _check_probs(scope, place, read, probs):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from heptapod.errors import ANY, did_you_mean
-from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, key
+from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, key, real
 from heptapod.formulas.freeze import freeze
 from heptapod.parsing.arithmetic import number as one_or_zero
 from heptapod.parsing.kinds import NAME_RULE, unfit
@@ -16,13 +16,13 @@ from heptapod.parsing.reader import Path
 from heptapod.shocks.base import AbstractShock
 from heptapod.spaces.grids import Grid
 from heptapod.spaces.perch_space import PerchSpace, continuation, read_state_space
-from heptapod.stage.choice import Choice, read_choice
+from heptapod.stage.choice import ChoiceRule, read_choice
 from heptapod.stage.controls import check_names, read_bounds, read_controls
 from heptapod.stage.draws import read_shocks
 from heptapod.stage.scope import StageScope
 from heptapod.stage.values import read_arrival, read_value
 
-_V = sp.Symbol(VALUE, real=True)
+_V = real(VALUE)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Equations:
     discrete: tuple[tuple[str, Grid], ...]
     g_av: Mapping[str, sp.Expr]
     branches: tuple[BranchEquations, ...]
-    choice: Choice | None
+    choice: ChoiceRule | None
     bounds: Mapping[str, Bounds]
     aggregator: Aggregator
     integrands: Integrands

@@ -3,7 +3,7 @@
 import sympy as sp
 
 from heptapod.formulas.builtins import EXPECT
-from heptapod.formulas.equation import VALUE, Aggregator, Integrands, mean_key
+from heptapod.formulas.equation import VALUE, Aggregator, Integrands, mean_key, real
 from heptapod.formulas.freeze import freeze
 from heptapod.parsing.parse import Scope
 from heptapod.parsing.python import split_linear
@@ -14,7 +14,7 @@ from heptapod.stage.scope import StageScope
 
 def read_arrival(scope: StageScope, draws: Draws) -> tuple[Aggregator, Integrands, sp.Expr] | None:
     """`A` as an aggregator of expectations and the integrands inside them; `E[V]` when it is not given."""
-    value, path = sp.Symbol("V", real=True), scope.place("A")
+    value, path = real("V"), scope.place("A")
     expression = EXPECT(value)
     if path is not None:
         seen = scope.perches(("arvl",), draws.dimensions, path, "A", expect=True, poisoned=draws.poisoned)
@@ -32,12 +32,12 @@ def read_arrival(scope: StageScope, draws: Draws) -> tuple[Aggregator, Integrand
             scope.reader.error("objective", f"A of stage {scope.name}: {what}", path, "e.g. A: E[V]", key=True)
             return None
     inside = sorted(expression.atoms(EXPECT), key=str)
-    means = {e: sp.Symbol(mean_key(i), real=True) for i, e in enumerate(inside)}
+    means = {e: real(mean_key(i)) for i, e in enumerate(inside)}
     aggregator = Aggregator(freeze(expression.subs(means)))
     return aggregator, Integrands(tuple(freeze(e.args[0]) for e in inside)), expression
 
 
-_V = sp.Symbol(VALUE, real=True)
+_V = real(VALUE)
 _HELP = "e.g. Q: u(c) + beta*V[>]"
 
 

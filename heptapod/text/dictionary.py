@@ -20,7 +20,7 @@ def document_of(tree: Mapping) -> Document:
 
     **Raises:** `ModelError` for anything else, at the path where it stands.
     """
-    builder = _Builder()
+    builder = _TreeBuilder()
     data = builder.build(tree, (), 0)
     builder.found.raise_if_any()
     return Document(data, "<dictionary>", yaml.safe_dump(_bare(data), sort_keys=False), builder.values, builder.keys)
@@ -34,7 +34,7 @@ def spelled(path: tuple) -> str:
     return text or "<dictionary>"
 
 
-class _Builder:
+class _TreeBuilder:
     """Copies a tree into plain data; counts it, since what contains itself has no end."""
 
     def __init__(self):

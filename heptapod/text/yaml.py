@@ -55,7 +55,7 @@ def read(text: str | bytes, file: str = "<string>") -> Document:
     try:
         loader = Loader(text)
         root = loader.get_single_node()
-        builder = _Builder(file, lines)
+        builder = _NodeBuilder(file, lines)
         data = builder.build(root, (), 0) if root is not None else None
     except Refused as refusal:
         mark = _mark(file, lines, refusal.where)
@@ -113,7 +113,7 @@ def _syntax(error: yaml.MarkedYAMLError, file: str, lines: list[str]) -> ModelEr
     return ModelError(Diagnostic("yaml", problem, _mark(file, lines, where), help))
 
 
-class _Builder:
+class _NodeBuilder:
     """Turns nodes into data; counts them, since an alias costs nothing to write and everything to expand."""
 
     def __init__(self, file: str, lines: list[str]):

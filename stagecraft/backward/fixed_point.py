@@ -59,7 +59,7 @@ def _backward(circuit, rows, first=None):
 def _may_jump(circuit) -> bool:
     """Whether a policy may jump, so that knots change places from step to step while values converge."""
     stages = [circuit.structure.stage(name) for name in circuit.structure.blocks[0].stages]
-    return any(num.solution.envelope and num.stored for num in stages)
+    return any(num.solution.upper_envelope and num.stored for num in stages)
 
 
 @jax.custom_jvp

@@ -99,7 +99,7 @@ def advance(
             axes = cells(period.circuit, name, period.t, refine)
             people = spread(axes, settle(axes, people).mass)
         stage, decision = period.stage(name), period.decision(name)
-        mover = stage.cntn_to_dcsn.operator if jumps and stage.num.solution.envelope and not stage.branching else None
+        mover = stage.cntn_to_dcsn.operator if jumps and stage.num.solution.upper_envelope and not stage.branching else None
         if isinstance(mover, Optimise):
             decision = with_density(mover, decision, period.continuation(name, ""))
         passed = through(stage, decision, people, jumps)

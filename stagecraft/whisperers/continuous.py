@@ -66,7 +66,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         floored=own.floored,
         discounted_by_state=own.discounted_by_state,
         interp=num.interp,
-        envelope=own.envelope,
+        envelope=own.upper_envelope,
         switch_knots=min(64, max(16, knots.shape[0] // 8)) if own.switch_knots else 0,
         allowed=Bound(_any_choice, (num,)) if num.branches[0].conditions else None,
         passive=tuple(f"{name}[~]" for name, grid in own.passive if not grid.discrete),

@@ -218,7 +218,7 @@ def test_what_is_derived_agrees_with_differences_of_what_is_written(name):
         here = {derived.state: m, control: c, derived.post: x, "dV[>]": slope, "V[>]": v}
         assert at(derived.foc, **here) == pytest.approx(0, abs=1e-6 * (1 + abs(q_c)))
         q_m += partial(case.weight, 0, p, (m,)) * v
-        assert at(derived.envelope, **here) == pytest.approx(q_m - q_c * g_m / g_c, rel=1e-6, abs=1e-8)
+        assert at(derived.slope, **here) == pytest.approx(q_m - q_c * g_m / g_c, rel=1e-6, abs=1e-8)
         assert at(derived.trade_off, **here) == pytest.approx(g_m / g_c, rel=1e-6, abs=1e-8)
         assert at(derived.discount, **here) == pytest.approx(weight)
         assert at(derived.objective, **here) == pytest.approx(case.reward(p, m, c, x) + weight * v)
@@ -319,7 +319,7 @@ def test_the_kinks_of_a_transition_are_where_its_branches_meet(name):
     problem = problem_of(simple("log(c) + beta*V[>]", f"a_nxt = {post}", "0 < c <= m + b", -0.5))
     derived, num = problem.derived, problem.num
     keyed = {k: np.float64(v) for k, v in PARAMETERS.items()}
-    assert num.method == "egm" and num.solution.envelope and "kink" in num.solution.reason
+    assert num.method == "egm" and num.solution.upper_envelope and "kink" in num.solution.reason
     found = {float(number(k, keyed)) for k in num.solution.kinks}
     assert all(min(abs(place - k) for k in found) < 1e-12 for place in places) and len(found) <= len(places) + 2
     written = sp.sympify(post.replace("where", "Piecewise_").replace("min", "Min").replace("max", "Max"),
@@ -333,18 +333,18 @@ def test_the_kinks_of_a_transition_are_where_its_branches_meet(name):
         here = keyed | {"a_nxt[>]": np.float64(x), "c": np.float64(c), "m[~]": np.float64(m), "dV[>]": np.float64(slope)}
         assert float(number(num.solution.control_inverse.formula, here)) == pytest.approx(c, rel=1e-6)
         assert float(number(num.solution.state_inverse.formula, here)) == pytest.approx(m)
-        assert float(number(freeze(derived.envelope), here)) == pytest.approx(1 / c)
+        assert float(number(freeze(derived.slope), here)) == pytest.approx(1 / c)
 
 
 def test_a_kink_in_the_reward_of_the_post_state_is_known():
     problem = problem_of(simple("log(c) - theta*max(phi - a_nxt, 0) + beta*V[>]"))
-    assert [str(k) for k in problem.derived.kinks] == ["phi"] and problem.num.solution.envelope
+    assert [str(k) for k in problem.derived.kinks] == ["phi"] and problem.num.solution.upper_envelope
     assert problem.derived.control_inverse is not None
 
 
 def test_a_reward_that_kinks_in_parameters_alone_has_no_kink():
     problem = problem_of(simple("max(theta, 1)*log(c) + beta*V[>]"))
-    assert problem.derived.kinks == () and not problem.num.solution.envelope
+    assert problem.derived.kinks == () and not problem.num.solution.upper_envelope
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -61,7 +61,7 @@ def test_the_method_the_reason_and_the_formulas_are_said(model, stage):
     assert said[0][0] == "method" and WORDS[method] in said[0][1] and ("upper envelope" in said[0][1]) == envelope
     assert said[1][0] == "because" and words in said[1][1]
     assert [line for line in wanted if line not in said] == []
-    assert (problem.num.method, problem.num.solution.envelope) == (method, envelope)
+    assert (problem.num.method, problem.num.solution.upper_envelope) == (method, envelope)
 
 
 @pytest.mark.parametrize("model", MODELS)

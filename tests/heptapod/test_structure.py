@@ -212,12 +212,12 @@ def test_values_on_arrival_may_be_stored():
 
 def test_a_choice_downstream_calls_for_the_envelope_and_an_absorbing_stage_does_without():
     spec = heptapod.load(models.shared("ret_choice"))
-    assert spec.stages["WORK"].num.solution.envelope and "(LABR)" in spec.stages["WORK"].num.solution.reason
-    assert not spec.stages["RETD"].num.solution.envelope
+    assert spec.stages["WORK"].num.solution.upper_envelope and "(LABR)" in spec.stages["WORK"].num.solution.reason
+    assert not spec.stages["RETD"].num.solution.upper_envelope
     asked = models.shared("ret_choice").replace(
         "    settings: {n: [", "    methods: {upper_envelope: none}\n    settings: {n: [", 1
     )
-    assert not heptapod.load(asked).stages["WORK"].num.solution.envelope
+    assert not heptapod.load(asked).stages["WORK"].num.solution.upper_envelope
 
 
 # Scopes.

@@ -81,7 +81,7 @@ def test_no_choice_is_better_than_the_one_that_was_made(name):
 @pytest.mark.slow
 def test_envelope_or_not_is_a_word_where_nothing_folds():
     plain, exact = (EXAMPLES_BY_NAME["saver"].solved(word) for word in ("egm", EGM))
-    assert not plain[0]["SAVE"].num.solution.envelope and exact[0]["SAVE"].num.solution.envelope
+    assert not plain[0]["SAVE"].num.solution.upper_envelope and exact[0]["SAVE"].num.solution.upper_envelope
     for gap in gaps("saver", plain, exact).values():
         assert gap.max() < 1e-12
 

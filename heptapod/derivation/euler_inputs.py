@@ -10,7 +10,7 @@ V, LAMBDA, UTIL = map(real, (VALUE, SLOPE, "u()"))
 
 
 @dataclass(frozen=True)
-class Stated:
+class EulerInputs:
     """What a stage says, in sympy.
 
     **Attributes:** `objective`: $Q$; `transition`: (post-state key, expression) pairs; `control`, its `lower`, `upper`;
@@ -35,6 +35,6 @@ class Stated:
         return tuple(name for name, _ in self.defaults)
 
     @property
-    def text(self) -> "Stated":
+    def text(self) -> "EulerInputs":
         """The same equations without a number of the calibration."""
         return replace(self, defaults=tuple((name, 1.0) for name in self.parameters), ranges=())
