@@ -93,6 +93,10 @@ class ModelCircuit(eqx.Module):
         stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in block.stages}
         return Period(stages, period.t, period.links)
 
+    def within(self, like: int, t: Array) -> Period:
+        """Period `t`, an integer array that a scan may trace, of the kind of period `like`, which is known; without households."""
+        return view(self, t, *kinds(self.structure, like), False, False)
+
     def with_parameters(self, parameters: Mapping) -> "ModelCircuit":
         """The same circuit with other parameter values, and without a solution.
 
