@@ -38,12 +38,18 @@ class Criterion:
     """What an engine may ask.
 
     **Attributes:** `point`: value, gradient and curvature; `value`: alone; `residual`: (residuals, Jacobian) of a sum of
-    squares, or `None`.
+    squares, or `None` of a likelihood.
     """
 
     point: Callable[[np.ndarray], Point]
     value: Callable[[np.ndarray], float]
     residual: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+
+    def small(self, here: float, first: float) -> float:
+        """A gain that is not worth a step: of a likelihood a ten-thousandth of a standard error, of squares a share of them."""
+        if self.residual is None:
+            return 0.5e-8 + 10 * _TINY * abs(here)
+        return 1e-10 * here + 1e-20 * first
 
 
 def minimise(criterion: Criterion, start: np.ndarray, method: str, steps: int, told: Callable[[float], None]) -> Trace:
@@ -70,7 +76,7 @@ def _damped(criterion, x, method, steps, told):
     for _ in range(steps):
         scale = np.maximum(scale, np.maximum(np.diag(here.curve), _TINY * np.max(np.diag(here.curve), initial=1e-300)))
         step, gain = _step(here, more, damping, scale)
-        if gain <= 0.5e-12 + 10 * _TINY * abs(here.value) and damping <= 1e-2:
+        if gain <= criterion.small(here.value, trace.values[0]) and damping <= 1e-2:
             trace.outcome = "converged"
             break
         if not np.all(np.isfinite(step)) or np.max(np.abs(step)) <= 1e-14 * (1 + np.max(np.abs(x))):
