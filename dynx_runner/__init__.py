@@ -8,6 +8,8 @@ from dynx_runner.sweep.mpi_map import mpi_map as mpi_map
 
 _LATER = {
     "MLE": "dynx_runner.estimation.mle",
+    "SMM": "dynx_runner.estimation.smm",
+    "MinimumDistance": "dynx_runner.estimation.minimum_distance",
 }
 
 

@@ -189,10 +189,7 @@ def _judged(task, trace: Trace) -> tuple[np.ndarray, bool, str]:
 
 def _curvature(task, z):
     """The second derivative of a likelihood, and that of a sum of squares but for the curvature of its terms."""
-    if task.likelihood:
-        return task.hessian(z)
-    slopes = task.jacobian(z)
-    return 2 * slopes.T @ slopes
+    return task.hessian(z) if task.likelihood else task.curvature(z)
 
 
 class _line:  # noqa: N801 - it reads as a function where it is used.

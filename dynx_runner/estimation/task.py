@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -33,6 +33,7 @@ class Task:
     terms: Callable
     inputs: Any
     weights: Float[Array, " terms"] | None = None
+    memory: dict = field(default_factory=dict, init=False)
 
     @property
     def likelihood(self) -> bool:
@@ -48,54 +49,84 @@ class Task:
         """The terms."""
         return np.asarray(_vector(self.terms, self.free, self.circuit, self.inputs, jnp.asarray(z)))
 
+    def both(self, z) -> tuple[np.ndarray, np.ndarray]:
+        """The terms and their derivatives, (terms, coordinates), by one program; those of the last point are remembered."""
+        key = np.asarray(z).tobytes()
+        if key not in self.memory:
+            found = jax.device_get(_both(self.terms, self.free, self.circuit, self.inputs, jnp.asarray(z)))
+            self.memory.clear()
+            self.memory[key] = found
+        return self.memory[key]
+
     def value(self, z) -> float:
         """The criterion."""
-        return float(_value(self.terms, self.free, self.circuit, self.inputs, self.weights, jnp.asarray(z)))
-
-    def slope(self, z) -> np.ndarray:
-        """Its gradient."""
-        return np.asarray(_slope(self.terms, self.free, self.circuit, self.inputs, self.weights, jnp.asarray(z)))
+        return _criterion(self.vector(z), self.weights, np)
 
     def jacobian(self, z) -> np.ndarray:
-        """The derivatives of the terms, (terms, coordinates)."""
-        return np.asarray(_jacobian(self.terms, self.free, self.circuit, self.inputs, jnp.asarray(z)))
+        """The derivatives of the terms."""
+        return self.both(z)[1]
+
+    def slope(self, z) -> np.ndarray:
+        """The gradient of the criterion."""
+        if len(self.free.names) <= FEW:
+            return self._slope_of(*self.both(z))
+        return np.asarray(_reverse(self.terms, self.free, self.circuit, self.inputs, self.weights, jnp.asarray(z))[1])
 
     def hessian(self, z) -> np.ndarray:
         """The exact second derivative of the criterion."""
         found = _hessian(self.terms, self.free, self.circuit, self.inputs, self.weights, jnp.asarray(z))
         return np.asarray(0.5 * (found + found.T))
 
+    def curvature(self, z) -> np.ndarray:
+        """What products of first derivatives tell of the second: the outer product of scores, or twice that of residuals."""
+        terms, slopes = self.both(z)
+        del terms
+        if self.weights is None:
+            return 2 * slopes.T @ slopes
+        weights = np.asarray(self.weights)
+        live = np.where((weights > 0)[:, None], slopes, 0.0)
+        return (live * weights[:, None]).T @ live
+
+    def _slope_of(self, terms, slopes) -> np.ndarray:
+        if self.weights is None:
+            return 2 * slopes.T @ terms
+        weights = np.asarray(self.weights)
+        return -np.where((weights > 0)[:, None], slopes, 0.0).T @ weights
+
     def of_reals(self) -> Criterion:
         """The criterion of real numbers, for an engine."""
-        few, common = len(self.free.names) <= FEW, (self.terms, self.free, self.circuit, self.inputs)
+        few = len(self.free.names) <= FEW
+        bend = jax.jit(jax.jacfwd(self.free.inside))
 
         def point(x):
-            if not few:
-                value, slope = _reverse(*common, self.weights, jnp.asarray(x))
-                return Point(float(value), np.asarray(slope))
-            return Point(*_told(*jax.device_get(_forward(*common, self.weights, jnp.asarray(x)))))
+            z, slopes = np.asarray(self.free.inside(jnp.asarray(x))), np.asarray(bend(jnp.asarray(x)))
+            if few:
+                terms, _ = self.both(z)
+                return Point(_criterion(terms, self.weights, np), slopes.T @ self.slope(z), slopes.T @ self.curvature(z) @ slopes)
+            common = (self.terms, self.free, self.circuit, self.inputs, self.weights)
+            value, slope = _reverse(*common, jnp.asarray(z))
+            return Point(float(value), slopes.T @ np.asarray(slope))
 
         def residual(x):
-            terms, _, slopes = jax.device_get(_terms_forward(*common, jnp.asarray(x)))
-            return terms, slopes
+            terms, own = self.both(np.asarray(self.free.inside(jnp.asarray(x))))
+            return terms, own @ np.asarray(bend(jnp.asarray(x)))
 
-        value = lambda x: self.value(self.free.inside(jnp.asarray(x)))
+        value = lambda x: self.value(np.asarray(self.free.inside(jnp.asarray(x))))
         return Criterion(point, value, None if self.likelihood else residual)
-
-
-def _told(value, slope, curve):
-    return float(value), slope, curve
 
 
 def _at(terms, free, circuit, inputs, z):
     return terms(free.put(z, circuit), inputs)
 
 
-def _criterion(found, weights):
+def _criterion(found, weights, xp=jnp):
     """Minus the weighted sum of log-likelihoods, of which none without weight counts; or the sum of squares."""
     if weights is None:
-        return jnp.sum(found**2)
-    return -jnp.sum(jnp.where(weights > 0, weights * jnp.where(weights > 0, found, 0.0), 0.0))
+        total = xp.sum(found**2)
+    else:
+        weights = xp.asarray(weights)
+        total = -xp.sum(xp.where(weights > 0, weights * xp.where(weights > 0, found, 0.0), 0.0))
+    return float(total) if xp is np else total
 
 
 _static = functools.partial(jax.jit, static_argnames=("terms", "free"))
@@ -107,20 +138,10 @@ def _vector(terms, free, circuit, inputs, z):
 
 
 @_static
-def _value(terms, free, circuit, inputs, weights, z):
-    return _criterion(_at(terms, free, circuit, inputs, z), weights)
-
-
-@_static
-def _jacobian(terms, free, circuit, inputs, z):
-    move = lambda z: _at(terms, free, circuit, inputs, z)
-    return (jax.jacfwd if z.shape[0] <= FEW else jax.jacrev)(move)(z)
-
-
-@_static
-def _slope(terms, free, circuit, inputs, weights, z):
-    move = lambda z: _criterion(_at(terms, free, circuit, inputs, z), weights)
-    return (jax.jacfwd if z.shape[0] <= FEW else jax.grad)(move)(z)
+def _both(terms, free, circuit, inputs, z):
+    move = lambda z: (lambda found: (found, found))(_at(terms, free, circuit, inputs, z))
+    slopes, found = (jax.jacfwd if z.shape[0] <= FEW else jax.jacrev)(move, has_aux=True)(z)
+    return found, slopes
 
 
 @_static
@@ -130,24 +151,5 @@ def _hessian(terms, free, circuit, inputs, weights, z):
 
 
 @_static
-def _terms_forward(terms, free, circuit, inputs, x):
-    """Terms, the same, and their Jacobian in real numbers."""
-    move = lambda x: (lambda found: (found, found))(_at(terms, free, circuit, inputs, free.inside(x)))
-    slopes, found = jax.jacfwd(move, has_aux=True)(x)
-    return found, found, slopes
-
-
-@_static
-def _forward(terms, free, circuit, inputs, weights, x):
-    """Value, gradient, and the curvature that products of first derivatives tell, in real numbers."""
-    found, _, slopes = _terms_forward(terms, free, circuit, inputs, x)
-    value = _criterion(found, weights)
-    if weights is None:
-        return value, 2 * slopes.T @ found, 2 * slopes.T @ slopes
-    live = jnp.where((weights > 0)[:, None], slopes, 0.0)
-    return value, -live.T @ weights, (live * weights[:, None]).T @ live
-
-
-@_static
-def _reverse(terms, free, circuit, inputs, weights, x):
-    return jax.value_and_grad(lambda x: _criterion(_at(terms, free, circuit, inputs, free.inside(x)), weights))(x)
+def _reverse(terms, free, circuit, inputs, weights, z):
+    return jax.value_and_grad(lambda z: _criterion(_at(terms, free, circuit, inputs, z), weights))(z)
