@@ -10,6 +10,9 @@ _LATER = {
     "MLE": "dynx_runner.estimation.mle",
     "SMM": "dynx_runner.estimation.smm",
     "MinimumDistance": "dynx_runner.estimation.minimum_distance",
+    "load_fit": "dynx_runner.estimation.store",
+    "Moment": "dynx_runner.estimation.moments",
+    "Moments": "dynx_runner.estimation.moments",
 }
 
 

@@ -77,7 +77,9 @@ def arranged(circuit, seen: tuple[Seen, ...], frame: Frame, transitions: bool) -
     for s, (via, before), table in zip(seen, found, tables, strict=True):
         rows = frame.rows[s.name]
         values = {name: jnp.asarray(x, dtype) for name, x in rows.values.items()}
-        parts.append(StageArrays(jnp.asarray(rows.t), jnp.asarray(rows.unit), jnp.asarray(via), jnp.asarray(before), values, table))
+        parts.append(
+            StageArrays(jnp.asarray(rows.t), jnp.asarray(rows.unit), jnp.asarray(via), jnp.asarray(before), values, table)
+        )
     long = any(s.hidden for s in seen) and frame.ordered
     types = 0 if circuit.types is None else len(circuit.types)
     plan = Plan(seen, tuple(chains), groups, inverted, types, long)
@@ -111,7 +113,11 @@ def _before(circuit, seen, chains, rows: Rows, frame: Frame):
             known &= earlier.values["branch"] == chain.branch
         holds = [chain.link.holds(int(t)) for t in earlier.t]
         step = int(chain.link.crosses)
-        place = {(u, t + step): i for i, (u, t, k, h) in enumerate(zip(earlier.unit, earlier.t, known, holds, strict=True)) if k and h}
+        place = {
+            (u, t + step): i
+            for i, (u, t, k, h) in enumerate(zip(earlier.unit, earlier.t, known, holds, strict=True))
+            if k and h
+        }
         at = np.array([place.get(pair, -1) for pair in zip(rows.unit, rows.t, strict=True)], int)
         via[at >= 0], before[at >= 0] = c, at[at >= 0]
     del circuit

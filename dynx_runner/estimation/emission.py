@@ -73,7 +73,9 @@ def decided(circuit, seen: Seen, like: int, t, values, spread: dict, chains):
     stack = lambda x: jnp.reshape(jnp.broadcast_to(x, (*jnp.shape(x)[:-1], shape[0] * shape[1])), (-1, *shape))
     policy = {name: stack(x) for name, x in answer.policy.items()}
     feasible = stack(answer.feasible)
-    log_odds = jnp.where(feasible, 0.0, -jnp.inf) if problem is None else _log_odds(problem, flat, stack(answer.value), feasible)
+    log_odds = (
+        jnp.where(feasible, 0.0, -jnp.inf) if problem is None else _log_odds(problem, flat, stack(answer.value), feasible)
+    )
     there = _possible(seen, log_odds.shape, policy, values)
     found = log_odds + _measured(seen, spread, at, policy, values)
     seen_hidden = jnp.ones(shape, bool)

@@ -8,6 +8,7 @@ import numpy as np
 
 METHODS = ("damped", "bfgs", "l-bfgs-b", "trf", "adam", "nelder-mead")
 _TINY = np.finfo(float).eps
+_NEAR = 10.0  # A gain of the log-likelihood below which secants tell of the optimum, and not of the way to it.
 
 
 class Point(NamedTuple):
@@ -64,7 +65,8 @@ def minimise(criterion: Criterion, start: np.ndarray, method: str, steps: int, t
 
 
 def _damped(criterion, x, method, steps, told):
-    r"""Steps $(B + \lambda D)s = -g$, $B$ the curvature that squares of first derivatives tell, and what secants add to it.
+    r"""Steps $(B + \lambda D)s = -g$, $B$ the curvature that squares of first derivatives tell, and near the optimum of a
+    likelihood what secants add to it.
 
     Levenberg and Marquardt's damping by Nielsen's rule; the second part by symmetric updates of rank one, as of Dennis, Gay
     and Welsch (1981).
@@ -72,7 +74,7 @@ def _damped(criterion, x, method, steps, told):
     del method
     here, more = criterion.point(x), np.zeros((x.size, x.size))
     trace = Trace(x, here, [here.value], 1)
-    damping, factor, scale = 1e-3, 2.0, np.zeros(x.size)
+    damping, factor, scale = 0.1, 2.0, np.zeros(x.size)
     for _ in range(steps):
         scale = np.maximum(scale, np.maximum(np.diag(here.curve), _TINY * np.max(np.diag(here.curve), initial=1e-300)))
         step, gain = _step(here, more, damping, scale)
@@ -91,7 +93,8 @@ def _damped(criterion, x, method, steps, told):
                 break
             damping, factor = damping * factor, 2 * factor
             continue
-        more = _secant(more, there.curve, step, there.slope - here.slope)
+        if criterion.residual is None and gain < _NEAR:
+            more = _secant(more, there.curve, step, there.slope - here.slope)
         x, here, factor = x + step, there, 2.0
         damping = max(damping * max(1 / 3, 1 - (2 * min(ratio, 1.5) - 1) ** 3), 1e-12)
         trace.values.append(here.value)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynx_runner.estimation import check, inference, report, search
+from dynx_runner.estimation import check, inference, pictures, report, search, store
 from dynx_runner.estimation.engines import METHODS, Trace
 from dynx_runner.estimation.task import FEW, Task
 
@@ -121,6 +121,34 @@ class Fit:
         """A table of estimates: `style` is `text`, `html` or `latex`."""
         return report.summary(report.table(self, kind, **more), style)
 
+    def save(self, path: Any) -> None:
+        """Write what the fit says as JSON, which `load_fit` reads."""
+        store.save(self, path)
+
+    def plot_trace(self, ax: Any = None) -> Any:
+        """The criterion step by step, of every start."""
+        return pictures.trace(self, ax)
+
+    def plot_starts(self, ax: Any = None) -> Any:
+        """Where every start ended, in order."""
+        return pictures.starts(self, ax)
+
+    def plot_moments(self, ax: Any = None) -> Any:
+        """Moments of the model beside those of the data, in standard errors."""
+        return pictures.moments(self, ax)
+
+    def plot_sensitivity(self, to: Sequence[str] | None = None, ax: Any = None) -> Any:
+        """`sensitivity(to)` as a map."""
+        return pictures.sensitivity(self, to, ax)
+
+    def plot_profile(self, name: str, ax: Any = None) -> Any:
+        """The criterion along one coordinate, the others adapted."""
+        return pictures.profile(self, name, ax=ax)
+
+    def plot_band(self, function: Callable[[Any], Any], x: Any, ax: Any = None) -> Any:
+        """A curve of the solved circuit over `x`, and its band by the delta method."""
+        return pictures.band(self, function, x, ax)
+
     def _repr_html_(self) -> str:
         return self.summary("html")
 
@@ -192,7 +220,7 @@ def _curvature(task, z):
     return task.hessian(z) if task.likelihood else task.curvature(z)
 
 
-class _line:  # noqa: N801 - it reads as a function where it is used.
+class _line:
     """A progress line: start, steps and the lowest criterion so far."""
 
     def __init__(self, shown: bool):

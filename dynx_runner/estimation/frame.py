@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from heptapod.errors import did_you_mean
 
 from dynx_runner.estimation import adapter
+from heptapod.errors import did_you_mean
 
 _SHOWN = 5
 

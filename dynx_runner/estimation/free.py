@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from heptapod.errors import did_you_mean
 from jaxtyping import Array, Float
 
 from dynx_runner.estimation import adapter
 from dynx_runner.estimation.transforms import AbstractTransform, Pieces, bound
+from heptapod.errors import did_you_mean
 
 Vector = Float[Array, " coordinates"]
 

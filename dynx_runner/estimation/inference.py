@@ -37,11 +37,15 @@ def likelihood_covariance(task, z, kind: str, free: np.ndarray, groups: np.ndarr
 
 def inverse(matrix: np.ndarray, names, free) -> np.ndarray:
     """The inverse of a positive definite matrix; `ValueError` names the parameters that are not identified."""
+    if not matrix.size:
+        return matrix
     size = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
     values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
     if not np.all(np.isfinite(values)) or values[0] <= 1e-12:
         names = [name for name, keep in zip(names, free, strict=True) if keep]
-        raise ValueError(f"{loading(vectors[:, 0], names)} cannot be told apart: along that direction the criterion does not curve")
+        raise ValueError(
+            f"{loading(vectors[:, 0], names)} cannot be told apart: along that direction the criterion does not curve"
+        )
     return np.linalg.inv(matrix)
 
 
@@ -127,7 +131,9 @@ def identification(task, z, errors: np.ndarray) -> Any:
         weak = value < 1e-6 * values[0]
         near = value < 1e-2 * values[0] and len(still) > 1
         notes.append("not identified" if weak else "nearly collinear" if near else "")
-    table = pd.DataFrame({"singular value": values, "direction": [loading(row, task.free.names) for row in rows], "note": notes})
+    table = pd.DataFrame(
+        {"singular value": values, "direction": [loading(row, task.free.names) for row in rows], "note": notes}
+    )
     at_bound = task.free.at_bound(z)
     if at_bound.any():
         names = ", ".join(f"`{n}`" for n, b in zip(task.free.names, at_bound, strict=True) if b)
@@ -137,6 +143,7 @@ def identification(task, z, errors: np.ndarray) -> Any:
 
 
 def unmoved(task, z) -> list[str]:
-    """Coordinates on which no term depends."""
-    slopes = np.abs(task.jacobian(z)).max(axis=0)
-    return [name for name, x in zip(task.free.names, slopes, strict=True) if x == 0.0]
+    """Coordinates on which no term depends, but for rounding."""
+    terms, slopes = task.both(z)
+    none = 1e-13 * (1 + np.max(np.abs(terms))) / np.maximum(np.abs(z), 1.0) if task.likelihood else 0.0
+    return [name for name, x, n in zip(task.free.names, np.abs(slopes).max(axis=0), none + 0 * z, strict=True) if x <= n]

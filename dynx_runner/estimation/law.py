@@ -29,8 +29,8 @@ def _nodes(num, scope, arrival):
 def log_law(circuit, seen: Seen, told, t, arrival: dict, values: dict, combos: dict) -> Float[Array, " hidden"]:
     """Of one row the logarithm of the likelihood of what is drawn, for every combination of what is hidden.
 
-    **Arguments:** `told`: the draws that are told from states, and these; `arrival`: states, where they are known; `values`: what
-    is seen; `combos`: the values of hidden states in every combination.
+    **Arguments:** `told`: the draws that are told from states, and these; `arrival`: states, where they are known; `values`:
+    what is seen; `combos`: the values of hidden states in every combination.
     """
     num, scope = circuit.structure.stage(seen.name), circuit.scope(seen.name, t)
     nodes, odds = _nodes(num, scope, arrival)
@@ -70,7 +70,10 @@ def log_law(circuit, seen: Seen, told, t, arrival: dict, values: dict, combos: d
         value = jnp.broadcast_to(moved[name], odds.shape)[:, None]
         if name in combos:
             match &= same(value, combos[name][None, :])
-        elif state_column(circuit, seen.name, name) in seen.of("state") and adapter.set_of(circuit, seen.name, name, t) is not None:
+        elif (
+            state_column(circuit, seen.name, name) in seen.of("state")
+            and adapter.set_of(circuit, seen.name, name, t) is not None
+        ):
             match &= agrees(values[state_column(circuit, seen.name, name)], value)
     return log_sum(jnp.broadcast_to(found[:, None], match.shape), match)
 

@@ -1,12 +1,12 @@
-"""The likelihood of observations: a circuit is solved, and every unit's rows are told by decisions, laws, types and hidden states."""
+"""The likelihood of observations: every unit's rows told by decisions and laws of a solved circuit, types, hidden states."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
-import stagecraft as sc
 from jaxtyping import Array, Float
 
+import stagecraft as sc
 from dynx_runner.estimation import adapter
 from dynx_runner.estimation.arrays import Data, Plan
 from dynx_runner.estimation.densities import log_positive, log_sum
@@ -100,7 +100,11 @@ def _forward(decided, drawn, data: Data):
     emission = jnp.concatenate([_padded(x, most) for x in decided])
     before = max(x.shape[1] for x in drawn)
     law = jnp.concatenate([_padded(jnp.broadcast_to(x, (x.shape[0], before, x.shape[2])), most) for x in drawn])
-    law = jnp.broadcast_to(law[:, :1], (law.shape[0], most, most)) if before == 1 else _padded(law.swapaxes(1, 2), most).swapaxes(1, 2)
+    law = (
+        jnp.broadcast_to(law[:, :1], (law.shape[0], most, most))
+        if before == 1
+        else _padded(law.swapaxes(1, 2), most).swapaxes(1, 2)
+    )
     start = jnp.full((data.sequence.shape[0], most), -jnp.inf, emission.dtype).at[:, 0].set(0.0)
 
     def step(alpha, place):

@@ -9,15 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import stagecraft as sc
 from jaxtyping import Array, Float
 
+import stagecraft as sc
 from dynx_runner.estimation import inference
 from dynx_runner.estimation.fit import Fit, fitted
 from dynx_runner.estimation.free import read_free
 from dynx_runner.estimation.task import Task
-
-WEIGHTS = ("identity", "diagonal", "optimal", "two-step", "continuous")
+from dynx_runner.estimation.weights import factor, root_of
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class AbstractMatching(abc.ABC):
                              "is no finite number")  # fmt: skip
         space = read_free(self.circuit, free)
         self._check_count(space, moments, key, keyed)
-        root = self._root(covariance if not callable(covariance) else None, weights)
+        root = root_of(weights, None if callable(covariance) else covariance, self.names)
         continuous = covariance if isinstance(weights, str) and weights == "continuous" else None
         if continuous is None and isinstance(weights, str) and weights == "continuous":
             raise ValueError('weights="continuous" needs `covariance`, a function of the solved circuit')
@@ -101,39 +100,6 @@ class AbstractMatching(abc.ABC):
                 f"{len(space.names)} parameters ({', '.join(space.names)}) and {self.data.size} moments: "
                 "some of them cannot be told; fix parameters, or match more"
             )
-
-    def _root(self, covariance, weights) -> np.ndarray:
-        """A matrix $L$ with $L'L$ the weights; `ValueError` names the moments at which they are deficient."""
-        count = self.data.size
-        if not isinstance(weights, str):
-            return self._factor(np.asarray(weights, float), "weights")
-        if weights not in WEIGHTS:
-            raise ValueError(f"weights: {weights!r} is none of {', '.join(WEIGHTS)}, and no array")
-        if covariance is not None:
-            covariance = np.asarray(covariance, float)
-            if covariance.shape != (count, count):
-                raise ValueError(f"covariance: {count} moments need ({count}, {count}), found {covariance.shape}")
-            self._factor(covariance, "covariance")
-        if weights == "identity" or (covariance is None and weights in ("two-step", "continuous")):
-            return np.eye(count)
-        if covariance is None:
-            raise ValueError(f'weights="{weights}" needs the `covariance` of the data')
-        if weights in ("diagonal", "two-step"):
-            return np.diag(1 / np.sqrt(np.diag(covariance)))
-        return np.linalg.inv(np.linalg.cholesky(covariance))
-
-    def _factor(self, matrix, what) -> np.ndarray:
-        """A square root of a symmetric positive definite matrix."""
-        count = self.data.size
-        if matrix.shape != (count, count) or not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-300):
-            raise ValueError(f"{what}: {count} moments need a symmetric ({count}, {count}), found shape {matrix.shape}")
-        size = np.sqrt(np.abs(np.diag(matrix)))
-        if (size == 0).any():
-            raise ValueError(f"{what}: nothing is said of {', '.join(n for n, s in zip(self.names, size, strict=True) if not s)}")
-        values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
-        if values[0] <= 1e-12:
-            raise ValueError(f"{what}: of deficient rank, along {inference.loading(vectors[:, 0], self.names)}")
-        return np.linalg.cholesky(matrix).T
 
     def moments(self, parameters: Mapping | None = None) -> dict[str, float]:
         """The moments of the circuit at `{path: value}` in place of its own, by name."""
@@ -172,7 +138,7 @@ class AbstractMatching(abc.ABC):
             second = np.asarray(self.covariance_of_data) + self.noise(found.z)
         else:
             second = np.asarray(self.covariance_of_data(sc.solve(found.circuit))) + self.noise(found.z)
-        self._factor(second, "covariance at the first step")
+        factor(second, self.names, "covariance at the first step")
         root = jnp.asarray(np.linalg.inv(np.linalg.cholesky(second)))
         other = object.__new__(type(self))
         other.__dict__ |= self.__dict__
@@ -201,7 +167,7 @@ class AbstractMatching(abc.ABC):
         bare = dataclasses.replace(self.task, terms=dataclasses.replace(self.task.terms, covariance=None))
         return np.linalg.solve(np.asarray(self.task.inputs[1]), bare.jacobian(z))
 
-    def _omega(self, z) -> np.ndarray:
+    def omega(self, z) -> np.ndarray:
         """The covariance of the gap between moments and data."""
         given = self.covariance_of_data
         if given is None:
@@ -211,7 +177,7 @@ class AbstractMatching(abc.ABC):
 
     def _weight(self, z) -> np.ndarray:
         if self.task.terms.covariance is not None:
-            return np.linalg.inv(self._omega(z))
+            return np.linalg.inv(self.omega(z))
         root = np.asarray(self.task.inputs[1])
         return root.T @ root
 
@@ -224,9 +190,11 @@ class AbstractMatching(abc.ABC):
         """
         if kind == "bootstrap":
             return self._bootstrap(z, free, samples)
-        slopes, omega = self.slopes(z)[:, free], self._omega(z)
+        slopes, omega = self.slopes(z)[:, free], self.omega(z)
         if kind == "efficient":
-            return inference.spread(inference.inverse(slopes.T @ np.linalg.solve(omega, slopes), self.task.free.names, free), free)
+            return inference.spread(
+                inference.inverse(slopes.T @ np.linalg.solve(omega, slopes), self.task.free.names, free), free
+            )
         if kind not in (None, "sandwich"):
             raise ValueError(f"kind: {kind!r} is none of sandwich, efficient, bootstrap")
         weight = self._weight(z)
@@ -260,10 +228,12 @@ class AbstractMatching(abc.ABC):
         return pd.DataFrame(whole, index=list(self.task.free.names), columns=list(self.names))
 
     def j_test(self, z, free: np.ndarray) -> dict[str, float]:
-        r"""$g'\,(M\Omega M')^{+}\,g$ with $M = I - G(G'WG)^{-1}G'W$, chi-squared with as many degrees as moments beyond parameters."""
+        r"""$g'\,(M\Omega M')^{+}\,g$ with $M = I - G(G'WG)^{-1}G'W$, chi-squared;
+        its degrees of freedom are the moments beyond the parameters.
+        """
         from scipy.stats import chi2
 
-        slopes, weight, omega = self.slopes(z)[:, free], self._weight(z), self._omega(z)
+        slopes, weight, omega = self.slopes(z)[:, free], self._weight(z), self.omega(z)
         gap = self._found(self.task, z) - self.data
         df = self.data.size - int(free.sum())
         if df == 0:

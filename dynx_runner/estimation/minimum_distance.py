@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import stagecraft as sc
 
+import stagecraft as sc
 from dynx_runner.estimation.matching import AbstractMatching
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import stagecraft as sc
-from heptapod.errors import did_you_mean
 from jaxtyping import Array, Float
 
+import stagecraft as sc
 from dynx_runner.estimation import adapter, inference, likelihood
 from dynx_runner.estimation.arrays import Data, Plan, arranged, check_mapping, missing_of
 from dynx_runner.estimation.fit import Fit, fitted, keys
@@ -19,6 +18,7 @@ from dynx_runner.estimation.frame import read_frame, rows_in_words
 from dynx_runner.estimation.free import read_free
 from dynx_runner.estimation.plan import Seen, read_seen
 from dynx_runner.estimation.task import Task
+from heptapod.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class MLE:
 
         - `free`: `{path: bounds}`, the bounds (low, high), a transform, or `None`.
         - `data`: a pandas frame, a row for each observation, its columns as `panel.to_pandas()` writes them; or a panel. With
-          `id` (or `agent`) and `period` rows of one id follow each other; else every row is by itself. `weight`, `type`, and the
-          branch taken in `branch`, by position or name. NaN where something is not seen.
+          `id` (or `agent`) and `period` rows of one id follow each other; else every row is by itself. `weight`, `type`, and
+          the branch taken in `branch`, by position or name. NaN where something is not seen.
         - `observe`: `{"BUS": ["s", "d"]}`; a state on arrival, a shock, a decision state, a control, or `branch`.
         - `errors`: `{"c": "main.sigma_c"}` for what is measured with an additive normal error of that standard deviation, or
           `("log", "main.sigma_c")` for an error of the logarithm; `"CONS.c"` where several stages have a `c`.
@@ -87,10 +87,9 @@ class MLE:
         for stage, variables in names.items():  # Names first, so that a wrong one is told from a missing column.
             read_seen(self.circuit, stage, variables, self._noisy[stage], set(), False, False)
         frame = read_frame(self.circuit, data, names, {name for of in self._noisy.values() for name in of})
-        return tuple(
-            read_seen(self.circuit, stage, variables, self._noisy[stage], missing_of(frame, stage), self._transitions, frame.ordered)
-            for stage, variables in names.items()
-        ), frame  # fmt: skip
+        how = (self._transitions, frame.ordered)
+        seen = [read_seen(self.circuit, s, v, self._noisy[s], missing_of(frame, s), *how) for s, v in names.items()]
+        return tuple(seen), frame
 
     def with_data(self, data: Any) -> "MLE":
         """The same estimator of other data; where these have the same shapes nothing is compiled anew."""

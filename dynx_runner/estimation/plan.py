@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from heptapod.errors import did_you_mean
-
 from dynx_runner.estimation import adapter
+from heptapod.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,14 @@ def roles(circuit, stage: str) -> dict[str, str]:
     num, found = circuit.structure.stage(stage), {}
     posts = [name for space, names in num.spaces if space.startswith("cntn") for name in names.dimensions]
     shocks = [name for shock in num.shocks for name in shock.dimensions]
-    groups = (("arrival", "arvl", num.dimensions("arvl")), ("shock", "shocks", shocks), ("state", "dcsn", num.dimensions("dcsn")),
-              ("option", "controls", [name for name, _ in num.discrete]), ("control", "controls", num.controls),
-              ("post", "cntn", dict.fromkeys(posts)))  # fmt: skip
+    groups = (
+        ("arrival", "arvl", num.dimensions("arvl")),
+        ("shock", "shocks", shocks),
+        ("state", "dcsn", num.dimensions("dcsn")),
+        ("option", "controls", [name for name, _ in num.discrete]),
+        ("control", "controls", num.controls),
+        ("post", "cntn", dict.fromkeys(posts)),
+    )
     for role, perch, names in groups:
         for name in names:
             found[name if name not in found else f"{name}_{perch}"] = role
@@ -82,7 +86,9 @@ def read_seen(circuit, stage: str, names, errors: Mapping, missing: set[str], tr
     seen = Seen(stage, columns, noisy, branches=adapter.branch_names(circuit, stage))
     for name, *_ in noisy:
         if known[name] not in ("state", "control"):
-            raise ValueError(f"errors: `{name}` of stage {stage} is no decision state or continuous control; only these take one")
+            raise ValueError(
+                f"errors: `{name}` of stage {stage} is no decision state or continuous control; only these take one"
+            )
     exact = [name for name in seen.of("control") if name not in errors]
     if exact or seen.of("post"):
         name = (*exact, *seen.of("post"))[0]
@@ -119,7 +125,7 @@ def _completed(circuit, seen: Seen, missing, transitions, chained) -> Seen:
         else:
             what = "is missing in some rows" if column in states else "is not observed"
             raise ValueError(
-                f"observe: `{column}` of stage {stage} {what}, and takes no listed values that could be summed over; observe it, "
+                f"observe: `{column}` of stage {stage} {what}, and takes no listed values to sum over; observe it, "
                 f"or what it follows from ({', '.join(sorted(adapter.depends_on(circuit, stage, name)))})"
             )
     law = bool(transitions) and (arrives or chained or bool(shocks))
@@ -142,14 +148,14 @@ def _says(circuit, seen: Seen, hidden) -> bool:
         continuous = any(not adapter.listed(drawn[n]) for n in unseen)
         if unseen and not continuous and adapter.set_of(circuit, stage, name, 0) is None:
             raise ValueError(
-                f"observe: `{name}` of stage {stage} is continuous, but what is drawn ({', '.join(sorted(unseen))}) takes listed "
+                f"observe: `{name}` of stage {stage} is continuous, but the draws ({', '.join(sorted(unseen))}) take listed "
                 f"values, so that it has no density; observe the draw, give it errors={{...}}, or set transitions=False"
             )
     return says
 
 
 def inverted_states(circuit, seen: Seen) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The continuous draws that are not seen but found from states that are, and these states; `ValueError` where not unique."""
+    """The continuous draws that are found from states that are seen, and these states; `ValueError` where not unique."""
     num, watched = circuit.structure.stage(seen.name), set(seen.of("shock"))
     draws = [n for shock in num.shocks if not adapter.listed(shock) for n in shock.dimensions if n not in watched]
     states = [name for name in num.dimensions("dcsn") if state_column(circuit, seen.name, name) in seen.of("state")

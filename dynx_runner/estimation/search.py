@@ -14,9 +14,9 @@ from dynx_runner.estimation.engines import Trace, minimise
 def begin(task, start: Any, starts: int, key: Any) -> list[np.ndarray]:
     """The coordinates of all starts.
 
-    **Arguments:** `start`: `{path: value}` for some of the free parameters, a list of such, a frame with a row for each (the best
-    draws of a sweep), or `None`; `starts`: how many in all, those that are not given from a Sobol sequence; `key`: that scrambles
-    it.
+    **Arguments:** `start`: `{path: value}` for some of the free parameters, a list of such, a frame with a row for each (the
+    best draws of a sweep), or `None`; `starts`: how many in all, those that are not given from a Sobol sequence, which `key`
+    scrambles.
 
     **Raises:** `ValueError` for a start outside its bounds, and for names that are not free.
     """

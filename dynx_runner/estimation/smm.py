@@ -1,4 +1,4 @@
-"""Simulated moments: those of panels that a circuit draws, with the same random numbers at all parameters, near those of data."""
+"""Simulated moments: those of panels, drawn with the same random numbers at all parameters, near those of data."""
 
 import dataclasses
 import inspect
@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
-import stagecraft as sc
 
+import stagecraft as sc
 from dynx_runner.estimation.matching import AbstractMatching
 
 

@@ -102,7 +102,9 @@ class Task:
             z, slopes = np.asarray(self.free.inside(jnp.asarray(x))), np.asarray(bend(jnp.asarray(x)))
             if few:
                 terms, _ = self.both(z)
-                return Point(_criterion(terms, self.weights, np), slopes.T @ self.slope(z), slopes.T @ self.curvature(z) @ slopes)
+                return Point(
+                    _criterion(terms, self.weights, np), slopes.T @ self.slope(z), slopes.T @ self.curvature(z) @ slopes
+                )
             common = (self.terms, self.free, self.circuit, self.inputs, self.weights)
             value, slope = _reverse(*common, jnp.asarray(z))
             return Point(float(value), slopes.T @ np.asarray(slope))

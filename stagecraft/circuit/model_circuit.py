@@ -94,7 +94,7 @@ class ModelCircuit(eqx.Module):
         return Period(stages, period.t, period.links)
 
     def within(self, like: int, t: Array) -> Period:
-        """Period `t`, an integer array that a scan may trace, of the kind of period `like`, which is known; without households."""
+        """Period `t`, an array that a scan may trace, of the kind of period `like`; without households."""
         return view(self, t, *kinds(self.structure, like), False, False)
 
     def with_parameters(self, parameters: Mapping) -> "ModelCircuit":

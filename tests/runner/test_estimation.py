@@ -11,6 +11,7 @@ import pytest
 
 import stagecraft as sc
 from dynx_runner import MLE
+from dynx_runner.estimation.transforms import Simplex
 
 RUST = Path(__file__).parents[2] / "examples" / "rust"
 FREE = {"main.RC": (0.0, 50.0), "main.theta": (0.0, 20.0)}
@@ -192,7 +193,7 @@ def test_mixtures_are_averages_of_their_types_and_find_who_is_who(hidden):
     circuit = sc.load(text)
     panel = sc.simulate(sc.solve(circuit), {"s_pre": 0.0, "z_pre": 0.0}, agents=80, periods=25, key=jax.random.key(5))
     frame = panel.to_pandas()
-    free = {"types.main.theta": (0.0, 5.0), "types.weights": MLE_SIMPLEX}
+    free = {"types.main.theta": (0.0, 5.0), "types.weights": Simplex()}
     est = MLE(circuit, free, frame.drop(columns="type"), {"BUS": ["s", "z", "d"]})
     apart = [MLE(hidden.with_parameters({"main.theta": theta}), {"main.RC": (0, 10)}, frame.drop(columns="type"),
                  {"BUS": ["s", "z", "d"]}).contributions({}) for theta in (0.1, 1.5)]  # fmt: skip
@@ -210,8 +211,3 @@ def test_mixtures_are_averages_of_their_types_and_find_who_is_who(hidden):
     told = MLE(circuit, free, frame, {"BUS": ["s", "z", "d"]})
     chosen = np.where(kinds == 0, np.log(0.3) + apart[0], np.log(0.7) + apart[1])
     np.testing.assert_allclose(told.contributions({}), chosen, atol=1e-10)
-
-
-from dynx_runner.estimation.transforms import Simplex  # noqa: E402
-
-MLE_SIMPLEX = Simplex()
