@@ -78,6 +78,8 @@ class AbstractMatching(abc.ABC):
         leaves = jax.tree_util.tree_flatten_with_path(data)[0]
         self.names = tuple(name for path, x in leaves for name in _labels(jax.tree_util.keystr(path), x))
         self.data = np.concatenate([np.ravel(np.asarray(x, float)) for _, x in leaves])
+        if hasattr(covariance, "loc"):  # A frame tells which moments it is of.
+            self.covariance_of_data = covariance = covariance.loc[list(self.names), list(self.names)].to_numpy()
         if not np.all(np.isfinite(self.data)):
             raise ValueError(f"data: {', '.join(n for n, x in zip(self.names, self.data, strict=True) if not np.isfinite(x))} "
                              "is no finite number")  # fmt: skip

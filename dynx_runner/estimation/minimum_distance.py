@@ -30,7 +30,7 @@ class MinimumDistance(AbstractMatching):
         - `moments`: a function of a solved circuit to a pytree of numbers, which JAX traces; declared `Moments` are one.
         - `data`: the same pytree of data.
         - `weights`: `identity`, `diagonal`, `optimal`, `two-step`, `continuous`, or an array.
-        - `covariance`: of the data's moments, an array; or a function of the solved circuit that returns it.
+        - `covariance`: of the data's moments, an array or a frame with their names; or a function of the solved circuit.
         """
         self.read(circuit, free, moments, data, weights, covariance, None, False)
 

@@ -105,12 +105,12 @@ class Moments:
         panel = sc.simulate(solved, self.initial, agents=self.agents, periods=self.periods, weights=True, key=key)
         return {m.label: of_model.of_panel(m, panel, clock) for m in self.items}
 
-    def of_data(self, frame: Any, *, by: str | None = None) -> tuple[dict[str, float], np.ndarray]:
+    def of_data(self, frame: Any, *, by: str | None = None) -> tuple[dict[str, float], Any]:
         """The moments of a frame as `panel.to_pandas()` writes it, and their covariance by influence functions.
 
         **Arguments:** `by`: the column of whoever is observed, `id` or `agent` if left out; rows of one are not independent.
 
-        **Returns:** the data that an estimator takes, by name; their covariance.
+        **Returns:** the data that an estimator takes, by name; their covariance, a frame with these names.
 
         **Raises:** `ValueError` for a missing column, and for a moment without observations.
         """

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 
-def found(items, frame: Any, by: str | None) -> tuple[dict[str, float], np.ndarray]:
-    """The moments by name, and their covariance; `ValueError` names what is missing."""
+def found(items, frame: Any, by: str | None) -> tuple[dict[str, float], Any]:
+    """The moments by name, and their covariance, a frame; `ValueError` names what is missing."""
+    import pandas as pd
+
     frame = frame.reset_index(drop=True)
     by = by or next((name for name in ("id", "agent") if name in frame.columns), None)
     who = np.unique(frame[by].to_numpy(), return_inverse=True)[1] if by else np.arange(len(frame))
@@ -20,7 +22,7 @@ def found(items, frame: Any, by: str | None) -> tuple[dict[str, float], np.ndarr
         parts.append(np.bincount(who[rows], influence / rows.size, who.max() + 1))
     parts = np.stack(parts)
     count = parts.shape[1]
-    return values, parts @ parts.T * count / (count - 1)
+    return values, pd.DataFrame(parts @ parts.T * count / (count - 1), list(values), list(values))
 
 
 def _column(moment, frame, name):

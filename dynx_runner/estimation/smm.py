@@ -36,7 +36,7 @@ class SMM(AbstractMatching):
           `Moments` are one. A function that takes no key has no noise of simulation.
         - `data`: the same pytree of data.
         - `weights`: `identity`, `diagonal`, `optimal`, `two-step`, `continuous`, or an array.
-        - `covariance`: of the data's moments, an array; or a function of the solved circuit that returns it.
+        - `covariance`: of the data's moments, an array or a frame with their names; or a function of the solved circuit.
         - `key`: of the draws, the same at all parameters, so that the criterion moves by parameters alone.
         - `replications`: with how many other keys the noise of simulation is measured, at the estimate.
         """

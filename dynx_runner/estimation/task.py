@@ -78,13 +78,15 @@ class Task:
         return np.asarray(0.5 * (found + found.T))
 
     def curvature(self, z) -> np.ndarray:
-        """What products of first derivatives tell of the second: the outer product of scores, or twice that of residuals."""
-        terms, slopes = self.both(z)
-        del terms
+        """What products of first derivatives tell of the second: twice that of residuals, or the spread of scores about their
+        mean, which far from the optimum is the smaller part of them.
+        """
+        slopes = self.jacobian(z)
         if self.weights is None:
             return 2 * slopes.T @ slopes
         weights = np.asarray(self.weights)
         live = np.where((weights > 0)[:, None], slopes, 0.0)
+        live = live - weights @ live / np.sum(weights)
         return (live * weights[:, None]).T @ live
 
     def _slope_of(self, terms, slopes) -> np.ndarray:

@@ -211,3 +211,84 @@ def test_mixtures_are_averages_of_their_types_and_find_who_is_who(hidden):
     told = MLE(circuit, free, frame, {"BUS": ["s", "z", "d"]})
     chosen = np.where(kinds == 0, np.log(0.3) + apart[0], np.log(0.7) + apart[1])
     np.testing.assert_allclose(told.contributions({}), chosen, atol=1e-10)
+
+
+LIFE = (Path(__file__).parents[2] / "examples" / "estimation" / "retirement.yml").read_text()
+ERRORS = {"WORK.c": ("log", "main.sigma_c"), "RETD.c": ("log", "main.sigma_c")}
+LIVES = {"LABR": ["a", "branch"], "WORK": ["a", "m"], "RETD": ["a"]}
+
+
+@pytest.fixture(scope="module")
+def life():
+    return sc.load(LIFE.replace("horizon: 20", "horizon: 5").replace("n: 150", "n: 60").replace("n_w: 5", "n_w: 3"))
+
+
+@pytest.fixture(scope="module")
+def workers(life):
+    rng = np.random.default_rng(2)
+    initial = {"LABR": {"a": jnp.asarray(rng.uniform(0.0, 60.0, 300))}}
+    frame = sc.simulate(sc.solve(life), initial, key=jax.random.key(8)).to_pandas()
+    return frame.assign(c=frame["c"] * np.exp(0.1 * rng.standard_normal(len(frame))))
+
+
+@pytest.fixture(scope="module")
+def working(life, workers):
+    free = {"main.beta": (0.8, 1.0), "main.w": (5.0, 50.0), "main.sigma_w": (0.01, 1.0), "main.delta": (0.0, 3.0)}
+    free |= {"main.sigma_eps": (0.01, 2.0), "main.sigma_c": (0.01, 1.0)}
+    return MLE(life, free, workers, LIVES, errors=ERRORS)
+
+
+def test_wages_told_from_cash_measured_consumption_and_choices_have_their_densities(life, workers, working):
+    solved, p = sc.solve(life), {k: float(v) for k, v in life.parameters["main"].items()}
+    normal = lambda x, mean, std: -0.5 * ((x - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
+    total = 0.0
+    for (t, stage), rows in workers.groupby(["period", "stage"]):
+        here, a = solved[int(t)][stage].dcsn.sol, rows["a"].to_numpy()
+        if stage == "LABR":
+            work = np.asarray(here.probability["work"](a=a))
+            total += np.log(np.where(rows["branch"] == 0, work, 1 - work)).sum()
+            continue
+        m = rows["m"].to_numpy()
+        true = np.log(np.asarray(here.policy["c"](m=m)))
+        total += (normal(np.log(rows["c"]), true, p["sigma_c"]) - np.log(rows["c"])).sum()
+        if stage == "WORK":
+            y = m - (1 + p["r"]) * a
+            total += (normal(np.log(y), np.log(p["w"]) - 0.5 * p["sigma_w"] ** 2, p["sigma_w"]) - np.log(y)).sum()
+    assert float(working.loglik({})) == pytest.approx(total, abs=1e-8)
+
+
+def test_what_is_drawn_may_be_seen_itself_or_left_out(life, workers, working):
+    drawn = MLE(life, {"main.beta": (0.8, 1.0)}, workers, {**LIVES, "WORK": ["a", "y"]}, errors=ERRORS)
+    assert float(drawn.loglik({})) == pytest.approx(float(working.loglik({})), abs=1e-6)
+    without = MLE(life, {"main.beta": (0.8, 1.0)}, workers, LIVES, errors=ERRORS, transitions=False)
+    law = MLE(life, {"main.w": (5, 50)}, workers, {"WORK": ["y"]})
+    assert float(without.loglik({})) + float(law.loglik({})) == pytest.approx(float(working.loglik({})), abs=1e-6)
+
+
+def test_scores_of_continuous_observations_are_those_of_the_likelihood(working):
+    z = working.task.own * np.array([0.99, 1.05, 1.1, 0.9, 1.2, 1.1])
+    exact = central(working.task.vector, z, 1e-6)
+    np.testing.assert_allclose(working.task.jacobian(z), exact, atol=1e-5 * np.abs(exact).max(axis=0))
+    reverse = jax.grad(lambda p: working.loglik(p))(dict(zip(working.free, z, strict=True)))
+    np.testing.assert_allclose(np.array(list(reverse.values())), -working.task.slope(z), rtol=1e-6)
+
+
+def test_six_parameters_of_workers_are_found(working):
+    fit = working.fit({"main.beta": 0.9, "main.w": 15.0, "main.delta": 1.3}, steps=60)
+    truth = np.array([0.97, 20.0, 0.15, 0.8, 0.15, 0.1])
+    assert fit.converged and fit.traces[0].evaluations <= 40
+    assert (np.abs(fit.z - truth) < 4 * np.sqrt(np.diag(fit.covariance("opg")))).all()
+    assert fit.check["agrees"][6:].all(), fit.check
+
+
+def test_other_data_of_the_same_shape_compile_nothing(working, workers):
+    before = working.fit(steps=3, check=False)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
+    )
+    other = working.with_data(workers.assign(c=workers["c"] * 1.01))
+    compiled.clear()
+    again = other.fit(steps=3, check=False)
+    assert not compiled, len(compiled)
+    assert again.criterion != before.criterion
