@@ -98,10 +98,10 @@ class Task:
     def of_reals(self) -> Criterion:
         """The criterion of real numbers, for an engine."""
         few = len(self.free.names) <= FEW
-        bend = jax.jit(jax.jacfwd(self.free.inside))
+        inside = lambda x: jax.device_get(_inside(self.free, jnp.asarray(x)))
 
         def point(x):
-            z, slopes = np.asarray(self.free.inside(jnp.asarray(x))), np.asarray(bend(jnp.asarray(x)))
+            z, slopes = inside(x)
             if few:
                 terms, _ = self.both(z)
                 return Point(
@@ -112,11 +112,17 @@ class Task:
             return Point(float(value), slopes.T @ np.asarray(slope))
 
         def residual(x):
-            terms, own = self.both(np.asarray(self.free.inside(jnp.asarray(x))))
-            return terms, own @ np.asarray(bend(jnp.asarray(x)))
+            z, slopes = inside(x)
+            terms, own = self.both(z)
+            return terms, own @ slopes
 
-        value = lambda x: self.value(np.asarray(self.free.inside(jnp.asarray(x))))
-        return Criterion(point, value, None if self.likelihood else residual)
+        return Criterion(point, lambda x: self.value(inside(x)[0]), None if self.likelihood else residual)
+
+
+@functools.partial(jax.jit, static_argnames="free")
+def _inside(free, x):
+    """Coordinates of real numbers, and their derivatives."""
+    return free.inside(x), jax.jacfwd(free.inside)(x)
 
 
 def _at(terms, free, circuit, inputs, z):
