@@ -189,8 +189,10 @@ def _trf(criterion, x, method, steps, told):
 
 def _adam(criterion, x, method, steps, told):
     """Adam on a cosine schedule, for criteria that are noisy or have very many parameters."""
-    import optax
-
+    try:
+        import optax
+    except ImportError:
+        raise ImportError("method 'adam' needs optax: pip install \"dynx[estimate]\"") from None
     del method
     optimiser = optax.adam(optax.cosine_decay_schedule(0.1, steps))
     here, state = criterion.point(x), optimiser.init(x)

@@ -220,7 +220,9 @@ LIVES = {"LABR": ["a", "branch"], "WORK": ["a", "m"], "RETD": ["a"]}
 
 @pytest.fixture(scope="module")
 def life():
-    return sc.load(LIFE.replace("horizon: 20", "horizon: 5").replace("n: 150", "n: 60").replace("n_w: 5", "n_w: 3"))
+    return sc.load(
+        LIFE.replace("horizon: 20", "horizon: 5").replace("n: 150", "n: 60").replace("n_w: 5", "n_w: 3")
+    ).with_parameters({"main.sigma_eps": 0.4})
 
 
 @pytest.fixture(scope="module")
@@ -268,14 +270,15 @@ def test_what_is_drawn_may_be_seen_itself_or_left_out(life, workers, working):
 def test_scores_of_continuous_observations_are_those_of_the_likelihood(working):
     z = working.task.own * np.array([0.99, 1.05, 1.1, 0.9, 1.2, 1.1])
     exact = central(working.task.vector, z, 1e-6)
-    np.testing.assert_allclose(working.task.jacobian(z), exact, atol=1e-5 * np.abs(exact).max(axis=0))
+    size = np.abs(exact).max(axis=0)
+    np.testing.assert_allclose(working.task.jacobian(z) / size, exact / size, atol=1e-5)
     reverse = jax.grad(lambda p: working.loglik(p))(dict(zip(working.free, z, strict=True)))
     np.testing.assert_allclose(np.array(list(reverse.values())), -working.task.slope(z), rtol=1e-6)
 
 
 def test_six_parameters_of_workers_are_found(working):
     fit = working.fit({"main.beta": 0.9, "main.w": 15.0, "main.delta": 1.3}, steps=60)
-    truth = np.array([0.97, 20.0, 0.15, 0.8, 0.15, 0.1])
+    truth = np.array([0.97, 20.0, 0.15, 0.8, 0.4, 0.1])
     assert fit.converged and fit.traces[0].evaluations <= 40
     assert (np.abs(fit.z - truth) < 4 * np.sqrt(np.diag(fit.covariance("opg")))).all()
     assert fit.check["agrees"][6:].all(), fit.check
