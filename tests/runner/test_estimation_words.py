@@ -9,7 +9,7 @@ import pytest
 
 import stagecraft as sc
 from dynx_runner import MLE, SMM, MinimumDistance, Moments, load_fit
-from dynx_runner.estimation.transforms import Pieces, Simplex
+from dynx_runner.estimation.transforms import POSITIVE, Correlation, Interval, Ordered, Pieces, Simplex
 
 RUST = Path(__file__).parents[2] / "examples" / "rust"
 FREE = {"main.RC": (0.0, 50.0), "main.theta": (0.0, 20.0)}
@@ -229,3 +229,26 @@ def test_of_types_that_are_not_there(rust, data):
         est.covariance(est.task.own, "cluster", np.ones(2, bool))
     with pytest.raises(ValueError, match="kind: 'robust' is none of hessian"):
         est.covariance(est.task.own, "robust", np.ones(2, bool))
+
+
+def test_transforms_lead_there_and_back():
+    matrix = np.array([[1.0, 0.3, -0.2], [0.3, 1.0, 0.5], [-0.2, 0.5, 1.0]])
+    cases = {
+        Interval(0.0, 2.0): np.array([0.3, 1.9]),
+        Interval(1.0): np.array([1.5]),
+        Interval(high=1.0): np.array([-4.0]),
+        Interval(): np.array([-4.0, 7.0]),
+        POSITIVE: np.array([0.01, 5.0]),
+        Simplex(3): np.array([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]]),
+        Ordered(): np.array([-1.0, 0.0, 4.0]),
+        Correlation(): matrix,
+        Pieces((0, 2, 4), groups=(0, 0, 1, 1, -1)): np.array([1.0, 1.0, 2.0, 2.0, 9.0]),
+    }
+    for transform, value in cases.items():
+        z = transform.read(value)
+        np.testing.assert_allclose(transform.inside(transform.real(z)), z, atol=1e-12)
+        np.testing.assert_allclose(transform.fill(z, value), value, atol=1e-12)
+        far = transform.fill(transform.inside(transform.real(z) + 1.0), value)
+        assert np.isfinite(far).all() and not np.allclose(far, value)
+    assert np.linalg.eigvalsh(Correlation().fill(Correlation().inside(jnp.array([3.0, -3.0, 3.0])), matrix)).min() > 0
+    assert (np.diff(Ordered().inside(jnp.array([0.0, -9.0, 2.0]))) > 0).all()
