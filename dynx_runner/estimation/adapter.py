@@ -65,7 +65,11 @@ def by_nature(circuit, stage: str) -> bool:
 def grid_of(circuit, stage: str, name: str):
     """The grid of a decision or arrival state, its own or that of where it comes from; `None` without one."""
     num = circuit.structure.stage(stage)
-    for place in (dict(num.spaces)["dcsn"].grid(name), dict(num.rows).get(name), dict(num.spaces)["arvl"].grid(name)):
+    for place in (
+        dict(num.spaces)["dcsn"].grid(name),
+        dict(getattr(num.solution, "rows", ())).get(name),
+        dict(num.spaces)["arvl"].grid(name),
+    ):
         if place is not None:
             return place
     return None

@@ -177,7 +177,7 @@ def fitted(estimator, start: Any, starts: int, key: Any, method: str | None, ste
     if still:
         raise ValueError(f"nothing that is {'observed' if task.likelihood else 'matched'} depends on {', '.join(still)}; "
                          "the data cannot tell: fix it, or observe more")  # fmt: skip
-    with _line(progress) as told:
+    with _Line(progress) as told:
         traces = search.from_all(task, begin, method, steps, told)
     best = min(traces, key=lambda trace: np.nan_to_num(trace.point.value, nan=np.inf))
     z, converged, outcome = _judged(task, best)
@@ -220,7 +220,7 @@ def _curvature(task, z):
     return task.hessian(z) if task.likelihood else task.curvature(z)
 
 
-class _line:
+class _Line:
     """A progress line: start, steps and the lowest criterion so far."""
 
     def __init__(self, shown: bool):

@@ -16,7 +16,7 @@ from dynx_runner.estimation import inference
 from dynx_runner.estimation.fit import Fit, fitted
 from dynx_runner.estimation.free import read_free
 from dynx_runner.estimation.task import Task
-from dynx_runner.estimation.weights import factor, root_of
+from dynx_runner.estimation.weights import factor, labels_of, overidentified, root_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class AbstractMatching(abc.ABC):
             raise ValueError(f"moments: a function of a solved circuit is needed, found {moments!r}")
         self.key, self.weights, self.covariance_of_data = key, weights, covariance
         leaves = jax.tree_util.tree_flatten_with_path(data)[0]
-        self.names = tuple(name for path, x in leaves for name in _labels(jax.tree_util.keystr(path), x))
+        self.names = tuple(name for path, x in leaves for name in labels_of(jax.tree_util.keystr(path), x))
         self.data = np.concatenate([np.ravel(np.asarray(x, float)) for _, x in leaves])
         if hasattr(covariance, "loc"):  # A frame tells which moments it is of.
             self.covariance_of_data = covariance = covariance.loc[list(self.names), list(self.names)].to_numpy()
@@ -230,23 +230,9 @@ class AbstractMatching(abc.ABC):
         return pd.DataFrame(whole, index=list(self.task.free.names), columns=list(self.names))
 
     def j_test(self, z, free: np.ndarray) -> dict[str, float]:
-        r"""$g'\,(M\Omega M')^{+}\,g$ with $M = I - G(G'WG)^{-1}G'W$, chi-squared;
-        its degrees of freedom are the moments beyond the parameters.
-        """
-        from scipy.stats import chi2
-
-        slopes, weight, omega = self.slopes(z)[:, free], self._weight(z), self.omega(z)
+        """The test of overidentifying restrictions; see `weights.overidentified`."""
         gap = self._found(self.task, z) - self.data
-        df = self.data.size - int(free.sum())
-        if df == 0:
-            return {"J": 0.0, "df": 0, "p": float("nan")}
-        rest = np.eye(self.data.size) - slopes @ np.linalg.solve(slopes.T @ weight @ slopes, slopes.T @ weight)
-        size = np.sqrt(np.diag(omega))
-        matrix = rest @ omega @ rest.T / np.outer(size, size)
-        values, vectors = np.linalg.eigh(matrix)
-        along = vectors[:, -df:].T @ (gap / size)
-        found = float(np.sum(along**2 / values[-df:]))
-        return {"J": found, "df": df, "p": float(chi2.sf(found, df))}
+        return overidentified(self.slopes(z)[:, free], self._weight(z), self.omega(z), gap)
 
     def head(self, fit: Fit) -> list[tuple[str, str]]:
         """What stands above a table of estimates."""
@@ -256,9 +242,3 @@ class AbstractMatching(abc.ABC):
             test = fit.j_test()
             shown.append(("J-test", f"{test['J']:.4g}, {test['df']} degrees of freedom, p = {test['p']:.3f}"))
         return shown
-
-
-def _labels(path: str, x) -> list[str]:
-    """Names of the entries of one leaf of the data."""
-    base = path.replace("['", "").replace("']", " ").strip() or "moment"
-    return [base] if np.ndim(x) == 0 else [f"{base}[{', '.join(map(str, i))}]" for i in np.ndindex(*np.shape(x))]

@@ -111,7 +111,7 @@ def _completed(circuit, seen: Seen, missing, transitions, chained) -> Seen:
     """With what follows from what is seen, and what remains hidden."""
     num, stage = circuit.structure.stage(seen.name), seen.name
     arrival, shocks, states = set(seen.of("arrival")), set(seen.of("shock")), set(seen.of("state"))
-    arrives = set(num.dimensions("arvl")) <= arrival
+    arrives = set(num.dimensions("arvl")) <= arrival - missing
     decides = bool(seen.of("option", "branch") or seen.errors or states)
     hidden, computed = [], []
     for name in num.dimensions("dcsn") if decides else ():

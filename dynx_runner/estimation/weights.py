@@ -45,3 +45,24 @@ def factor(matrix: np.ndarray, names: tuple[str, ...], what: str) -> np.ndarray:
     if values[0] <= 1e-12:
         raise ValueError(f"{what}: of deficient rank, along {loading(vectors[:, 0], names)}")
     return np.linalg.cholesky(matrix).T
+
+
+def overidentified(slopes: np.ndarray, weight: np.ndarray, omega: np.ndarray, gap: np.ndarray) -> dict[str, float]:
+    r"""$g'\,(M\Omega M')^{+}\,g$ with $M = I - G(G'WG)^{-1}G'W$, its degrees of freedom and its probability."""
+    from scipy.stats import chi2
+
+    df = gap.size - slopes.shape[1]
+    if df == 0:
+        return {"J": 0.0, "df": 0, "p": float("nan")}
+    rest = np.eye(gap.size) - slopes @ np.linalg.solve(slopes.T @ weight @ slopes, slopes.T @ weight)
+    size = np.sqrt(np.diag(omega))
+    values, vectors = np.linalg.eigh(rest @ omega @ rest.T / np.outer(size, size))
+    along = vectors[:, -df:].T @ (gap / size)
+    found = float(np.sum(along**2 / values[-df:]))
+    return {"J": found, "df": df, "p": float(chi2.sf(found, df))}
+
+
+def labels_of(path: str, x) -> list[str]:
+    """Names of the entries of one leaf of the data."""
+    base = path.replace("['", "").replace("']", " ").strip() or "moment"
+    return [base] if np.ndim(x) == 0 else [f"{base}[{', '.join(map(str, i))}]" for i in np.ndindex(*np.shape(x))]
