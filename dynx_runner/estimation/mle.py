@@ -118,7 +118,8 @@ class MLE:
         own = adapter.values(self.circuit)
         at = {path: jnp.asarray((parameters or {}).get(path, own[path]), own[path].dtype) for path in self.free}
         fixed = {path: x for path, x in (parameters or {}).items() if path not in at}
-        return jax.grad(lambda free: self.loglik({**fixed, **free}))(at)
+        found = jax.grad(lambda free: self.loglik({**fixed, **free}))(at)
+        return {path: found[path] for path in self.free}
 
     def posterior(self, parameters: Mapping | None = None) -> Float[Array, "units types"]:
         """How likely each unit is of each type, given all that is seen of it; of a circuit with types."""
