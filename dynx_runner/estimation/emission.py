@@ -15,7 +15,7 @@ _NEAR = 1e-6
 
 def combinations(circuit, seen: Seen, t) -> tuple[dict[str, Float[Array, " hidden"]], int]:
     """The values of the hidden states in every combination, and how many there are."""
-    sets = [adapter.set_of(circuit, seen.name, name, t) for name in seen.hidden]
+    sets = [jnp.asarray(adapter.set_of(circuit, seen.name, name, t)) for name in seen.hidden]
     grids = jnp.meshgrid(*sets, indexing="ij")
     count = int(np.prod([x.shape[0] for x in sets])) if sets else 1
     return {name: x.ravel() for name, x in zip(seen.hidden, grids, strict=True)}, count

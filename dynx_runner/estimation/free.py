@@ -52,7 +52,7 @@ class Free:
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and the highest value of every coordinate."""
         ends = [(getattr(t, "low", -np.inf), getattr(t, "high", np.inf)) for t in self.transforms]
-        return tuple(np.repeat([end[side] for end in ends], self.sizes) for side in (0, 1))
+        return np.repeat([low for low, _ in ends], self.sizes), np.repeat([high for _, high in ends], self.sizes)
 
     def at_bound(self, z: np.ndarray, room: float = 1e-6) -> np.ndarray:
         """Which coordinates stand at a bound, or as near as makes no difference."""
@@ -84,7 +84,7 @@ def read_free(circuit, given: Mapping) -> Free:
     """
     if not isinstance(given, Mapping) or not given:
         raise ValueError(f'`free` is {{"main.beta": (0.9, 1.0)}}: paths with bounds, a transform, or None; found {given!r}')
-    own, clock = adapter.values(circuit), adapter.clock(circuit)
+    own, clock = adapter.values(circuit), adapter.clock(circuit).tolist()
     paths, transforms, sizes, names = [], [], [], []
     for path, wish in given.items():
         if path not in own:

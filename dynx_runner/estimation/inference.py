@@ -62,7 +62,7 @@ def spread(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
     return whole
 
 
-def in_parameters(task, z, covariance: np.ndarray) -> dict[str, np.ndarray]:
+def in_parameters(task, z, covariance: np.ndarray) -> dict[str, Any]:
     """Standard errors in the shapes of the parameters, by the delta method; NaN at a bound."""
     known = np.isfinite(np.diag(covariance))
     clean = np.where(np.isfinite(covariance), covariance, 0.0)

@@ -130,7 +130,7 @@ def _beginning(solved, seen) -> Float[Array, " hidden"]:
     num, total = solved.structure.stage(seen.name), jnp.zeros(())
     count = combinations(solved, seen, 0)[1]
     for name in seen.hidden:
-        size = adapter.set_of(solved, seen.name, name, 0).shape[0]
+        size = jnp.asarray(adapter.set_of(solved, seen.name, name, 0)).shape[0]
         own = jnp.full(size, -jnp.log(size))
         for shock in num.shocks:
             fits = adapter.listed(shock) and shock.dimensions == (name,) or _copied(solved, seen, name, shock)

@@ -1,6 +1,7 @@
 """What all estimators from moments share: weights, distances, covariances, and tests."""
 
 import abc
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -142,8 +143,7 @@ class AbstractMatching(abc.ABC):
             second = np.asarray(self.covariance_of_data(sc.solve(found.circuit))) + self.noise(found.z)
         factor(second, self.names, "covariance at the first step")
         root = jnp.asarray(np.linalg.inv(np.linalg.cholesky(second)))
-        other = object.__new__(type(self))
-        other.__dict__ |= self.__dict__
+        other = copy.copy(self)
         other.weights, other.covariance_of_data = np.linalg.inv(second), second - self.noise(found.z)
         other.task = dataclasses.replace(self.task, inputs=(self.task.inputs[0], root, self.key))
         begin = {path: x for path, x in found.parameters.items()}
@@ -208,8 +208,7 @@ class AbstractMatching(abc.ABC):
             raise ValueError("bootstrap: give `samples`, the moments of data drawn anew, a row for each")
         found = []
         for row in np.asarray(samples, float):
-            other = object.__new__(type(self))
-            other.__dict__ |= self.__dict__
+            other = copy.copy(self)
             other.data = row
             other.task = dataclasses.replace(self.task, inputs=(jnp.asarray(row), *self.task.inputs[1:]))
             start = dict(self.task.free.fill(jnp.asarray(z), self.circuit))

@@ -1,5 +1,6 @@
 """Maximum likelihood: the parameters at which what was observed is most likely."""
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,8 +94,7 @@ class MLE:
 
     def with_data(self, data: Any) -> "MLE":
         """The same estimator of other data; where these have the same shapes nothing is compiled anew."""
-        other = object.__new__(MLE)
-        other.__dict__ |= self.__dict__
+        other = copy.copy(self)
         other._data = data
         seen, frame = other._read(data)
         other.plan, arrays = arranged(self.circuit, seen, frame, self._transitions)
@@ -110,7 +110,7 @@ class MLE:
 
     def loglik(self, parameters: Mapping | None = None) -> Float[Array, ""]:
         """Their weighted sum."""
-        weights, found = self.task.weights, self.contributions(parameters)
+        weights, found = jnp.asarray(self.task.weights), self.contributions(parameters)
         return jnp.sum(jnp.where(weights > 0, weights * jnp.where(weights > 0, found, 0.0), 0.0))
 
     def score(self, parameters: Mapping | None = None) -> dict[str, Float[Array, "..."]]:
@@ -212,9 +212,8 @@ class MLE:
             return inference.spread(np.atleast_2d(np.cov(moved.T)), free)
         found = []
         for row in weights:
-            other = object.__new__(MLE)
-            other.__dict__ |= self.__dict__
-            other.task = dataclasses.replace(self.task, weights=jnp.asarray(row, self.task.weights.dtype))
+            other = copy.copy(self)
+            other.task = dataclasses.replace(self.task, weights=jnp.asarray(row, self.task.inputs.weights.dtype))
             start = {path: x for path, x in self.task.free.fill(jnp.asarray(z), self.circuit).items()}
             found.append(other.fit(start, check=False).z[free])
         return inference.spread(np.atleast_2d(np.cov(np.stack(found).T)), free)

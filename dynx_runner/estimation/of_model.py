@@ -22,7 +22,7 @@ def _home(name: str) -> tuple[str, str]:
     return stage, variable
 
 
-def _points(moment, pushed, clock, names) -> tuple[dict, Any]:
+def _points(moment, pushed, clock, names) -> tuple[list, Any]:
     """Values and weights of all households in the periods of a moment."""
     stage, variable = _home(names[0])
     values, weights = [[] for _ in names], []

@@ -79,10 +79,10 @@ def load_fit(path: str | Path) -> SavedFit:
         told = record.pop("told")
         rows = [tuple(row) for row in told["rows"]]
         table = report.Table(told["title"], [tuple(x) for x in told["head"]], tuple(told["columns"]), rows, told["notes"])
-        arrays = {name: _array(record.pop(name)) for name in ("z", "matrix")}
+        z, matrix = _array(record.pop("z")), _array(record.pop("matrix"))
         parameters, errors = ({k: _number(x) for k, x in record.pop(name).items()} for name in ("parameters", "errors"))
         names = tuple(record.pop("names"))
-        return SavedFit(**record, told=table, names=names, parameters=parameters, errors=errors, **arrays)
+        return SavedFit(**record, told=table, names=names, parameters=parameters, errors=errors, z=z, matrix=matrix)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"load_fit: {path} is no fit that fit.save wrote ({type(error).__name__}: {error})") from None
 

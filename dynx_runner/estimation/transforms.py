@@ -140,7 +140,7 @@ class Correlation(AbstractTransform):
 
     def real(self, z):
         r"""The inverse hyperbolic tangents of partial correlations: those of row $i$ with $j$ given the first $j$ variables."""
-        root = jnp.linalg.cholesky(self.fill(z, np.zeros((_side(z),) * 2)))
+        root = jnp.linalg.cholesky(self.fill(z, jnp.zeros((_side(z),) * 2)))
         return jnp.stack([jnp.arctanh(root[i, j] / jnp.sqrt(1 - jnp.sum(root[i, :j] ** 2))) for i, j in _below(z)])
 
     def inside(self, x):
