@@ -147,3 +147,14 @@ def test_estimations_find_the_truth_within_their_standard_errors():
         assert found[name].converged, found[name]
         assert (found["tables"][name]["distance"].abs() < 4).all(), found["tables"][name]
     assert (found["ends"]["status"] == "ok").all() and found["life"].j_test()["p"] > 1e-3
+
+
+@pytest.mark.slow
+def test_standard_errors_are_those_of_the_estimates_in_twenty_samples():
+    """The first twenty of the 400 samples of `benchmarks/monte_carlo.md`: bounds are three standard errors of chance."""
+    spec = importlib.util.spec_from_file_location("monte_carlo", EXAMPLES.parent / "benchmarks" / "monte_carlo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    table = module.table(module.rust(range(20)))
+    assert (table["failed"] == 0).all() and (table["coverage"] >= 0.95 - table["+-"]).all()
+    assert (np.abs(table["s.e./spread"] - 1) <= table["by chance"]).all()
