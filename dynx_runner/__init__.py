@@ -5,3 +5,21 @@ from dynx_runner.plots import plot_bars as plot_bars
 from dynx_runner.runner.circuit_factory import circuit_factory as circuit_factory
 from dynx_runner.runner.circuit_runner import CircuitRunner as CircuitRunner
 from dynx_runner.sweep.mpi_map import mpi_map as mpi_map
+
+_LATER = {
+    "MLE": "dynx_runner.estimation.mle",
+    "SMM": "dynx_runner.estimation.smm",
+    "MinimumDistance": "dynx_runner.estimation.minimum_distance",
+    "load_fit": "dynx_runner.estimation.store",
+    "Moment": "dynx_runner.estimation.moments",
+    "Moments": "dynx_runner.estimation.moments",
+}
+
+
+def __getattr__(name: str):
+    """Estimators, whose imports a sweep does not need, when they are first asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LATER[name]), name)

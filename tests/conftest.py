@@ -43,7 +43,7 @@ EXACT = (
     "test_preferences_are_exact_at_their_limits_in_value_and_derivatives",
     "test_euler_errors_say_what_a_panel_has_not_kept",
     "test_the_true_error_is_within_the_reported_bound",
-    "test_an_estimation_finds_the_truth_exactly_or_within_its_standard_errors",
+    "test_estimations_find_the_truth_within_their_standard_errors",
     "test_a_markov_state_has_its_row",  # A search, whose choice between two equal peaks is one of digits.
 )
 # Files whose tests share nothing but what they compile for one model.

@@ -25,6 +25,7 @@ from stagecraft.results import TOLERANCE
 
 _NEAR = 1e-3  # Close enough for Newton steps.
 _MOST = 20_000
+_FEW = 200  # Enough for Newton steps on values alone: they improve the policy (Howard 1960), from wherever they begin.
 _BEGIN = 20  # Full plain steps before the first Newton step.
 _BATCH = 40  # Plain steps after a Newton step that failed.
 _NEWTON = 30
@@ -121,7 +122,7 @@ def _plain(circuit, tolerance):
     start = placeholders(circuit, circuit.structure.blocks[0])
     leaves, tree = jax.tree.flatten(start)
     apply = lambda rows: _backward(circuit, rows)[0]
-    judged = _policies if _policies(start) else _values
+    judged, most = (_policies, _MOST) if _policies(start) else (_values, _FEW)
     places = judged(jax.tree.unflatten(tree, range(len(leaves))))
     needed = dependencies(apply, start, [i in places for i in range(len(leaves))])
 
@@ -137,7 +138,7 @@ def _plain(circuit, tolerance):
 
     kept = [x for x, n in zip(leaves, needed, strict=True) if n]
     near = jnp.maximum(tolerance, _NEAR)
-    go = lambda s: (s[1].bound > near) & (s[2] < _MOST) & jnp.isfinite(s[1].change)
+    go = lambda s: (s[1].bound > near) & (s[2] < most) & jnp.isfinite(s[1].change)
     kept, _, count = jax.lax.while_loop(go, body, (kept, Watch.begin(tolerance.dtype), 0))
     # Values begin at zero, with a weight of zero, as they do at the end of a life.
     leaves = [jnp.zeros_like(x) for x in leaves]

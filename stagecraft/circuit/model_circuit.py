@@ -86,12 +86,20 @@ class ModelCircuit(eqx.Module):
         if self.types is not None:
             return of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
         pushed = self.dists is not None
-        block, finite = self.structure.block(t), self.structure.horizon is not None
-        kind, last = self.structure.blocks.index(block), finite and t == block.last
-        period = view(self, t, kind, last, pushed and t == 0, pushed and traced(self))
+        period = view(self, t, *self._kind(t), pushed and t == 0, pushed and traced(self))
         # Outside the compiled view, which remembers the source that it was first traced with.
-        stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in block.stages}
+        order = self.structure.block(t).stages
+        stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
         return Period(stages, period.t, period.links)
+
+    def within(self, like: int, t: Array) -> Period:
+        """Period `t`, an array that a scan may trace, of the kind of period `like`; without households."""
+        return view(self, t, *self._kind(like), False, False)
+
+    def _kind(self, t: int) -> tuple[int, bool]:
+        """The position of a period's kind, and whether it is the last of it."""
+        block = self.structure.block(t)
+        return self.structure.blocks.index(block), self.structure.horizon is not None and t == block.last
 
     def with_parameters(self, parameters: Mapping) -> "ModelCircuit":
         """The same circuit with other parameter values, and without a solution.

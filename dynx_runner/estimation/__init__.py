@@ -1,0 +1,1 @@
+"""From data to parameters: likelihoods and moments of solved circuits, their exact derivatives, and what these say."""

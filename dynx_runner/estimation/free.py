@@ -1,0 +1,104 @@
+"""The parameters that are free: names, bounds, and the way between a vector and a circuit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dynx_runner.estimation import adapter
+from dynx_runner.estimation.transforms import AbstractTransform, Pieces, bound
+from heptapod.errors import did_you_mean
+
+Vector = Float[Array, " coordinates"]
+
+
+@dataclass(frozen=True)
+class Free:
+    """Free parameters in order; static.
+
+    **Attributes:** `paths`; `transforms`, one for each; `sizes`: how many coordinates each has; `names`: of all coordinates.
+    """
+
+    paths: tuple[str, ...]
+    transforms: tuple[AbstractTransform, ...]
+    sizes: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def read(self, circuit) -> Vector:
+        """The coordinates that a circuit has."""
+        own = adapter.values(circuit)
+        parts = [t.read(own[path]) for path, t in zip(self.paths, self.transforms, strict=True)]
+        return jnp.concatenate(parts)
+
+    def fill(self, z: Vector, circuit) -> dict[str, Array]:
+        """The parameters with these coordinates, `{path: array}`."""
+        own = adapter.values(circuit)
+        return {path: t.fill(part, own[path]) for path, t, part in self._parts(z)}
+
+    def real(self, z: Vector) -> Vector:
+        """Real numbers of coordinates."""
+        return jnp.concatenate([t.real(part) for _, t, part in self._parts(z)])
+
+    def inside(self, x: Vector) -> Vector:
+        """Coordinates of real numbers."""
+        return jnp.concatenate([t.inside(part) for _, t, part in self._parts(x)])
+
+    def put(self, z: Vector, circuit):
+        """The circuit with these coordinates."""
+        return adapter.with_values(circuit, self.fill(z, circuit))
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lowest and the highest value of every coordinate."""
+        ends = [(getattr(t, "low", -np.inf), getattr(t, "high", np.inf)) for t in self.transforms]
+        return np.repeat([low for low, _ in ends], self.sizes), np.repeat([high for _, high in ends], self.sizes)
+
+    def at_bound(self, z: np.ndarray, room: float = 1e-6) -> np.ndarray:
+        """Which coordinates stand at a bound, or as near as makes no difference."""
+        low, high = self.bounds()
+        z = np.asarray(z)
+        width = np.where(np.isfinite(high - low), high - low, np.maximum(1.0, np.abs(z)))
+        return (z - low < room * width) | (high - z < room * width)
+
+    def check_inside(self, z: np.ndarray, what: str) -> None:
+        """Speak of coordinates outside their bounds; `ValueError`."""
+        low, high = self.bounds()
+        bad = np.flatnonzero(~((np.asarray(z) > low) & (np.asarray(z) < high)))
+        if bad.size:
+            told = "; ".join(f"`{self.names[i]}` = {z[i]:g} is not inside ({low[i]:g}, {high[i]:g})" for i in bad)
+            raise ValueError(f"{what}: {told}")
+        if not np.all(np.isfinite(np.asarray(self.real(jnp.asarray(z))))):
+            raise ValueError(f"{what}: the values do not fit the transforms of {', '.join(self.paths)}")
+
+    def _parts(self, z):
+        ends = np.cumsum(self.sizes)
+        cut = [z[end - size : end] for size, end in zip(self.sizes, ends, strict=True)]
+        return zip(self.paths, self.transforms, cut, strict=True)
+
+
+def read_free(circuit, given: Mapping) -> Free:
+    """What a user wrote as `free`, checked.
+
+    **Raises:** `ValueError` for a path that the circuit does not have, with the nearest that it has.
+    """
+    if not isinstance(given, Mapping) or not given:
+        raise ValueError(f'`free` is {{"main.beta": (0.9, 1.0)}}: paths with bounds, a transform, or None; found {given!r}')
+    own, clock = adapter.values(circuit), adapter.clock(circuit).tolist()
+    paths, transforms, sizes, names = [], [], [], []
+    for path, wish in given.items():
+        if path not in own:
+            adapter.with_values(circuit, {path: 0.0})  # It knows more of what may have been meant.
+            raise ValueError(f"free: no parameter `{path}`; {did_you_mean(path, own) or ', '.join(own)}")
+        transform = bound(path, wish, np.asarray(own[path]), clock)
+        size = int(np.size(transform.read(own[path])))
+        paths, transforms, sizes = [*paths, path], [*transforms, transform], [*sizes, size]
+        names += _labels(path, transform, size)
+    return Free(tuple(paths), tuple(transforms), tuple(sizes), tuple(names))
+
+
+def _labels(path, transform, size):
+    """A name for each coordinate."""
+    if isinstance(transform, Pieces):
+        return [f"{path}[{a:g}..{b:g}]" for a, b in zip(transform.ages, transform.ages[1:], strict=False)]
+    return [path] if size == 1 else [f"{path}[{i}]" for i in range(size)]

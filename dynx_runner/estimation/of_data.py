@@ -1,0 +1,81 @@
+"""Declared moments of data, with their covariance: every observation's part in each moment is its influence function."""
+
+from typing import Any
+
+import numpy as np
+
+
+def found(items, frame: Any, by: str | None) -> tuple[dict[str, float], Any]:
+    """The moments by name, and their covariance, a frame; `ValueError` names what is missing."""
+    import pandas as pd
+
+    frame = frame.reset_index(drop=True)
+    by = by or next((name for name in ("id", "agent") if name in frame.columns), None)
+    who = np.unique(frame[by].to_numpy(), return_inverse=True)[1] if by else np.arange(len(frame))
+    clock = next((name for name in ("age", "period") if name in frame.columns), None)
+    values, parts = {}, []
+    for moment in items:
+        columns, rows = _columns(moment, frame, who, clock)
+        if not rows.size:
+            raise ValueError(f"moments: {moment.label}: no row of the data has it")
+        values[moment.label], influence = _one(moment, columns)
+        parts.append(np.bincount(who[rows], influence / rows.size, who.max() + 1))
+    parts = np.stack(parts)
+    count = parts.shape[1]
+    return values, pd.DataFrame(parts @ parts.T * count / (count - 1), list(values), list(values))
+
+
+def _column(moment, frame, name):
+    stage, _, variable = name.rpartition(".")
+    for label in (name, variable):
+        if label in frame.columns:
+            x = np.asarray(frame[label], float)
+            here = frame["stage"].to_numpy() == stage if "stage" in frame.columns else np.ones(len(frame), bool)
+            return np.where(here, x, np.nan)
+    raise ValueError(
+        f"moments: {moment.label}: the data have no column `{variable}`; there are {', '.join(map(str, frame.columns))}"
+    )
+
+
+def _columns(moment, frame, who, clock):
+    """The values that a moment is made of, and their rows."""
+    x = [_column(moment, frame, name) for name in (moment.of, *([moment.beside] if moment.beside else []))]
+    if moment.kind == "autocovariance":
+        x.append(_lagged(moment, frame, who, x[0], clock))
+    here = np.all([np.isfinite(v) for v in x], axis=0)
+    if moment.ages is not None:
+        if clock is None:
+            raise ValueError(f"moments: {moment.label}: the data have no column `age` or `period`")
+        t = np.asarray(frame[clock], float)
+        here &= (t >= moment.ages[0]) & (t <= moment.ages[1])
+    rows = np.flatnonzero(here)
+    return [np.log(v[rows]) if moment.log else v[rows] for v in x], rows
+
+
+def _lagged(moment, frame, who, x, clock):
+    """The value of the same unit some periods earlier."""
+    if "period" not in frame.columns:
+        raise ValueError(f"moments: {moment.label}: the data have no column `period`")
+    del clock
+    t = np.asarray(frame["period"], int)
+    seen = np.isfinite(x)
+    place = dict(zip(zip(who[seen], t[seen], strict=True), x[seen], strict=True))
+    return np.array([place.get((u, s - moment.lag), np.nan) for u, s in zip(who, t, strict=True)])
+
+
+def _one(moment, columns) -> tuple[float, np.ndarray]:
+    """A moment, and the influence of each observation on it."""
+    x = columns[0]
+    if moment.kind == "share":
+        hit = ((x >= moment.low) & (x <= moment.high)).astype(float)
+        return float(hit.mean()), hit - hit.mean()
+    if moment.kind == "mean":
+        return float(x.mean()), x - x.mean()
+    if moment.kind == "quantile":
+        at = float(np.quantile(x, moment.q))
+        width = 1.06 * min(x.std(), (np.quantile(x, 0.75) - np.quantile(x, 0.25)) / 1.34) * x.size ** (-0.2)
+        density = np.mean(np.exp(-0.5 * ((x - at) / width) ** 2)) / (width * np.sqrt(2 * np.pi))
+        return at, (moment.q - (x <= at)) / density
+    other = x if moment.kind == "variance" else columns[1]
+    product = (x - x.mean()) * (other - other.mean())
+    return float(product.mean()), product - product.mean()

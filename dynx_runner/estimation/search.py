@@ -1,0 +1,103 @@
+"""Several starts, and the basins in which they end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dynx_runner.estimation import adapter
+from dynx_runner.estimation.engines import Trace, minimise
+
+
+def begin(task, start: Any, starts: int, key: Any) -> list[np.ndarray]:
+    """The coordinates of all starts.
+
+    **Arguments:** `start`: `{path: value}` for some of the free parameters, a list of such, a frame with a row for each (the
+    best draws of a sweep), or `None`; `starts`: how many in all, those that are not given from a Sobol sequence, which `key`
+    scrambles.
+
+    **Raises:** `ValueError` for a start outside its bounds, and for names that are not free.
+    """
+    if hasattr(start, "to_dict"):
+        start = [{k: v for k, v in row.items() if k in task.free.paths} for row in start.to_dict("records")]
+    given = list(start) if isinstance(start, Sequence) and not isinstance(start, str) else [start or {}]
+    found = [_given(task, one) for one in given]
+    return [*found, *_sobol(task, found[0], starts - len(found), key)]
+
+
+def _given(task, start) -> np.ndarray:
+    if not isinstance(start, Mapping):
+        raise ValueError(f'start: expected {{"main.beta": 0.95}}, a list of such, or a frame; found {start!r}')
+    wrong = [path for path in start if path not in task.free.paths]
+    if wrong:
+        raise ValueError(f"start: {', '.join(map(str, wrong))} is not free; free are {', '.join(task.free.paths)}")
+    own = adapter.values(task.circuit)
+    z = []
+    for path, transform in zip(task.free.paths, task.free.transforms, strict=True):
+        value = np.broadcast_to(np.asarray(start.get(path, own[path]), float), np.shape(own[path]))
+        z.append(np.asarray(transform.read(value)))
+    z = np.concatenate(z)
+    task.free.check_inside(z, "start")
+    return z
+
+
+def _sobol(task, first, count, key) -> list[np.ndarray]:
+    """Between bounds where there are two; else around the first start in the real numbers of the transform."""
+    if count <= 0:
+        return []
+    from scipy.stats import qmc
+
+    seed = None if key is None else int(np.asarray(jax.random.key_data(key)).ravel()[-1])
+    if seed is None:
+        raise ValueError("starts: more than one start is drawn by a `key`, jax.random.key(0)")
+    unit = qmc.Sobol(first.size, seed=seed).random(1 << (count - 1).bit_length())[:count]
+    center, (low, high) = np.asarray(task.free.real(jnp.asarray(first))), task.free.bounds()
+    both = np.isfinite(low) & np.isfinite(high) & _plain(task.free)
+    found = []
+    for u in unit:
+        real = np.array(task.free.inside(jnp.asarray(center + 4 * (u - 0.5))))
+        real[both] = (low + (high - low) * (0.02 + 0.96 * u))[both]
+        found.append(real)
+    return found
+
+
+def _plain(free) -> np.ndarray:
+    """Coordinates that may be drawn each by itself."""
+    return np.repeat([hasattr(t, "low") for t in free.transforms], free.sizes)
+
+
+def from_all(task, starts: list[np.ndarray], method: str, steps: int, told: Callable[[int, float], None]) -> list[Trace]:
+    """The end of every start; each uses the same programs. A start at which the criterion is not finite ends there."""
+    criterion, found = task.of_reals(), []
+    for i, z in enumerate(starts):
+        x = np.asarray(task.free.real(jnp.asarray(z)))
+        try:
+            found.append(minimise(criterion, x, method, steps, lambda value, i=i: told(i, value)))
+        except FloatingPointError as error:
+            point = criterion.point(x)
+            found.append(Trace(x, point, [point.value], 1, str(error)))
+    return found
+
+
+def basins(task, traces: list[Trace]) -> Any:
+    """Where starts ended: a row for each different end, the lowest first, with the number of starts and the parameters."""
+    import pandas as pd
+
+    order = sorted(range(len(traces)), key=lambda i: np.nan_to_num(traces[i].point.value, nan=np.inf))
+    rows: list[dict] = []
+    for i in order:
+        z, value = np.asarray(task.free.inside(jnp.asarray(traces[i].x))), traces[i].point.value
+        same = next((r for r in rows if _near(r["z"], z) and abs(r["criterion"] - value) <= 1e-6 * max(1, abs(value))), None)
+        if same is None:
+            rows.append({"criterion": value, "starts": [i], "z": z})
+        else:
+            same["starts"].append(i)
+    table = [{"criterion": r["criterion"], "starts": len(r["starts"]), **dict(zip(task.free.names, r["z"], strict=True))}
+             for r in rows]  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def _near(a, b) -> bool:
+    return bool(np.all(np.abs(a - b) <= 1e-3 * np.maximum(1e-2, np.abs(a))))
