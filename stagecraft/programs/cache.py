@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import jax
-import jaxlib
+import jaxlib.version
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 _MOST = 2**31  # Bytes kept in all.
@@ -36,7 +36,8 @@ def compilation_cache(folder: str | Path | None) -> None:
 
 def begin() -> None:
     """Turn the cache on, where nobody has decided yet."""
-    if jax.config.jax_enable_compilation_cache and not jax.config.jax_compilation_cache_dir:
+    told = jax.config
+    if told.jax_enable_compilation_cache and not told.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         said = os.environ.get("DYNX_CACHE", "")
         compilation_cache(None if said == "off" else said or _home())
 
@@ -69,7 +70,7 @@ def _machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     able = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    return f"{jaxlib.__version__}-{hashlib.sha256(f'{platform.machine()} {able}'.encode()).hexdigest()[:12]}"
+    return f"{jaxlib.version.__version__}-{hashlib.sha256(f'{platform.machine()} {able}'.encode()).hexdigest()[:12]}"
 
 
 def _objection(folder: Path, place: Path) -> str | None:

@@ -63,19 +63,19 @@ def _listen() -> None:
     jax.monitoring.register_event_duration_secs_listener(_compile)
 
 
-def _load(event: str, **about) -> None:
-    del about
+def _load(event: str, **kwargs: str | int) -> None:
+    del kwargs
     _here.loaded = _here.loaded or event == _LOADED
 
 
-def _compile(event: str, seconds: float, **about) -> None:
+def _compile(event: str, duration_secs: float, **kwargs: str | int) -> None:
     """JAX has a program, from its compiler or from the disk."""
-    del about
+    del kwargs
     if event != _COMPILED:
         return
     loaded, _here.loaded = _here.loaded, False
     if _here.verb is not None and not loaded:
         _counts[_here.verb] += 1
     name = _here.verb or (_here.around and f"what is around {_here.around}")
-    if name and seconds > _LONG and not loaded:
-        sys.stderr.write(f"stagecraft: compiled {name} in {seconds:.1f} s\n")
+    if name and duration_secs > _LONG and not loaded:
+        sys.stderr.write(f"stagecraft: compiled {name} in {duration_secs:.1f} s\n")
