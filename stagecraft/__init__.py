@@ -31,10 +31,13 @@ from stagecraft.households.panel import Panel as Panel
 from stagecraft.households.population import Population as Population
 from stagecraft.load import load as load
 from stagecraft.movers.mover import Mover as Mover
-from stagecraft.precision import enable_compilation_cache as enable_compilation_cache
 from stagecraft.precision import enable_x64 as enable_x64
+from stagecraft.programs.cache import compilation_cache as compilation_cache
+from stagecraft.programs.counts import compilations as compilations
 from stagecraft.reports import explain as explain
 from stagecraft.reports import to_latex as to_latex
 from stagecraft.results import Outcome as Outcome
 from stagecraft.results import SolveError as SolveError
 from stagecraft.simulation.simulate import simulate as simulate
+from stagecraft.storage.saved import read as read
+from stagecraft.storage.saved import save as save

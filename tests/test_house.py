@@ -26,8 +26,8 @@ LAYERS = {
         "__main__",
     ],
     "stagecraft": [
-        "arrays", "results", "operators", "horses", "functionals", "whisperers", "board", "households", "movers",
-        "forward", "circuit", "load", "backward", "simulation", "distribution", "analysis", "reports", "precision",
+        "arrays", "results", "programs", "operators", "horses", "functionals", "whisperers", "board", "households", "movers",
+        "forward", "circuit", "load", "backward", "simulation", "distribution", "analysis", "storage", "reports", "precision",
     ],
     "dynx_runner": [
         "launch", "design", "runner", "sweep", "estimation", "plots",

@@ -72,7 +72,7 @@ class AbstractMatching(abc.ABC):
 
     def read(self, circuit, free, moments, data, weights, covariance, key, keyed) -> None:
         """Fill in what was given, checked; `ValueError` names what is wrong."""
-        self.circuit = dataclasses.replace(circuit, rows=None, info=None, dists=None)
+        self.circuit = dataclasses.replace(circuit, stored=None, info=None, dists=None)
         if not callable(moments):
             raise ValueError(f"moments: a function of a solved circuit is needed, found {moments!r}")
         self.key, self.weights, self.covariance_of_data = key, weights, covariance

@@ -66,7 +66,7 @@ class MLE:
         """
         if not isinstance(circuit, sc.ModelCircuit):
             raise TypeError(f"MLE takes a ModelCircuit, found {type(circuit).__name__}; load one with stagecraft.load(path)")
-        self.circuit = dataclasses.replace(circuit, rows=None, info=None, dists=None)
+        self.circuit = dataclasses.replace(circuit, stored=None, info=None, dists=None)
         self._observe, self._noisy = check_mapping("observe", observe), _errors_by_stage(circuit, observe, errors or {})
         self._transitions, self._data = bool(transitions), data
         own = adapter.values(circuit)

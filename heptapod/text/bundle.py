@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as File
 
+import yaml
+
 from heptapod.errors import Diagnostic, Mark, ModelError
+from heptapod.text.dictionary import bare
 from heptapod.text.join import Join, Mount
 from heptapod.text.yaml import Document, read
 
@@ -16,8 +19,8 @@ MASTERS = ("master.yml", "model.yml", "main.yml", "master.yaml", "model.yaml", "
 class Bundle:
     """Several documents as one.
 
-    **Attributes:** `data`; `file`, `text`: of the master, and of all files one after the other; `mounts`: which part stands
-    in which document, the innermost first; `found`: warnings.
+    **Attributes:** `data`; `file`: of the master; `text`: the same data as one file; `mounts`: which part stands in which
+    document, the innermost first; `found`: warnings.
     """
 
     data: dict
@@ -87,7 +90,7 @@ def _joined(file, document, others):
         else:
             (join.idle if join.has_imports else join.beside)(part)
     join.collector.raise_if_any()
-    text = "\n".join(d.text for d in join.documents)
+    text = yaml.safe_dump(bare({key: x for key, x in join.data.items() if key != "imports"}), sort_keys=False)
     return Bundle(join.data, document.file, text, tuple(join.mounts[::-1]), join.collector.diagnostics)
 
 

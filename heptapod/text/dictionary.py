@@ -23,7 +23,7 @@ def document_of(tree: Mapping) -> Document:
     builder = _TreeBuilder()
     data = builder.build(tree, (), 0)
     builder.found.raise_if_any()
-    return Document(data, "<dictionary>", yaml.safe_dump(_bare(data), sort_keys=False), builder.values, builder.keys)
+    return Document(data, "<dictionary>", yaml.safe_dump(bare(data), sort_keys=False), builder.values, builder.keys)
 
 
 def spelled(path: tuple) -> str:
@@ -106,10 +106,10 @@ def _kind(node) -> str:
     return f"a {type(node).__name__}"
 
 
-def _bare(node):
+def bare(node):
     """Plain strings in place of those that know where they stand, to be written out."""
     if isinstance(node, dict):
-        return {k: _bare(v) for k, v in node.items()}
+        return {str(k) if isinstance(k, str) else k: bare(v) for k, v in node.items()}
     if callable(node):
         return f"function {getattr(node, '__name__', type(node).__name__)}"
-    return [_bare(v) for v in node] if isinstance(node, list) else str(node) if isinstance(node, str) else node
+    return [bare(v) for v in node] if isinstance(node, list) else str(node) if isinstance(node, str) else node

@@ -16,6 +16,7 @@ from stagecraft.forward.mass import drawn, through
 from stagecraft.forward.walk import arrivals_of
 from stagecraft.households.cells import cells, homes, spread
 from stagecraft.households.population import Population
+from stagecraft.programs.counts import compiling
 
 # No more points than these are compared in a stage and period, nodes of shocks included.
 _MOST = 100_000
@@ -107,7 +108,8 @@ def accuracy(
     changes = []
     for k in range(len(solved.types)) if solved.types is not None else (None,):
         one, two = (dataclasses.replace(c if k is None else c.of_type(k), dists=None) for c in (solved, finer))
-        changes += [row if k is None else {"type": k, **row} for row in _changes(one, two, points)]
+        with compiling("accuracy", solved):
+            changes += [row if k is None else {"type": k, **row} for row in _changes(one, two, points)]
     before, after = ({} if moments is None else labelled(moments(c), "moment") for c in (solved, finer))
     return Accuracy(finer, tuple(changes), {name: (before[name], after[name]) for name in before})
 

@@ -13,6 +13,7 @@ from stagecraft.arrays import traced
 from stagecraft.backward.solve import solve
 from stagecraft.circuit.info import Info
 from stagecraft.circuit.model_circuit import ModelCircuit
+from stagecraft.programs.counts import compiling
 from stagecraft.results import Outcome
 
 
@@ -126,7 +127,8 @@ def comparative_statics(
         slopes, _ = jax.jacfwd(moved, has_aux=True)(shifts)
         return *outputs(values), {path: jax.tree.map(lambda x, i=i: x[..., i], slopes) for i, path in enumerate(paths)}
 
-    value, outcome, slopes = margins(at)
+    with compiling("comparative_statics", circuit):
+        value, outcome, slopes = margins(at)
     _speak(circuit, outcome)
     changed = {}
     for path, x in targets.items():

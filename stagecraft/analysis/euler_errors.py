@@ -14,6 +14,7 @@ from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.horses.policy import implied
 from stagecraft.households.panel import Panel
 from stagecraft.movers.maximise import Maximise
+from stagecraft.programs.counts import compiling
 from stagecraft.simulation.simulate import simulate
 
 # Methods that choose something continuous.
@@ -105,7 +106,8 @@ def euler_errors(
         periods = 1 if solved.structure.horizon is None else None
         panel = cast(Panel, simulate(solved, given, agents=agents, periods=periods, key=key))
     _check_panel(solved, panel)
-    errors, beyond = _errors(dataclasses.replace(solved, dists=None), panel.data)
+    with compiling("euler_errors", solved):
+        errors, beyond = _errors(dataclasses.replace(solved, dists=None), panel.data)
     return EulerErrors(errors, {name: panel.inside(name) for name in errors}, beyond, panel.age)
 
 

@@ -18,6 +18,7 @@ from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.circuit.stage import Stage
 from stagecraft.functionals.decision import Optimum
 from stagecraft.horses.horse import AbstractHorse
+from stagecraft.programs.counts import compiling
 from stagecraft.results import Outcome, SolveError
 
 Solvable = TypeVar("Solvable", ModelCircuit, Stage)
@@ -38,10 +39,13 @@ def solve(circuit: Solvable, *, throw: bool = True) -> Solvable:
     **Raises:** `SolveError` naming stage, perch, period and parameter; `ValueError` for a circuit that cannot be solved.
     """
     if isinstance(circuit, Stage):
-        return _solve_alone(circuit, throw)
+        with compiling("solve", circuit):
+            return _solve_alone(circuit, throw)
     _check(circuit)
     # An old solution is no input: solving again must not compile again.
-    stored, info = _solve(dataclasses.replace(circuit, stored=None, info=None, dists=None))
+    bare = dataclasses.replace(circuit, stored=None, info=None, dists=None)
+    with compiling("solve", circuit):
+        stored, info = _solve(bare)
     solved = dataclasses.replace(circuit, stored=stored, info=info, dists=None)
     if throw and not traced(info):
         _raise_if_failed(solved)

@@ -17,6 +17,7 @@ from stagecraft.forward.mass import Pushed, advance, clock
 from stagecraft.households.cells import cells, empty, settle, spread
 from stagecraft.households.initial import population_of
 from stagecraft.operators.interpolate import FOUND
+from stagecraft.programs.counts import compiling
 
 _FINEST = 64
 
@@ -93,9 +94,10 @@ def _pushed(solved, initial, refine, periods, look):
 
 def _of_all(solved, start, refine, periods, edge, jumps):
     """One push, or that of every type, side by side."""
-    if solved.types is None:
-        return _push(solved, start[0], refine, periods, edge, jumps)
-    return solved.types.each(lambda k: _push(solved.of_type(k), start[k], refine, periods, edge, jumps))
+    with compiling("push_forward", solved):
+        if solved.types is None:
+            return _push(solved, start[0], refine, periods, edge, jumps)
+        return solved.types.each(lambda k: _push(solved.of_type(k), start[k], refine, periods, edge, jumps))
 
 
 @functools.partial(jax.jit, static_argnames=("refine", "periods", "edge", "jumps"))

@@ -21,6 +21,7 @@ from stagecraft.distribution.recurrence import AWAY, recurrence, told_apart
 from stagecraft.forward.mass import Pushed
 from stagecraft.households.cells import cells, spread
 from stagecraft.operators.linear_solve import solve_near_identity
+from stagecraft.programs.counts import compiling
 from stagecraft.results import TOLERANCE
 
 _PLAIN = 100  # Powers of P before the system is solved: what is transient on a small scale is gone.
@@ -52,11 +53,12 @@ def stationary(solved: ModelCircuit, initial: Any = None, *, refine: int = 1, to
         raise ValueError("the invariant distribution of an infinite horizon does not depend on `initial`; leave it out")
     bare = dataclasses.replace(solved, info=None, dists=None)
     how = (refine, False, traced(bare), float(TOLERANCE if tolerance is None else tolerance))
-    if solved.types is None:
-        dists, kinds = _invariant(bare, how)
-    else:
-        dists, kinds = solved.types.each(lambda k: _invariant(bare.of_type(k), how))
-        dists = dists.scaled(solved.types.weights)
+    with compiling("stationary", solved):
+        if solved.types is None:
+            dists, kinds = _invariant(bare, how)
+        else:
+            dists, kinds = solved.types.each(lambda k: _invariant(bare.of_type(k), how))
+            dists = dists.scaled(solved.types.weights)
     _check_invariant(solved, dists, kinds, how[-1])
     return dataclasses.replace(solved, dists=watched(dists))
 

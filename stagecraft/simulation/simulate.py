@@ -17,6 +17,7 @@ from stagecraft.forward.agent import pass_through
 from stagecraft.households.initial import Initial, beginnings, beyond, check_sets, read_initial
 from stagecraft.households.panel import Panel
 from stagecraft.households.population import equal
+from stagecraft.programs.counts import compiling
 from stagecraft.simulation.agent_keys import agent_key
 from stagecraft.simulation.agents import agents_of, check_count, in_chunks, number_of
 from stagecraft.simulation.follow import History, Request, follow
@@ -87,7 +88,8 @@ def simulate(
     def run(first, count):
         own = agent_key(key, first, antithetic=antithetic)
         people, log_prob = agents_of(beginning, types, own, first, count)
-        found = _follow_all(solved, truth, people, log_prob if weights else None, own, request)
+        with compiling("simulate", solved):
+            found = _follow_all(solved, truth, people, log_prob if weights else None, own, request)
         _check_feasible(found.infeasible, solved.structure.blocks, first)
         return dataclasses.replace(found, infeasible={}), people.kinds
 
