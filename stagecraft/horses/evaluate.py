@@ -52,7 +52,9 @@ def evaluate(
     if problem.floored:
         other = other_bound(problem)(p, state) * ones
         held = jax.lax.stop_gradient(beyond_bound(problem, line, other, 2 * room_above(other))) & ~binds
-        marginal = jnp.where(held, segment.linear(rows.marginal), marginal)
+        own, moved = at_closed_bound(problem, state, post, behind, jnp.zeros_like(behind))
+        # Where the post-state stays, what comes after does not count at the margin.
+        marginal = jnp.where(held, jnp.where(moved == 0, own, segment.linear(rows.marginal)), marginal)
     marginals = {"state": marginal}
     lowest = {name: segment.own(x) for name, x in rows.lowest_others.items()}
     for name in problem.passive:
@@ -71,6 +73,15 @@ def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[A
     total = lambda m, c: jnp.sum(problem.objective(problem.parameters, m, c, post, value) * jnp.ones_like(m))
     q_m, q_c = jax.grad(total, (0, 1))(state, control)
     return q_m - q_c * trade_off(problem, state, control)
+
+
+def at_closed_bound(problem: ContinuousProblem, state, post, value, slope) -> tuple[Points, Points]:
+    """The derivative of the value where the control follows its bound and the post-state follows both, and that of the post."""
+    p, ones = problem.parameters, jnp.ones_like(state)
+    bound = lambda m: other_bound(problem)(p, m) * ones
+    _, moved = jax.jvp(lambda m: problem.transition(p, m, bound(m)) * ones, (state,), (ones,))
+    along = lambda m, x, v: problem.objective(p, m, bound(m), x, v) * ones
+    return jax.jvp(along, (state, post, value), (ones, moved, slope * moved))[1], moved
 
 
 def passive_marginal(problem: ContinuousProblem, name: str, state, control, post, value, others) -> Float[Array, "..."]:

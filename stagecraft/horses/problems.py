@@ -71,6 +71,16 @@ class ContinuousProblem(eqx.Module):
     passive: tuple[str, ...] = eqx.field(static=True, default=())
     others: tuple[tuple[str, Pointwise], ...] | None = eqx.field(static=True, default=None)
 
+    @property
+    def holds(self) -> bool:
+        """Whether the other bound is closed and moves with the state, so that it may decide over the post-state."""
+        return self.floored and self.state_at_bound is not None
+
+    @property
+    def branched(self) -> bool:
+        """Whether the constrained branch has knots of its own."""
+        return self.envelope or self.floored
+
     def given(self, **values) -> "ContinuousProblem":
         """The problem of one row: with the values of passive states among its parameters."""
         return dataclasses.replace(self, parameters={**self.parameters, **values}) if values else self

@@ -13,6 +13,7 @@ from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.inner import InnerControl
+from stagecraft.horses.bounds import top
 from stagecraft.horses.edge import from_edge
 from stagecraft.horses.egm import egm, stored_knots
 from stagecraft.horses.health import finite, unfolded
@@ -86,9 +87,14 @@ class Optimise(AbstractHorse):
         """Where the continuation is asked: for each row the lowest post-state first, then the knots."""
         problem = self.problem.given(**self.passive(1))
         lowest = problem.lowest(problem.parameters).astype(problem.knots.dtype)
-        lowest = jnp.broadcast_to(lowest, (*lowest.shape[:-1], 1)) if lowest.ndim else lowest[None]
-        knots = jnp.broadcast_to(problem.knots, (*lowest.shape[:-1], problem.knots.shape[0]))
-        active = {self.post: jnp.concatenate([lowest, knots], axis=-1)}
+        single = lambda x: jnp.broadcast_to(x, (*x.shape[:-1], 1)) if x.ndim else x[None]
+        lowest, knots = single(lowest), problem.knots
+        if problem.holds:
+            most = single(top(problem).astype(knots.dtype))
+            rows = most.shape[:-1]
+            knots = jnp.sort(jnp.concatenate([jnp.broadcast_to(knots, (*rows, knots.shape[0])), most], axis=-1))
+        rows = jnp.broadcast_shapes(lowest.shape[:-1], knots.shape[:-1])
+        active = {self.post: jnp.concatenate([jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (lowest, knots)], axis=-1)}
         if problem.others is None:
             return active
         rank = len(self.axes) + len(self.options) + 1
