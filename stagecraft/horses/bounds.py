@@ -34,6 +34,16 @@ def top(problem: ContinuousProblem) -> Float[Array, "..."]:
     return jnp.clip(jnp.where(jnp.isfinite(highest), highest, last), first, last)
 
 
+def inserted(problem: ContinuousProblem) -> list[Float[Array, "..."]]:
+    """Knots of the post-state beside its grid: one on either side of every kink, and the highest that a bound lets reach."""
+    first, last = problem.knots[0], problem.knots[-1]
+    found = [top(problem)] if problem.holds else []
+    for kink in problem.kinks:
+        at = jnp.asarray(kink(problem.parameters), first.dtype)
+        found += [jnp.clip(at + side * room_above(at), first, last) for side in (-1, 1)]
+    return found
+
+
 def lengthened(problem: ContinuousProblem, continuation: Continuation, count: int) -> tuple[ContinuousProblem, Continuation]:
     """Both with the last knot `count` times more."""
     more = lambda x: jnp.concatenate([x, jnp.broadcast_to(x[-1], (count,))])

@@ -13,7 +13,7 @@ from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.inner import InnerControl
-from stagecraft.horses.bounds import top
+from stagecraft.horses.bounds import inserted
 from stagecraft.horses.edge import from_edge
 from stagecraft.horses.egm import egm, stored_knots
 from stagecraft.horses.health import finite, unfolded
@@ -89,10 +89,11 @@ class Optimise(AbstractHorse):
         lowest = problem.lowest(problem.parameters).astype(problem.knots.dtype)
         single = lambda x: jnp.broadcast_to(x, (*x.shape[:-1], 1)) if x.ndim else x[None]
         lowest, knots = single(lowest), problem.knots
-        if problem.holds:
-            most = single(top(problem).astype(knots.dtype))
-            rows = most.shape[:-1]
-            knots = jnp.sort(jnp.concatenate([jnp.broadcast_to(knots, (*rows, knots.shape[0])), most], axis=-1))
+        more = [single(x.astype(knots.dtype)) for x in inserted(problem)]
+        if more:
+            rows = jnp.broadcast_shapes(*[x.shape[:-1] for x in more])
+            full = [jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (knots, *more)]
+            knots = jnp.sort(jnp.concatenate(full, axis=-1))
         rows = jnp.broadcast_shapes(lowest.shape[:-1], knots.shape[:-1])
         active = {self.post: jnp.concatenate([jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (lowest, knots)], axis=-1)}
         if problem.others is None:
