@@ -9,7 +9,7 @@ from heptapod.circuit.link_parts import End
 from heptapod.formulas.equation import key, real
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.reader import Path, Reader
-from heptapod.spaces.grids import Grid, calibrated
+from heptapod.spaces.grids import AbstractGrid, calibrated
 from heptapod.spaces.perch_space import continuation
 
 
@@ -20,7 +20,9 @@ def check_sets(reader: Reader, ends: Mapping[str, End | None], links: Iterable[t
     """
     told: set[tuple] = set()
     for link, path in links:
-        _check_link(reader, ends[link.source], ends[link.target], link, path, told)
+        source, target = ends[link.source], ends[link.target]
+        if source is not None and target is not None:
+            _check_link(reader, source, target, link, path, told)
 
 
 def _check_link(reader, source: End, target: End, link: Link, path, told):
@@ -48,7 +50,7 @@ def _check_link(reader, source: End, target: End, link: Link, path, told):
             reader.error("set", message, place, "one of its values")
 
 
-def _left(end: End, branch: str, name: str) -> Grid | None:
+def _left(end: End, branch: str, name: str) -> AbstractGrid | None:
     """The set of a post-state: its own, or that of the state or control whose value it has."""
     space = end.scope.spaces[continuation(branch)]
     equations = end.equations
@@ -64,7 +66,7 @@ def _left(end: End, branch: str, name: str) -> Grid | None:
     return None
 
 
-def _decided(end: End, name: str) -> Grid | None:
+def _decided(end: End, name: str) -> AbstractGrid | None:
     """The set of a decision state: its own, or that of the arrival state whose value it has."""
     if end.scope.spaces["dcsn"].grid(name) is not None:
         return _discrete(end.scope.spaces["dcsn"].grid(name))
@@ -75,7 +77,7 @@ def _decided(end: End, name: str) -> Grid | None:
     return None
 
 
-def _entered(end: End, name: str) -> Grid | None:
+def _entered(end: End, name: str) -> AbstractGrid | None:
     """The set of an arrival state: its own, or that of the decision state that has its value."""
     if end.scope.spaces["arvl"].grid(name) is not None or end.equations is None:
         return _discrete(end.scope.spaces["arvl"].grid(name))
@@ -83,13 +85,13 @@ def _entered(end: End, name: str) -> Grid | None:
     return _discrete(end.scope.spaces["dcsn"].grid(carried[0])) if carried else None
 
 
-def _values(end: End, grid: Grid | None) -> np.ndarray | None:
+def _values(end: End, grid: AbstractGrid | None) -> np.ndarray | None:
     """The values of a set at the calibration; `None` where they are not known, or are told of elsewhere."""
     values = None if grid is None else calibrated(grid, end.scope.own.numbers)
     return None if values is None or np.any(np.diff(_rows(values), axis=0) <= 0) else values
 
 
-def _discrete(grid: Grid | None) -> Grid | None:
+def _discrete(grid: AbstractGrid | None) -> AbstractGrid | None:
     return grid if grid is not None and grid.discrete else None
 
 

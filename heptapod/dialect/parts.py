@@ -3,7 +3,7 @@
 import inspect
 import keyword
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -66,7 +66,7 @@ def check_class(what: str, part: Any, base: type, frozen: bool = True) -> None:
         raise TypeError(f"{what} ({part.__name__}) has no {', '.join(f'`{name}`' for name in missing)}: {wanted}")
     if not issubclass(part, base):
         raise TypeError(f"{what} ({part.__name__}) is no subclass of {base.__name__}, which says how it is called")
-    if frozen and not (is_dataclass(part) and part.__dataclass_params__.frozen):
+    if frozen and not getattr(getattr(part, "__dataclass_params__", None), "frozen", False):
         why = "two loads of one model are compared by value"
         raise TypeError(f"{what} ({part.__name__}) is no frozen dataclass; write @dataclass(frozen=True) above it, since {why}")
 
