@@ -6,11 +6,11 @@ import numpy as np
 
 from heptapod.circuit.connections import Link
 from heptapod.circuit.link_parts import End
-from heptapod.formulas.equation import key, real
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.reader import Path, Reader
 from heptapod.spaces.grids import AbstractGrid, calibrated
 from heptapod.spaces.perch_space import continuation
+from heptapod.stage.homes import arrival_grid, post_grid
 
 
 def check_sets(reader: Reader, ends: Mapping[str, End | None], links: Iterable[tuple[Link, Path]]) -> None:
@@ -51,38 +51,15 @@ def _check_link(reader, source: End, target: End, link: Link, path, told):
 
 
 def _left(end: End, branch: str, name: str) -> AbstractGrid | None:
-    """The set of a post-state: its own, or that of the state or control whose value it has."""
-    space = end.scope.spaces[continuation(branch)]
-    equations = end.equations
-    if space.grid(name) is not None or equations is None:
-        return _discrete(space.grid(name))
-    expression = next(b.g_ve for b in equations.branches if b.name == branch)[name]
-    for control, grid in equations.discrete:
-        if expression == real(control):
-            return _discrete(grid)
-    for state in end.scope.spaces["dcsn"].dimensions:
-        if expression == real(key(state, "dcsn")):
-            return _decided(end, state)
-    return None
-
-
-def _decided(end: End, name: str) -> AbstractGrid | None:
-    """The set of a decision state: its own, or that of the arrival state whose value it has."""
-    if end.scope.spaces["dcsn"].grid(name) is not None:
-        return _discrete(end.scope.spaces["dcsn"].grid(name))
-    source = end.equations.g_av[name]
-    for state in end.scope.spaces["arvl"].dimensions:
-        if source == real(key(state, "arvl")):
-            return _discrete(end.scope.spaces["arvl"].grid(state))
-    return None
+    """The set of a post-state."""
+    own = end.scope.spaces[continuation(branch)].grid(name)
+    return _discrete(own if end.equations is None else post_grid(end.equations, end.scope.name, branch, name))
 
 
 def _entered(end: End, name: str) -> AbstractGrid | None:
-    """The set of an arrival state: its own, or that of the decision state that has its value."""
-    if end.scope.spaces["arvl"].grid(name) is not None or end.equations is None:
-        return _discrete(end.scope.spaces["arvl"].grid(name))
-    carried = [n for n, e in end.equations.g_av.items() if e == real(key(name, "arvl"))]
-    return _discrete(end.scope.spaces["dcsn"].grid(carried[0])) if carried else None
+    """The set of an arrival state."""
+    own = end.scope.spaces["arvl"].grid(name)
+    return _discrete(own if end.equations is None else arrival_grid(end.equations, name))
 
 
 def _values(end: End, grid: AbstractGrid | None) -> np.ndarray | None:

@@ -14,8 +14,9 @@ from heptapod.formulas.in_numpy import number
 from heptapod.problem.chosen import ChosenMethod, InnerControl
 from heptapod.problem.refusal import refusal
 from heptapod.problem.search import read_direct
-from heptapod.spaces.grids import AbstractGrid, Grid, ends, nodes_key
+from heptapod.spaces.grids import ends
 from heptapod.stage.equations import Equations, StageReader
+from heptapod.stage.homes import decision_grid
 
 METHODS: Mapping[str, tuple[str, ...]] = {
     "solution": ("auto", "egm", "vfi", "nested", "discrete"),
@@ -85,7 +86,7 @@ def _single(reading, equations, branch, control, numbers, asked="auto") -> Chose
 
 def _by_search(reading, equations, found: ChosenMethod, numbers) -> ChosenMethod | None:
     """The same with what a direct search stands on; `None` after an error."""
-    grids = {name: _grid_of(reading, equations, name) for name in equations.spaces["dcsn"].dimensions}
+    grids = {name: decision_grid(equations, reading.name, name) for name in equations.spaces["dcsn"].dimensions}
     direct = read_direct(reading, equations, found.derived, grids, numbers)
     if direct is None:
         return None
@@ -150,28 +151,13 @@ def _euler_inputs(reading, equations, branch, control, bound, numbers) -> EulerI
     scalars += tuple((name, 1.0 if span is None else span[1]) for name, span in sets.items())
     states = tuple(key(n, "dcsn") for n in equations.spaces["dcsn"].dimensions)
     transition = tuple((key(n, "cntn"), e) for n, e in branch.g_ve.items())
-    sets |= {key(n, "dcsn"): ends(_grid_of(reading, equations, n), numbers) for n in equations.spaces["dcsn"].dimensions}
+    own = equations.spaces["dcsn"]
+    grids = {n: decision_grid(equations, reading.name, n) for n in own.dimensions}
+    sets |= {key(n, "dcsn"): ends(grid, numbers) for n, grid in grids.items()}
     sets |= {key(n, "cntn"): ends(grid, numbers) for n, grid in equations.spaces["cntn"].grids}
     ranges = tuple((name, span) for name, span in sets.items() if span is not None)
-    own = equations.spaces["dcsn"]
-    found = [(n, _grid_of(reading, equations, n)) for n in own.dimensions]
-    rows = tuple(key(n, "dcsn") for n, grid in found if own.grid(n) is not None or (grid is not None and grid.discrete))
+    rows = tuple(key(n, "dcsn") for n, g in grids.items() if own.grid(n) is not None or (g is not None and g.discrete))
     return EulerInputs(branch.objective, transition, control, bound.lower, bound.upper, states, scalars, ranges, rows)
-
-
-def _grid_of(reading, equations, name) -> AbstractGrid | None:
-    """The grid of a decision state: its own, its namesake's on arrival, its shock's nodes, or its namesake's afterwards."""
-    spaces, source = equations.spaces, equations.g_av[name]
-    if spaces["dcsn"].grid(name) is not None:
-        return spaces["dcsn"].grid(name)
-    for before in spaces["arvl"].dimensions:
-        if source == real(key(before, "arvl")) and spaces["arvl"].grid(before) is not None:
-            return spaces["arvl"].grid(before)
-    for shock_name, shock in equations.shocks:
-        if str(source) in shock.dimensions and shock.given is not None:
-            return Grid("nodes", shock.count, vector=nodes_key(reading.name, shock_name, str(source)), discrete=True)
-    ends = [space.grid(name) for perch, space in spaces.items() if perch.startswith("cntn")]
-    return next((grid for grid in ends if grid is not None), None)
 
 
 def _rows(reading, equations, endogenous):
@@ -180,7 +166,7 @@ def _rows(reading, equations, endogenous):
     for name in equations.spaces["dcsn"].dimensions:
         if name == endogenous:
             continue
-        grid = _grid_of(reading, equations, name)
+        grid = decision_grid(equations, reading.name, name)
         if grid is None:
             message = f"the passive state `{name}` has no grid at the decision, where EGM keeps a row for each of its values"
             reading.reader.error("grid", message, (*reading.math, "state_space", "dcsn"),

@@ -19,6 +19,7 @@ from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.parse import Bounds
 from heptapod.spaces.grids import AbstractGrid, ends
+from heptapod.stage.homes import post_grid
 
 # A search over the product of more candidates than this many controls have is not worth waiting for.
 MOST = 3
@@ -79,14 +80,11 @@ def read_direct(
 
 
 def _posts(reading, equations, branch, grids, numbers):
-    """The grid of every post-state: its own, that of the decision state that it carries on or follows from, or a namesake's."""
+    """The grid of every post-state: of its owner, of a namesake, or of the decision state that it follows from."""
     found = []
     for name in equations.spaces["cntn"].dimensions:
-        grid, source = equations.spaces["cntn"].grid(name), str(branch.g_ve[name])
-        if grid is None:
-            grid = next((g for n, g in grids.items() if key(n, "dcsn") == source), None)
-            grid = grid or grids.get(name) or equations.spaces["arvl"].grid(name)
-            grid = grid or _followed(branch.g_ve[name], grids, set(equations.controls), numbers)
+        grid = post_grid(equations, reading.name, branch.name, name) or grids.get(name) or equations.spaces["arvl"].grid(name)
+        grid = grid or _followed(branch.g_ve[name], grids, set(equations.controls), numbers)
         if grid is None:
             message = f"the post-state `{name}` has no grid, on which a direct search keeps what the continuation is worth"
             place = (*reading.math, "state_space", "cntn")
