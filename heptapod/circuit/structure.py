@@ -41,11 +41,6 @@ class Structure:
         """For every stage and arrival state the (owner, perch, grid) on which mass lives, `None` where there is none."""
         return homes(self)
 
-    @property
-    def inter_period(self) -> tuple[Link, ...]:
-        """The connections that lead to the next period."""
-        return tuple(link for link in self.links if link.crosses)
-
     def environment(self, stage: str, parameters: Mapping, settings: Mapping, t) -> dict:
         """All values that a stage sees in period `t`, the nodes of shocks among them."""
         values = self.calibration.environment(stage, parameters, settings, t)

@@ -45,7 +45,8 @@ def arrive(
     if problem.plain:
         mean = lambda x: jnp.broadcast_to(expect(weights, full(x)), whole)
         marginal = {name: mean(carried_by(answer, to_state, states, name)) for name in states}
-        return Answer(mean(answer.value), marginal, mean(answer.weight), feasible, outside)
+        value, weight = mean(answer.value), mean(answer.weight)
+        return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside)
 
     def total(states, value):
         integrands = problem.integrands(p, lead(states), nodes, value)
@@ -60,7 +61,7 @@ def arrive(
         along = {**still, name: jnp.ones_like(states[name])}
         marginal[name] = derivative(along, like(carried_by(answer, to_state, states, name)))
     weight = derivative(still, like(answer.weight))
-    return Answer(value, marginal, weight, feasible, outside)
+    return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside)
 
 
 def carried_by(answer: Answer, move: Callable, states: dict[str, Float[Array, "..."]], name: str) -> Float[Array, "..."]:

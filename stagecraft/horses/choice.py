@@ -1,5 +1,6 @@
 """The choice horse: one of finitely many alternatives, taken by an agent or by nature."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -30,10 +31,11 @@ def weigh(problem: ChoiceProblem, alternative: Alternative, continuation: Callab
     if alternative.allowed is not None:
         feasible &= alternative.allowed(p, states, controls, posts(states))
     full = lambda x: jnp.broadcast_to(x, whole)
-    policy = {name: full(x) for name, x in controls.items()}
+    policy, outside = {name: full(x) for name, x in controls.items()}, full(answer.outside)
     if alternative.plain:
         marginal = {name: full(carried_by(answer, posts, states, name)) for name in states}
-        return Answer(full(answer.value), marginal, full(answer.weight), feasible, full(answer.outside), policy)
+        value, weight = full(answer.value), full(answer.weight)
+        return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside, policy=policy)
     like = lambda x: jnp.broadcast_to(x, answer.value.shape)
     total = lambda s, v: alternative.objective(p, s, controls, posts(s), v) * jnp.ones(whole)
     value, derivative = jax.linearize(total, states, answer.value)
@@ -42,7 +44,7 @@ def weigh(problem: ChoiceProblem, alternative: Alternative, continuation: Callab
         along = {**still, name: jnp.ones_like(states[name])}
         marginal[name] = derivative(along, like(carried_by(answer, posts, states, name)))
     weight = derivative(still, like(answer.weight))
-    return Answer(value, marginal, weight, feasible, full(answer.outside), policy)
+    return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside, policy=policy)
 
 
 def options(problem: ChoiceProblem, continuations: tuple[Callable, ...], states: States) -> Answer:
@@ -65,7 +67,7 @@ def join(problem: ChoiceProblem, states: States, stack: Answer, labels: tuple[st
     if stack.value.shape[0] == 1 and problem.probs is None:
         first = jax.tree.map(lambda x: x[0], stack)
         probability = {labels[0]: jnp.ones_like(first.value)}
-        return Answer(first.value, first.marginal, first.weight, first.feasible, first.outside, first.policy, probability)
+        return dataclasses.replace(first, probability=probability)
     value, probability, feasible = _joined(problem, states, stack)
     fallback = jnp.max(jax.lax.stop_gradient(stack.value), axis=0)
     value = jnp.where(feasible, value, jnp.where(jnp.isfinite(fallback), fallback, 0.0))
@@ -78,7 +80,8 @@ def join(problem: ChoiceProblem, states: States, stack: Answer, labels: tuple[st
         shifted = _odds_shifted(problem, states, stack)
         marginal = {name: x + shifted[name] for name, x in marginal.items()}
     shown = dict(zip(labels, probability, strict=True))
-    return Answer(value, marginal, mean(stack.weight), feasible, mean(stack.outside), policy, shown)
+    return Answer(value=value, marginal=marginal, weight=mean(stack.weight), feasible=feasible, outside=mean(stack.outside),
+                  policy=policy, probability=shown)  # fmt: skip
 
 
 def _joined(problem, states, stack) -> tuple[Array, Array, Bool[Array, "..."]]:

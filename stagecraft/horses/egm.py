@@ -44,7 +44,7 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     looks for folds.
     """
     raw, idle, maximal = _correspondence(problem, continuation)
-    low = (continuation.lowest_value, continuation.lowest_weight, continuation.lowest_others, continuation.lowest_inner)
+    low = continuation.lowest
     # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch.
     solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
     first = raw.state[0]
@@ -81,7 +81,8 @@ def _correspondence(problem, continuation):
     # Posts that are worth nothing at the margin, below others that are worth something, are chosen by nobody.
     busy_above = jnp.flip(jnp.cumsum(jnp.flip(~idle))) > 0
     valid = _valid(continuation.feasible) & ~(idle & busy_above)
-    raw = _Raw(state, control, value, marginal, weight, others, continuation.inner, edge & ~idle, valid)
+    raw = _Raw(state=state, control=control, value=value, marginal=marginal, weight=weight, others=others,
+               inner=continuation.inner, edge=edge & ~idle, valid=valid)  # fmt: skip
     return raw, jnp.all(idle), falls
 
 
@@ -104,7 +105,8 @@ def _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least)
     control, weight, others, inner, line = jax.tree.unflatten(tree, read_lines(found, joined.state, *leaves))
     marginal = line if slope is None else marginal
     edge = joined.edge[found.segment] & (found.state == joined.state[found.segment])
-    raw = _Raw(found.state, control, value, marginal, weight, others, inner, edge, edge)
+    raw = _Raw(state=found.state, control=control, value=value, marginal=marginal, weight=weight, others=others, inner=inner,
+               edge=edge, valid=edge)  # fmt: skip
     # A cell of the branch ends at the next knot, the first interior one where no other run crosses before.
     ends = jnp.append(found.state[1:], found.state[-1])
     corner = jnp.max(jnp.where(found.segment < _BRANCH, ends, -jnp.inf))
@@ -135,18 +137,19 @@ def _constrained(problem, continuation, raw):
     good = jnp.isfinite(state) & (state <= raw.state[0]) & (continuation.feasible[0] & raw.valid[0])
     # Where there is no such branch its knots fall on the first interior one, and make cells of no width.
     state, control = jnp.where(good, state, raw.state[0]), jnp.where(good, control, raw.control[0])
-    behind = continuation.lowest_value * ones
+    behind = continuation.lowest.value * ones
     value = problem.objective(p, state, control, lowest, behind) * ones
     marginal = envelope(problem, state, control, lowest, behind)
-    weight = 1.0 + discount(problem, state, control, lowest, behind) * continuation.lowest_weight
-    lowest_others = {n: x * ones for n, x in continuation.lowest_others.items()}
+    weight = 1.0 + discount(problem, state, control, lowest, behind) * continuation.lowest.weight
+    lowest_others = {n: x * ones for n, x in continuation.lowest.others.items()}
     others = {n: passive_marginal(problem, n, state, control, lowest, behind, lowest_others) for n in problem.passive}
     at_first = lambda x, y: jnp.where(good, x, y[0])
     others = {n: at_first(x, raw.others[n]) for n, x in others.items()}
     value, marginal, weight = at_first(value, raw.value), at_first(marginal, raw.marginal), at_first(weight, raw.weight)
     no = jnp.zeros(ones.shape, bool)
-    inner = {n: at_first(x * ones, raw.inner[n]) for n, x in continuation.lowest_inner.items()}
-    return _Raw(state, control, value, marginal, weight, others, inner, no, no | raw.valid[0])
+    inner = {n: at_first(x * ones, raw.inner[n]) for n, x in continuation.lowest.inner.items()}
+    return _Raw(state=state, control=control, value=value, marginal=marginal, weight=weight, others=others, inner=inner,
+                edge=no, valid=no | raw.valid[0])  # fmt: skip
 
 
 def _shares(problem, raw, lowest, bottom):
@@ -167,7 +170,6 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
     straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
-    lowest_value, lowest_weight, lowest_others, lowest_inner = low
     return Rows(
         state=raw.state,
         control=raw.control,
@@ -178,9 +180,7 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
         level=level,
         level_slope=level_slope,
         straight=straight,
-        lowest_value=lowest_value,
-        lowest_weight=lowest_weight,
-        lowest_others=lowest_others,
+        lowest=low,
         corner=corner,
         least=least,
         maximal=maximal,
@@ -188,7 +188,6 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
         switches=switches,
         overflow=overflow,
         inner=raw.inner,
-        lowest_inner=lowest_inner,
     )
 
 
@@ -259,8 +258,8 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     pick = lambda corner, array: jnp.where(jnp.all(idle), corner, array)
     state = pick(spent, stay(state) + beyond)
     control = pick(bound, stay(control) + rise)
-    value = pick(continuation.lowest_value, stay(continuation.value))
-    weight = pick(continuation.lowest_weight, stay(continuation.weight))
+    value = pick(continuation.lowest.value, stay(continuation.value))
+    weight = pick(continuation.lowest.weight, stay(continuation.weight))
     return state, control, pick(problem.lowest(p), stay(post)), value, weight
 
 
