@@ -1,6 +1,5 @@
 """Python functions as equations: arithmetic becomes formulas, anything else stays a function that JAX differentiates."""
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import numpy as np
 import sympy
 
+from heptapod.dialect.parts import named_arguments
 from heptapod.errors import Diagnostic, Mark, ModelError
 from heptapod.formulas.builtins import operands
 from heptapod.formulas.equation import TAGS
@@ -25,24 +25,15 @@ def express(function: Callable, scope: Scope, mark: Mark, given: Mapping[str, sy
 
     **Raises:** `ModelError` at `mark` for an argument that is not declared, or a result that is neither.
     """
-    names = _arguments(function, mark)
+    names = named_arguments(function)
+    if names is None:
+        help = "def Q(c, V, beta): ..., every argument a name of the model"
+        raise ModelError(Diagnostic("function", "the arguments of this function cannot be told by name", mark, help))
     values = [_argument(name, scope, mark, given or {}) for name in names]
     found = _symbolic(function, values)
     if found is None:
         return _opaque(function, names, values, mark)
     return found
-
-
-def _arguments(function, mark):
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        parameters = None
-    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
-    if parameters is None or any(p.kind not in plain for p in parameters):
-        help = "def Q(c, V, beta): ..., every argument a name of the model"
-        raise ModelError(Diagnostic("function", "the arguments of this function cannot be told by name", mark, help))
-    return [p.name for p in parameters]
 
 
 def _argument(name, scope, mark, given):

@@ -14,7 +14,7 @@ from heptapod.derivation.derive import Derived, without_continuation
 from heptapod.derivation.euler_inputs import UTIL, EulerInputs, V, real
 from heptapod.derivation.invert import invert
 from heptapod.derivation.steps import noting
-from heptapod.formulas.equation import key
+from heptapod.formulas.equation import key, perch_of
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.parse import Bounds
@@ -121,7 +121,7 @@ def _active(reading, equations, branch, derived, posts):
         place = (*reading.math, "state_space", "cntn")
         return reading.reader.error("grid", message, place, "a continuous grid: {type: list, values: [...]}", key=True)
     moved = lambda n: any(branch.g_ve[n].has(real(c)) for c in equations.controls)
-    stands = lambda n: any(str(s).endswith("[~]") for s in branch.g_ve[n].free_symbols)
+    stands = lambda n: any(perch_of(str(s)) == "dcsn" for s in branch.g_ve[n].free_symbols)
     rank = lambda n: (derived.post != key(n, "cntn"), not (moved(n) and stands(n)), not moved(n))
     return min(smooth, key=rank)
 

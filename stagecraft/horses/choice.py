@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.arrival import carried_by
+from stagecraft.horses.arrival import carried_by, with_derivatives
 from stagecraft.horses.problems import Alternative, ChoiceProblem
 from stagecraft.horses.solution import Answer
 from stagecraft.operators.logsum import logsum, nature
@@ -36,14 +36,8 @@ def weigh(problem: ChoiceProblem, alternative: Alternative, continuation: Callab
         marginal = {name: full(carried_by(answer, posts, states, name)) for name in states}
         value, weight = full(answer.value), full(answer.weight)
         return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside, policy=policy)
-    like = lambda x: jnp.broadcast_to(x, answer.value.shape)
     total = lambda s, v: alternative.objective(p, s, controls, posts(s), v) * jnp.ones(whole)
-    value, derivative = jax.linearize(total, states, answer.value)
-    still, marginal = jax.tree.map(jnp.zeros_like, states), {}
-    for name in states:
-        along = {**still, name: jnp.ones_like(states[name])}
-        marginal[name] = derivative(along, like(carried_by(answer, posts, states, name)))
-    weight = derivative(still, like(answer.weight))
+    value, marginal, weight = with_derivatives(total, states, answer, posts)
     return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside, policy=policy)
 
 
