@@ -7,6 +7,8 @@ import sympy as sp
 
 from heptapod.circuit.following import kinks_behind
 from heptapod.circuit.periods import Graph
+from heptapod.formulas.builtins import operands
+from heptapod.formulas.equation import perch_of
 from heptapod.formulas.freeze import freeze
 from heptapod.problem.solutions import AbstractConditions, AbstractSolution, Search
 
@@ -76,9 +78,9 @@ def _kinked(expression) -> bool:
 
 def _condition_varies(part):
     if isinstance(part, sp.Piecewise):
-        return any(_varies(condition) for _, condition in part.args)
+        return any(_varies(condition) for _, condition in operands(part))
     return True
 
 
 def _varies(expression) -> bool:
-    return any(str(s).endswith("]") or str(s) in ("V",) for s in expression.free_symbols)
+    return any(perch_of(str(s)) or str(s) == "V" for s in expression.free_symbols)

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.evaluate import other_bound
+from stagecraft.horses.solution import Lowest
 
 # Knots on the constrained branch, where another branch that starts below its end may cross it.
 BRANCH = 16
@@ -35,11 +36,13 @@ def constrained(problem, continuation, chosen, valid, solid):
     p = problem.parameters
     ones = jnp.ones(BRANCH, chosen.state.dtype)
     lowest = jnp.where(solid, problem.lowest(p), problem.knots[0]) * ones
-    at_lowest = (continuation.lowest_value, continuation.lowest_weight, continuation.lowest_others, continuation.lowest_inner)
+    below = continuation.lowest
     if problem.floored:
-        at_first = (continuation.value, continuation.weight, continuation.others, continuation.inner)
-        at_lowest = jax.tree.map(lambda x, y: jnp.where(solid, x, y[0]), at_lowest, at_first)
-    value, weight, others, inner = jax.tree.map(lambda x: x * ones, at_lowest)
+        at_first = Lowest(
+            value=continuation.value, weight=continuation.weight, others=continuation.others, inner=continuation.inner
+        )
+        below = jax.tree.map(lambda x, y: jnp.where(solid, x, y[0]), below, at_first)
+    below = jax.tree.map(lambda x: x * ones, below)
     bottom = problem.lower(p, chosen.state[0])
     bottom = jnp.where(jnp.isfinite(bottom), bottom, jnp.minimum(chosen.control[0], 0.0))
     if problem.floored:
@@ -49,7 +52,8 @@ def constrained(problem, continuation, chosen, valid, solid):
     # Where a branch cannot be, any numbers will do that are finite.
     good = jnp.isfinite(state)
     state, control = jnp.where(good, state, chosen.state[0]), jnp.where(good, control, chosen.control[0])
-    return Choice(state, control, lowest, value, weight, ones, others, inner)
+    return Choice(state=state, control=control, post=lowest, value=below.value, weight=below.weight, slope=ones,
+                  others=below.others, inner=below.inner)  # fmt: skip
 
 
 def _at_edge(problem, chosen, post):

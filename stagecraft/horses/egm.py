@@ -50,7 +50,7 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     **Returns:** `Rows`, increasing in the state; without `problem.envelope` only where the problem is concave, and the caller
     looks for folds.
     """
-    low = (continuation.lowest_value, continuation.lowest_weight, continuation.lowest_others, continuation.lowest_inner)
+    low = continuation.lowest
     # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch from the corner.
     solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
     raw, idle, maximal = _correspondence(problem, continuation, solid)
@@ -84,7 +84,9 @@ def _correspondence(problem, continuation, solid):
     busy_above = jnp.flip(jnp.cumsum(jnp.flip(~resting))) > 0
     valid = _valid(continuation.feasible) & ~(resting & busy_above)
     found = _spend_where_idle(problem, continuation, idle, state, control, post)
-    chosen = Choice(*found, continuation.marginal, continuation.others, continuation.inner)
+    state, control, post, value, weight = found
+    chosen = Choice(state=state, control=control, post=post, value=value, weight=weight, slope=continuation.marginal,
+                    others=continuation.others, inner=continuation.inner)  # fmt: skip
     if problem.branched:
         branch = constrained(problem, continuation, chosen, valid, solid)
         chosen = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), branch, chosen)
@@ -104,7 +106,8 @@ def _worth(problem, chosen, held, edge, valid):
     passive = {n: passive_marginal(problem, n, state, control, post, value, others) for n in problem.passive}
     weight = 1.0 + discount(problem, state, control, post, value) * weight
     value = problem.objective(p, state, control, post, value) * jnp.ones_like(state)
-    return _Raw(state, control, value, marginal, weight, passive, inner, edge, valid)
+    return _Raw(state=state, control=control, value=value, marginal=marginal, weight=weight, others=passive, inner=inner,
+                edge=edge, valid=valid)  # fmt: skip
 
 
 def _valid(feasible):
@@ -124,7 +127,8 @@ def _enveloped(problem, joined, low, idle, maximal, reachable, least):
     control, weight, others, inner, line = jax.tree.unflatten(tree, read_lines(found, joined.state, *leaves))
     marginal = line if slope is None else marginal
     edge = joined.edge[found.segment] & (found.state == joined.state[found.segment])
-    raw = _Raw(found.state, control, value, marginal, weight, others, inner, edge, edge)
+    raw = _Raw(state=found.state, control=control, value=value, marginal=marginal, weight=weight, others=others, inner=inner,
+               edge=edge, valid=edge)  # fmt: skip
     # A cell of the branch ends at the next knot, the first interior one where no other run crosses before.
     ends = jnp.append(found.state[1:], found.state[-1])
     corner = jnp.max(jnp.where(found.segment < BRANCH, ends, -jnp.inf))
@@ -152,7 +156,6 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
     straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
-    lowest_value, lowest_weight, lowest_others, lowest_inner = low
     return Rows(
         state=raw.state,
         control=raw.control,
@@ -163,9 +166,7 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
         level=level,
         level_slope=level_slope,
         straight=straight,
-        lowest_value=lowest_value,
-        lowest_weight=lowest_weight,
-        lowest_others=lowest_others,
+        lowest=low,
         corner=corner,
         least=least,
         maximal=maximal,
@@ -173,7 +174,6 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
         switches=switches,
         overflow=overflow,
         inner=raw.inner,
-        lowest_inner=lowest_inner,
     )
 
 
@@ -235,8 +235,8 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     pick = lambda corner, array: jnp.where(jnp.all(idle), corner, array)
     state = pick(spent, stay(state) + beyond)
     control = pick(bound, stay(control) + rise)
-    value = pick(continuation.lowest_value, stay(continuation.value))
-    weight = pick(continuation.lowest_weight, stay(continuation.weight))
+    value = pick(continuation.lowest.value, stay(continuation.value))
+    weight = pick(continuation.lowest.weight, stay(continuation.weight))
     return state, control, pick(problem.lowest(p), stay(post)), value, weight
 
 
