@@ -40,14 +40,18 @@ class _Look:
         """In the transition of an arrival, and behind its stage where nothing continuous is chosen there."""
         equations, num = self.problems[name].equations, self.problems[name].num
         here = {real(key(state, "arvl")): e for state, e in at.items()}
-        states = {state: g.subs(here, simultaneous=True) for state, g in equations.g_av.items()}
-        ending = () if equations.terminal is None else (thaw(equations.terminal.formula).subs(here, simultaneous=True),)
+        states = {state: g.subs(list(here.items()), simultaneous=True) for state, g in equations.g_av.items()}
+        ending = (
+            ()
+            if equations.terminal is None
+            else (thaw(equations.terminal.formula).subs(list(here.items()), simultaneous=True),)
+        )
         found = [kink for g in (*states.values(), *ending) for kink in self._kinks(g)]
         if num.controls or deep == 0:
             return found
         there = {real(key(state, "dcsn")): e for state, e in states.items()}
         for branch in equations.branches:
-            posts = {post: g.subs(there, simultaneous=True) for post, g in branch.g_ve.items()}
+            posts = {post: g.subs(list(there.items()), simultaneous=True) for post, g in branch.g_ve.items()}
             found += [kink for g in posts.values() for kink in self._kinks(g)]
             found += self.after(name, posts, branch.name, deep - 1)
         return found
@@ -56,13 +60,13 @@ class _Look:
         """The places of the kinks of an expression that the stage can name when it chooses, by its own parameters."""
         if not g.has(self.x):
             return []
-        places, _ = bends(g, sp.Dummy(), sp.Dummy(), self.x)
-        return [place for place in places if all(self._known(str(s)) for s in place.free_symbols)]
+        places = bends(g, sp.Dummy(), sp.Dummy(), self.x)[0]
+        return [place for place in places if self._known(place)]
 
-    def _known(self, name):
+    def _known(self, place: sp.Expr) -> bool:
         passive = {key(state, "dcsn") for state, _ in self.own.num.solution.passive}
-        seen = {**self.own.settings, **self.own.parameters}
-        return name in passive or (name in seen and np.ndim(seen[name]) == 0)
+        seen = {name: x for name, x in {**self.own.settings, **self.own.parameters}.items() if np.ndim(x) == 0}
+        return {str(s) for s in place.free_symbols} <= passive | set(seen)
 
 
 def kinks_behind(name: str, graph: Graph, problems: Mapping[str, FunctionalProblem]) -> tuple[sp.Expr, ...]:

@@ -11,7 +11,7 @@ from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.whisperers.bound import Bound, all_hold
 
 if TYPE_CHECKING:
-    from heptapod import Egm, Formula, NumericProblem
+    from heptapod import AbstractGrid, Egm, Formula, NumericProblem
 
 
 def _post(num, parameters, state, control):
@@ -42,7 +42,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
     """
     own, post = cast("Egm", num.solution), Bound(_post, (num,))
     other = own.lower if own.corner == "upper" else own.upper
-    knots = num.grid("cntn", own.post).build(scope)
+    knots = cast("AbstractGrid", num.grid("cntn", own.post)).build(scope)
     return ContinuousProblem(
         parameters=scope,
         knots=knots,
