@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -64,7 +65,7 @@ class _Look:
         return [place for place in places if self._known(place)]
 
     def _known(self, place: sp.Expr) -> bool:
-        passive = {key(state, "dcsn") for state, _ in self.own.num.solution.passive}
+        passive = {key(state, "dcsn") for state, _ in cast(AbstractConditions, self.own.num.solution).passive}
         seen = {name: x for name, x in {**self.own.settings, **self.own.parameters}.items() if np.ndim(x) == 0}
         return {str(s) for s in place.free_symbols} <= passive | set(seen)
 
