@@ -39,5 +39,8 @@ from stagecraft.reports import to_latex as to_latex
 from stagecraft.results import Outcome as Outcome
 from stagecraft.results import SolveError as SolveError
 from stagecraft.simulation.simulate import simulate as simulate
+from stagecraft.storage.exported import Exported as Exported
+from stagecraft.storage.exported import export as export
+from stagecraft.storage.exported import load_exported as load_exported
 from stagecraft.storage.saved import read as read
 from stagecraft.storage.saved import save as save
