@@ -7,6 +7,7 @@ from stagecraft.analysis.comparative_statics import comparative_statics as compa
 from stagecraft.analysis.comparative_statics import consumption_equivalent as consumption_equivalent
 from stagecraft.analysis.euler_errors import EulerErrors as EulerErrors
 from stagecraft.analysis.euler_errors import euler_errors as euler_errors
+from stagecraft.backward.compile import compile as compile
 from stagecraft.backward.solve import solve as solve
 from stagecraft.board.circuit_board import CircuitBoard as CircuitBoard
 from stagecraft.board.circuit_board import pull as pull

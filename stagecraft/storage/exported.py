@@ -34,7 +34,7 @@ _CALLS_BACK = (
     "the derivative of a push does in a model with choices, which warns of jumps"
 )
 # LLVM's own path compiles in two thirds of the time, and what it compiles is as fast.
-_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+_OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 _NOTHING = SimpleNamespace(scopes=())  # A file does not say what is defined by what.
 # What a file that is no program makes of JAX's reader, which checks little.
 _BROKEN = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError, struct.error)
@@ -92,7 +92,7 @@ def _foreign(program: jax_export.Exported) -> bool:
     return text.count("custom_call") != len(_CALLS.findall(text))
 
 
-def _solution(circuit: ModelCircuit) -> dict:
+def _solution(circuit) -> dict:
     solved = solve(circuit, throw=False)
     kinds = zip(circuit.structure.blocks, solved.stored, strict=True)
     rows = {str(block.first): {name: _named(stored) for name, stored in stages.items()} for block, stages in kinds}

@@ -185,6 +185,38 @@ def test_a_long_compilation_says_so_once_and_a_short_one_does_not(monkeypatch, c
     assert capsys.readouterr().err == ""
 
 
+def first_value(solved):
+    return solved[0]["CONS"].dcsn.sol.value(m=2.0)
+
+
+@pytest.mark.parametrize("gradient", [True, first_value])
+def test_what_is_compiled_ahead_is_not_compiled_again(gradient, undecided, monkeypatch, capsys):
+    """Every program but the smallest says that it is compiled, those of derivatives too."""
+    monkeypatch.setattr(counts, "_LONG", 0.1)
+    sc.compilation_cache(None)
+    if gradient is True:  # The second finds what the first has compiled.
+        jax.clear_caches()
+    circuit = sc.load(BUFFER)
+    sc.compile(circuit, gradient=gradient)
+    assert ("compiled solve Buffer in" in capsys.readouterr().err) == (gradient is True)
+    before = sc.compilations()
+    sc.solve(circuit.with_parameters({"CONS.gamma": 3.0}))
+    jax.grad(lambda p: first_value(sc.solve(circuit.with_parameters(p))))(
+        circuit.with_parameters({"CONS.gamma": 3.0}).parameters
+    )
+    assert sc.compilations() == before and capsys.readouterr().err == ""
+
+
+def test_compiling_ahead_runs_nothing_and_refuses_what_a_solve_refuses(monkeypatch):
+    circuit = sc.load(BUFFER)
+    monkeypatch.setattr("stagecraft.backward.compile.solve", None)
+    sc.compile(circuit)
+    with pytest.raises(TypeError, match="takes a ModelCircuit"):
+        sc.compile(circuit.parameters)
+    with pytest.raises(ValueError, match="compile it outside"):
+        jax.jit(sc.compile)(circuit)
+
+
 def same(text, before, after):
     assert before in text
     return text.replace(before, after, 1)
