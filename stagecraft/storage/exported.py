@@ -21,6 +21,7 @@ from stagecraft.arrays import dtype_of, traced
 from stagecraft.backward.solve import solve
 from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.circuit.paths import replace
+from stagecraft.distribution.checks import unwatched
 from stagecraft.programs.counts import compiling
 from stagecraft.results import Outcome, SolveError
 from stagecraft.storage.archive import Archive, opened, write
@@ -29,10 +30,7 @@ _PLATFORMS = ("cpu", "cuda")
 _PROGRAM = 2**28  # Bytes of a program, at most.
 # XLA's own library of linear algebra and random numbers; anything else that a program calls may be a function of this process.
 _CALLS = re.compile(r"custom_call @(lapack|cusolver|cublas|cu)_\w+\(")
-_CALLS_BACK = (
-    "the program would call functions of this process, which no file can hold, as `fn` does with a callback or a print, and as "
-    "the derivative of a push does in a model with choices, which warns of jumps"
-)
+_CALLS_BACK = "the program would call functions of this process, which no file can hold, as a callback or a print in `fn` does"
 # LLVM's own path compiles in two thirds of the time, and what it compiles is as fast.
 _OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 _NOTHING = SimpleNamespace(scopes=())  # A file does not say what is defined by what.
@@ -48,7 +46,8 @@ def export(circuit: ModelCircuit, path: str | Path, fn: Callable[[ModelCircuit],
 
     - `solve.bin`: returns `outcome`, `iterations`, `error_bound` and `solution`, `{first period: {stage: {name: array}}}` for
       each kind of period, the arrays with a leading axis over its periods: what the stage stores, knots and values.
-    - `gradient.bin`: returns `value`, `gradient`, which is shaped as the parameters are, and `outcome`.
+    - `gradient.bin`: returns `value`, `gradient`, which is shaped as the parameters are, and `outcome`. What a derivative of a
+      push has to say of itself in Python is not in it.
 
     **Arguments:** `fn`: from a solved circuit to a real scalar, such as `lambda s: s[0]["CONS"].dcsn.sol.value(m=2.0)`.
 
@@ -75,8 +74,10 @@ def _program(run: Callable[[ModelCircuit], dict], circuit: ModelCircuit) -> byte
     """A function of a circuit, as one of its parameters alone, in the form of a file."""
     compiled = jax.jit(lambda parameters: run(circuit.with_parameters(parameters)))
     given = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), circuit.parameters)
-    if compiled.trace(given).jaxpr.effects:
-        raise ValueError(_CALLS_BACK)
+    with unwatched():
+        effects = compiled.trace(given).jaxpr.effects
+    if effects:
+        raise ValueError(f"{_CALLS_BACK} ({', '.join(map(str, effects))})")
     try:
         exported = jax_export.export(compiled, platforms=_PLATFORMS)(given)
     except NotImplementedError as error:  # A callback without effects.

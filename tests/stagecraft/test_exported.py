@@ -1,5 +1,6 @@
 """Programs in a file: they answer as the circuit does, with JAX alone; what is no such file is refused, and nothing in it runs."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 import stagecraft as sc
+from stagecraft.distribution.checks import watched
 
 sys.path.insert(0, str(Path(__file__).parent))
 from models import BUFFER
@@ -153,6 +155,26 @@ def test_a_function_that_is_no_scalar_or_calls_python_is_refused(fn, message, ci
     with pytest.raises(ValueError, match=message):
         sc.export(circuit, tmp_path / "exported.zip", fn)
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclasses.dataclass
+class Masses:
+    """What `watched` looks at of a push."""
+
+    jumps: dict
+    masses: tuple
+
+
+def test_a_derivative_that_speaks_in_python_is_silent_in_a_file(circuit, tmp_path):
+    def of_a_push(solved):
+        x = value(solved)
+        return watched(Masses({"CONS": jnp.reshape(x, (1, 1))}, (x,))).masses[0]
+
+    derivative = jax.grad(lambda p: of_a_push(sc.solve(circuit.with_parameters(p))))
+    assert jax.make_jaxpr(derivative)(circuit.parameters).effects
+    sc.export(circuit, tmp_path / "exported.zip", of_a_push)
+    assert "gradient" in str(sc.load_exported(tmp_path / "exported.zip"))
+    assert jax.make_jaxpr(derivative)(circuit.parameters).effects
 
 
 def test_nothing_is_exported_inside_a_transformation(circuit, tmp_path):
