@@ -170,7 +170,8 @@ class Exported:
 def load_exported(path: str | Path) -> Exported:
     """Read what `stagecraft.export` has written, without a model and without tracing; a first call compiles.
 
-    Nothing is executed when a file is read, and a program that calls anything but XLA's own operations is refused.
+    Nothing is executed when a file is read, and a program that calls anything but XLA's own operations is refused. Damage is
+    found by a digest; a forged file may crash JAX's own reader, so read files of those whom you trust.
 
     **Raises:** `ValueError` for a file that is no exported program, is cut short or altered, or is of another version or float
     type, and on a platform that its programs are not for.

@@ -225,7 +225,6 @@ PROGRAMS = {
     "zeros": (lambda: bytes(10_000), "`solve.bin` cannot be read"),
     "noise": (lambda: np.random.default_rng(0).bytes(10_000), "`solve.bin` cannot be read"),
     "a pickle": (lambda: pickle.dumps(Payload("payload")), "`solve.bin` cannot be read"),
-    "half a program": (lambda: program(lambda p: p)[:-3000], "`solve.bin` cannot be read"),
     "a call of Python": (callback, "calls what is no part of XLA"),
     "other parameters": (lambda: bytes(jax.export.export(jax.jit(jnp.sin))(1.0).serialize()), "takes other parameters"),
     "another platform": (lambda: program(lambda p: p, platforms=["tpu"]), "exported for tpu, and this process computes on cpu"),
