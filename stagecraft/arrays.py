@@ -15,7 +15,8 @@ def floating(x) -> bool:
 
 def dtype_of(*trees: Any) -> jnp.dtype:
     """The type of the first floating-point leaf: all of a circuit, and of what is solved of it, have the same."""
-    return next(x.dtype for x in jax.tree.leaves(trees) if floating(x))
+    # A circuit without a parameter has what it would be given.
+    return next((x.dtype for x in jax.tree.leaves(trees) if floating(x)), jnp.result_type(float))
 
 
 def traced(*trees) -> bool:

@@ -132,7 +132,7 @@ class Calibration:
 
     def _time(self, t, parameters) -> dict:
         leaf = next((x for scope in parameters.values() for x in scope.values()), None)
-        t = jnp.asarray(t, None if leaf is None else leaf.dtype)
+        t = jnp.asarray(t, jnp.result_type(float) if leaf is None else leaf.dtype)
         if self.age is None:
             return {"t": t}
         start, step = self.age
