@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from stagecraft.arrays import listed, shown
 from stagecraft.forward.density import with_density
 from stagecraft.forward.jumps import REPORT, jump_points
 from stagecraft.forward.walk import arrivals_of, walk
@@ -36,6 +37,12 @@ class Pushed(eqx.Module):
     refine: int = eqx.field(static=True, default=1)
     jumps: dict[str, Float[Array, "periods report"]] = eqx.field(default_factory=dict)
     error_bound: Float[Array, ""] | None = None
+
+    def __repr__(self) -> str:
+        rows = [("begins at", ", ".join(self.start)), ("cells cut into", str(self.refine))]
+        rows += [(f"beyond {name}'s grid", shown(x)) for name, x in self.outside.items()]
+        rows += [("error bound", shown(self.error_bound))] if self.error_bound is not None else []
+        return listed(f"Pushed: households in {self.periods} periods", rows)
 
     def jumps_to_pandas(self):
         """A row for each stage and period that meets jumps: the columns of `REPORT`; empty where nobody looked for them."""
