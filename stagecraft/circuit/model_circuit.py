@@ -104,7 +104,8 @@ class ModelCircuit(eqx.Module):
     def with_parameters(self, parameters: Mapping) -> "ModelCircuit":
         """The same circuit with other parameter values, and without a solution.
 
-        **Arguments:** `parameters`: `{"main.beta": 0.97}`, or `{scope: {name: array}}`, whole or in part.
+        **Arguments:** `parameters`: `{"main.beta": 0.97}`, or `{scope: {name: array}}`, whole or in part; one by age may be
+          one number, the same at every age.
 
         **Raises:** `ValueError` for an unknown path (with a suggestion), a wrong shape, or a value outside its domain.
         """

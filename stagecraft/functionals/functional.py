@@ -145,7 +145,7 @@ def prepared(functional: AbstractFunctional, unnamed: tuple, states: Mapping) ->
         call = ", ".join(f"{name}=..." for name in wanted)
         given = ", ".join(sorted(states)) or "nothing"
         given = "a state without its name" if unnamed else given
-        raise ValueError(f"this function is called with {', '.join(wanted)}, by name, ({call}); {given} given")
+        raise ValueError(f"this function is called with {', '.join(wanted)}; {given} given; write ({call})")
     floats = (x.dtype for x in jax.tree.leaves(functional) if floating(x))
     dtype = next(floats, jnp.result_type(float))
     arrays = [jnp.asarray(states[name], dtype) for name in wanted]

@@ -95,8 +95,8 @@ def test_what_is_not_there_yet_says_which_verb_makes_it(solved):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda s: s[0]["C"].dcsn.sol.policy["c"](1.0), r"\(m=\.\.\.\); a state without its name given"),
-        (lambda s: s[0]["C"].dcsn.sol.at(x=1.0), r"\(m=\.\.\.\); x given"),
+        (lambda s: s[0]["C"].dcsn.sol.policy["c"](1.0), r"called with m; a state without its name given; write \(m=\.\.\.\)"),
+        (lambda s: s[0]["C"].dcsn.sol.at(x=1.0), r"called with m; x given; write \(m=\.\.\.\)"),
         (lambda s: sc.push_forward(s, jnp.ones(3)), r'an array of shape \(3,\) without names: write {"a": ...}'),
         (lambda s: sc.push_forward(s, {"a": jnp.ones((3, 2))}), r"arrays of one axis .* a of shape \(3, 2\)"),
         (lambda s: sc.simulate(s, {"a": 1.0}, agents=2, key=jax.random.key(0))["z"], r"no variable and no stage `z`; .* C\.c"),
@@ -120,3 +120,26 @@ def test_what_a_user_meets_shows_its_numbers_on_a_few_lines(solved):
     for word, thing in shown.items():
         text = repr(thing)
         assert word in text and len(text.splitlines()) <= 12 and max(map(len, text.splitlines())) <= 128, text
+
+
+def test_what_is_the_same_at_every_age_is_given_once():
+    text = MODEL.replace("floor: 0.1", "floor: {by: age, values: [0.1, 0.1, 0.2]}")
+    circuit = sc.load(text.replace("horizon: 3", "horizon: 3\n  age: {start: 20, step: 1}"))
+    np.testing.assert_array_equal(circuit.with_parameters({"main.floor": 0.3}).parameters["main"]["floor"], [0.3] * 3)
+    with pytest.raises(ValueError, match=r"main.floor` has shape \(3,\); \(2,\) given"):
+        circuit.with_parameters({"main.floor": [0.3, 0.4]})
+    with pytest.raises(ValueError, match=r"main.beta` has shape \(\)"):
+        circuit.with_parameters({"main.beta": [0.3, 0.4, 0.5]})
+
+
+@pytest.mark.parametrize(
+    ("reward", "beta", "begins"),
+    [
+        ("-exp(-1000*(c - 3))", 0.95, r"`exp\(3000 - 1000\*c\)` overflows at c = "),
+        ("c^(1 - 20*beta)/(1 - 20*beta)", 0.05, r"`beta` = 0.05 makes a denominator zero: stage C"),
+    ],
+)
+def test_a_failure_begins_with_its_cause(reward, beta, begins):
+    circuit = sc.load(MODEL.replace("log(c) + beta", f"{reward} + beta")).with_parameters({"main.beta": beta})
+    with pytest.raises(sc.SolveError, match=f"^{begins}"):
+        sc.solve(circuit)
