@@ -15,6 +15,7 @@ from heptapod.circuit.nodes import Nodes
 from heptapod.circuit.periods import Graph
 from heptapod.circuit.stages import read_kind, read_stages
 from heptapod.circuit.structure import Structure
+from heptapod.circuit.survival import warn_other_death
 from heptapod.circuit.terminal import read_terminals
 from heptapod.circuit_spec import CircuitSpec
 from heptapod.dialect import keys
@@ -155,6 +156,7 @@ class _Model:
             warn_idle(readings[name], problem.equations)
         warn_unused(reader, scopes, looked_up, economy.used | self.time.settings)
         warn_no_contraction(reader, graph, built)
+        warn_other_death(reader, zip(graph.links, graph.places, strict=True), built)
         nums = {n: dataclasses.replace(p.num, solution=solutions[n]) for n, p in built.items()}
         stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, looked_up[n])) for n, p in built.items()}
         calibration = Calibration(tuple(d.table for d in scopes.values()), self.time.age, graph.periods)

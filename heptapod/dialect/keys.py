@@ -141,7 +141,8 @@ BLOCKS: Mapping[str, Mapping[str, tuple[Kind, str]]] = MappingProxyType(
             ),
             "survival": (
                 SLOT,
-                "the share of households that it carries, a numeric slot of the source; to the next period only",
+                "the share of households that it carries, a formula in states, controls and parameters of the source and "
+                "`age`; to the next period only",
             ),
             "description": _KEPT,
             "direction": ({"const": "forward"}, "older: `forward` says nothing, `backward` is refused"),

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from stagecraft.arrays import listed, shown
 from stagecraft.forward.density import with_density
 from stagecraft.forward.jumps import REPORT, jump_points
-from stagecraft.forward.walk import arrivals_of, walk
+from stagecraft.forward.walk import arrivals_of, survival_of, walk
 from stagecraft.horses.arrival import weights_of
 from stagecraft.households.cells import cells, settle, spread
 from stagecraft.households.population import Population, together
@@ -111,10 +111,11 @@ def advance(
             decision = with_density(mover, decision, period.continuation(name, ""))
         passed = through(stage, decision, people, jumps)
         ends = [(period.block.following(name, branch), perch.dist) for branch, perch in passed[0].ends.items()]
-        return passed, [(link, arriving(link, people)) for link, people in ends]
+        return passed, [(link, arriving(link, passed[0].dcsn.dist.states, people)) for link, people in ends]
 
-    def arriving(link, people):
-        states, survival = arrivals_of(period.circuit, link, people.states, period.t)
+    def arriving(link, decided, people):
+        states = arrivals_of(period.circuit, link, people.states, period.t)
+        survival = survival_of(period.circuit, link, decided, people.states, period.t)
         return Population(states, people.weights if survival is None else people.weights * survival)
 
     return walk(period.block, entering, visit, together)
