@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from heptapod.checks.contraction import warn_no_contraction
 from heptapod.checks.idle import warn_idle
 from heptapod.checks.sets import check_sets
-from heptapod.checks.unused import StageNames, provenance, warn_unread, warn_unused
+from heptapod.checks.unused import StageNames, check_shared, provenance, warn_unread, warn_unused
 from heptapod.circuit.clock import count_of, read_clock
 from heptapod.circuit.connections import read_links
 from heptapod.circuit.envelopes import envelopes
@@ -54,6 +54,7 @@ class _Model:
         if not self._is_model():
             return None
         warn_unread(reader)
+        check_shared(reader)
         self.time, self.infinite = read_clock(reader)
         self.inherit = self._inherits()
         self.scopes = {MAIN: read_scope(reader, ("model",), MAIN, self.time, None, False)}

@@ -110,6 +110,8 @@ BLOCKS: Mapping[str, Mapping[str, tuple[Kind, str]]] = MappingProxyType(
                 "the value on arrival after the last period, or `{STAGE: value}`; required for a finite horizon",
             ),
             **_SCOPE,
+            "functions": (ref("helpers"), "helpers for every stage that calls them"),
+            "shocks": (named(ref("shock")), "shocks for every stage that names their dimensions"),
             "defaults": (inside("`defaults`"), "what every stage inherits"),
             "connections": (inside("`connections`"), "what follows what; a single stage leads to itself if left out"),
             "types": (TYPES, "kinds of household: `{beta: [0.94, 0.97], weights: [0.5, 0.5]}`"),
