@@ -5,12 +5,14 @@ from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, Transition, mean_key
 from heptapod.formulas.formula import Formula
-from heptapod.formulas.in_numpy import overflowing, singular
+from heptapod.formulas.in_numpy import number, overflowing, singular
 from heptapod.problem.solutions import AbstractSolution, Identity
+from heptapod.shocks import in_numpy
 from heptapod.shocks.base import AbstractShock
 from heptapod.shocks.odds import odds
 from heptapod.spaces.grids import Grid
@@ -161,6 +163,14 @@ class NumericProblem:
                 product = weights[..., None, :, None] * law[:, None, :]
                 weights = product.reshape(*weights.shape[:-1], law.shape[0], -1)
         return values, weights
+
+    def numbers(self, scope: Mapping) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
+        """The same in NumPy, without a backend; `None` where a law has no nodes there."""
+        return in_numpy.nodes(self.shocks, scope)
+
+    def value(self, formula: Formula, scope: Mapping) -> np.ndarray:
+        """A formula in NumPy, without a backend."""
+        return number(formula, scope)
 
     def draws(
         self, scope: Mapping, key: PRNGKeyArray, count: int, given: Mapping[str, Float[Array, " count"]] | None = None
