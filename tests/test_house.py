@@ -30,7 +30,7 @@ LAYERS = {
         "forward", "circuit", "load", "backward", "simulation", "distribution", "analysis", "reports", "precision",
     ],
     "dynx_runner": [
-        "launch", "design", "runner", "sweep", "plots",
+        "launch", "design", "runner", "store", "sweep", "plots",
     ],
 }  # fmt: skip
 # Whoever stands outside a package imports what its `__init__` hands on, and this.
