@@ -4,6 +4,9 @@ from dynx_runner.launch import prepare_mpi as prepare_mpi
 from dynx_runner.plots import plot_bars as plot_bars
 from dynx_runner.runner.circuit_factory import circuit_factory as circuit_factory
 from dynx_runner.runner.circuit_runner import CircuitRunner as CircuitRunner
+from dynx_runner.store.lines import StoreError as StoreError
+from dynx_runner.store.result_store import ResultStore as ResultStore
+from dynx_runner.store.result_store import Status as Status
 from dynx_runner.sweep.mpi_map import mpi_map as mpi_map
 
 _LATER = {

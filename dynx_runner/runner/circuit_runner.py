@@ -127,6 +127,13 @@ class CircuitRunner:
             self._metrics[key] = metrics
         return (dict(metrics), model) if return_model else dict(metrics)
 
+    def parts(self) -> dict[str, Any]:
+        """What decides the metrics of a vector, by name; a store compares it with what its draws were run by."""
+        metrics = {f"metric {name}": function for name, function in self._metric_fns.items()}
+        # Two spellings of one parameter are one place, and other bounds change no draw.
+        named = {"configurations": self._configs, "parameters": self._places}
+        return {**named, "model_factory": self._model_factory, "solver": self._solver, **metrics}
+
     def _solve(self, x: np.ndarray) -> Any:
         configs = copy.deepcopy(self._configs)
         for place, value in zip(self._places, x.tolist(), strict=True):
@@ -141,7 +148,7 @@ class CircuitRunner:
         metrics = {}
         for name, metric in self._metric_fns.items():
             with self._noting(f"in metric `{name}`", x):
-                metrics[name] = _one_number(metric(model))
+                metrics[name] = _measured(metric(model))
         return metrics
 
     @contextlib.contextmanager
@@ -180,9 +187,9 @@ def _find_places(names: tuple[str, ...], configs: tuple[dict, dict, dict], facto
     return tuple(places)
 
 
-def _one_number(value: Any) -> float:
+def _measured(value: Any) -> Any:
+    """A float, or an array of numbers of its own."""
     array = np.asarray(value)
-    if array.shape != () or array.dtype.kind not in "biuf":
-        kind = f"an array of shape {array.shape}" if array.shape else f"{value!r:.60}"
-        raise TypeError(f"expected one real number, got {kind}")
-    return float(array)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"expected one real number, or an array of them, got {value!r:.60}")
+    return np.array(array) if array.shape else float(array)
