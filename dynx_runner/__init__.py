@@ -1,5 +1,12 @@
 """What one asks of a solved model: draws of parameters, metrics, sweeps."""
 
+from dynx_runner.design.laws import BetaPrior as BetaPrior
+from dynx_runner.design.laws import CategoricalPrior as CategoricalPrior
+from dynx_runner.design.laws import DiscretePrior as DiscretePrior
+from dynx_runner.design.laws import LogNormalPrior as LogNormalPrior
+from dynx_runner.design.laws import NormalPrior as NormalPrior
+from dynx_runner.design.laws import TruncatedPrior as TruncatedPrior
+from dynx_runner.design.laws import UniformPrior as UniformPrior
 from dynx_runner.launch import prepare_mpi as prepare_mpi
 from dynx_runner.plots import plot_bars as plot_bars
 from dynx_runner.runner.circuit_factory import circuit_factory as circuit_factory

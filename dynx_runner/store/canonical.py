@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dynx_runner.runner.circuit_factory import CircuitFactory
 from dynx_runner.store.sources import name_of, names_in, of_library, source_of
 
 _IDLE = {"__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__qualname__", "__firstlineno__"}
@@ -95,6 +96,9 @@ class Canon:
         return self._instance(value, place)
 
     def _instance(self, value: Any, place: str) -> Any:
+        if isinstance(value, CircuitFactory):
+            # Where the file lies and what was read of it before is not what it says.
+            return self.of(value.circuit, place)
         spec = getattr(getattr(value, "source", None), "spec", None)
         if hasattr(spec, "text") and hasattr(value, "with_parameters"):
             # A circuit: its text says more, and shorter, than its structure.

@@ -179,9 +179,9 @@ class ResultStore:
         Raises `StoreError` where the store belongs to another runner, or was altered.
         """
         identity = identity_of(runner, self._version)
-        names = {"parameters": list(runner.param_names), "metrics": list(runner.metric_names)}
-        design = getattr(runner, "design", None)
-        claim(self.folder, identity, {**names, "design": design, **surroundings(size)})
+        told: dict[str, Any] = {"parameters": list(runner.param_names), "metrics": list(runner.metric_names)}
+        told |= {"choices": getattr(runner, "choices", {}), "design": getattr(runner, "design", None)}
+        claim(self.folder, identity, {**told, **surroundings(size)})
         contents, digest = self._read(), identity.digest()
         keys = [key_of(digest, x) for x in xs]
         known = {key: contents[key].record for key in set(keys) if key in contents}
@@ -214,4 +214,4 @@ class ResultStore:
     def _frame(self, draws: list[Stored]) -> "DataFrame":
         names, metrics = self._names(draws)
         xs = np.array([draw.x for draw in draws]).reshape(len(draws), len(names))
-        return frame_of(names, metrics, xs, [draw.record for draw in draws])
+        return frame_of(names, metrics, xs, [draw.record for draw in draws], self.manifest().get("choices", {}))

@@ -1,6 +1,7 @@
 """The text of a function: what is written of it, which names it looks up, and into which of them it writes."""
 
 import ast
+import copy
 import dis
 import functools
 import inspect
@@ -44,9 +45,8 @@ def source_of(function: types.FunctionType) -> tuple[str, frozenset[str]]:
         return bytecode(function.__code__), frozenset()
     written = frozenset(_written(node))
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
-        bare = ast.FunctionDef(**{name: getattr(node, name, None) for name in node._fields})
-        bare.body = node.body[1:] or [ast.Pass()]
-        return ast.unparse(ast.fix_missing_locations(bare)), written
+        node = copy.copy(node)
+        node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(node), written
 
 

@@ -1,6 +1,6 @@
 """Records as a table: the parameters, the metrics, and what became of each draw."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 OUTCOMES = ("status", "error", "traceback", "seconds")
 
 
-def frame_of(names: Sequence[str], metrics: Sequence[str], xs: np.ndarray, records: Sequence[Record]) -> "DataFrame":
+def frame_of(
+    names: Sequence[str],
+    metrics: Sequence[str],
+    xs: np.ndarray,
+    records: Sequence[Record],
+    choices: Mapping[str, Sequence[Any]] = {},
+) -> "DataFrame":
     """One row a draw.
 
     **Arguments:**
@@ -21,6 +27,7 @@ def frame_of(names: Sequence[str], metrics: Sequence[str], xs: np.ndarray, recor
     - `names`, `metrics`: of the parameters and of the metrics.
     - `xs`: of shape `(n, parameters)`.
     - `records`: `n` of them.
+    - `choices`: of categorical parameters, whose columns show what was chosen.
 
     **Returns:** a DataFrame; a metric that is an array is one in each row, a metric of a draw that failed is NaN.
     """
@@ -28,6 +35,7 @@ def frame_of(names: Sequence[str], metrics: Sequence[str], xs: np.ndarray, recor
     import pandas as pd
 
     columns: dict[str, Any] = {name: xs[:, position] for position, name in enumerate(names)}
+    columns |= {name: [among[int(code)] for code in columns[name]] for name, among in choices.items()}
     for name in metrics:
         columns[name] = column([record.metrics.get(name, np.nan) for record in records])
     columns["status"] = [record.status for record in records]

@@ -78,11 +78,14 @@ class Ledger:
             self._report(record)
 
     def _next(self, ranks: int) -> list[Task] | None:
-        if self._quiet or self._flying & self._hushed:
-            return None if self._flying else [self._quiet.popleft()]
+        if self._flying & self._hushed:
+            return None
         # Where nothing else is left, suspects need not wait for each other.
         if self._suspects and not (self._flying & self._named and self._clean):
             return [self._suspects.popleft()]
+        # Last of all: everybody else has nothing to do meanwhile, and who is innocent was cut off often enough.
+        if self._quiet and not self._clean:
+            return None if self._flying else [self._quiet.popleft()]
         count = 1
         if self.records:
             mean, left = self._seconds / len(self.records), len(self._clean)

@@ -147,6 +147,7 @@ def _vectors(xs: Any, names: tuple[str, ...]) -> np.ndarray:
     return vectors
 
 
-def _table(runner: Any, plan: _Plan, records: dict[str, Record]) -> "DataFrame":
-    found = plan.missing.known | records
-    return frame_of(runner.param_names, runner.metric_names, plan.xs, [found[key] for key in plan.missing.keys])
+def _table(runner: Any, plan: _Plan, new: dict[str, Record]) -> "DataFrame":
+    found = plan.missing.known | new
+    records = [found[key] for key in plan.missing.keys]
+    return frame_of(runner.param_names, runner.metric_names, plan.xs, records, getattr(runner, "choices", {}))

@@ -294,11 +294,13 @@ def test_suspects_run_one_at_a_time_while_there_are_others():
 def test_nothing_runs_beside_a_draw_that_is_suspected_twice():
     ledger = Ledger(tasks("abc"), lambda record: None, suspects=frozenset("abc"), quiet=frozenset("ab"))
     one, two, three = tasks("abc")
+    assert taken(ledger) == "c" and taken(ledger) is None
+    ledger.put(three, Record({}))
     assert taken(ledger) == "a" and taken(ledger) is None
     ledger.put(one, Record({}))
     assert taken(ledger) == "b" and taken(ledger) is None
     ledger.put(two, Record({}))
-    assert taken(ledger) == "c" and taken(ledger) == ""
+    assert taken(ledger) == ""
 
 
 def test_a_read_only_folder_is_refused_and_still_read(tmp_path, monkeypatch):
