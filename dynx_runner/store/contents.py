@@ -34,6 +34,7 @@ class Contents:
     - `running`: the keys that processes which are known to live have in flight.
     - `headers`: what each part says of its process.
     - `damaged`: lines that were altered.
+    - `loads`: of each part, what its process did: `{"rank", "host", "draws", "seconds"}`.
     - `finished`: parts that nobody writes any more, without a draw that was cut off.
     """
 
@@ -47,6 +48,7 @@ class Contents:
         self.running: set[str] = set()
         self.headers: list[dict[str, Any]] = []
         self.damaged: list[Damage] = []
+        self.loads: list[dict[str, Any]] = []
         self.finished: list[Path] = []
         cut = [self._read(path) for path in sorted((folder / "parts").glob("*.jsonl"))]
         for path, header, flying in filter(None, cut):
@@ -88,12 +90,13 @@ class Contents:
 
         **Returns:** what was in flight when its process ended; `None` where it may still be running.
         """
-        header, flying, ended = None, (), False
+        header, flying, ended, done, seconds = None, (), False, 0, 0.0
         for line in lines_of(path):
             if isinstance(line, Damage):
                 self.damaged.append(line)
             elif line.kind == "done":
                 self._enter(path, line)
+                done, seconds = done + 1, seconds + _seconds(line.text)
             elif line.kind == "start":
                 flying = tuple(line.fields()["start"])
             elif line.kind == "end":
@@ -105,6 +108,7 @@ class Contents:
         if header is None:
             return None  # Its process died before it had said anything.
         self.headers.append(header)
+        self.loads.append({"rank": header.get("rank", 0), "host": header["host"], "draws": done, "seconds": seconds})
         if not ended and lives(header):
             self.running.update(key for key in flying if key not in self._draws)
             return None
@@ -124,6 +128,11 @@ _GRADES = (QUARANTINED, FAILED, OK)
 def _grade(text: bytes) -> int:
     """How much a line says of its draw, more being better."""
     return next(grade for grade, status in enumerate(_GRADES) if b'"status":"%b"' % status.encode() in text)
+
+
+def _seconds(text: bytes) -> float:
+    # A metric may be called so, too, but those stand before.
+    return float(text[text.rindex(b'"seconds":') + 10 :].partition(b",")[0])
 
 
 def _stored(path: Path, text: bytes) -> Stored:

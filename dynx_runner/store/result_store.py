@@ -145,6 +145,15 @@ class ResultStore:
         solved = table[(table["status"] == OK) & np.isfinite(table[by].to_numpy(dtype=np.float64))]
         return solved.sort_values(by, ascending=not largest, kind="stable").head(k)
 
+    def load(self) -> "DataFrame":
+        """What each process did: its `rank`, its `host`, how many `draws`, and its `seconds` in them.
+
+        Parts that were compacted are not among them.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._read().loads, columns=["rank", "host", "draws", "seconds"])
+
     def compact(self) -> Path:
         """Gather all draws in one parquet file, and remove the parts that are finished.
 

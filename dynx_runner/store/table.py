@@ -55,3 +55,8 @@ def column(values: list[Any]) -> np.ndarray:
     for k, value in enumerate(values):  # Arrays of one shape, given at once, would be taken for a matrix.
         cells[k] = value
     return cells
+
+
+def failures_of(table: "DataFrame") -> dict[str, int]:
+    """How often each error came up in the draws of a table, the most frequent first."""
+    return table.loc[table["error"] != "", "error"].value_counts().to_dict()

@@ -28,12 +28,14 @@ class _Plan(NamedTuple):
 
     xs: np.ndarray
     missing: Missing
+    share: tuple[int, int]
 
     def tasks(self) -> list[Task]:
-        """Those draws that are not known, each of them once."""
-        keys = self.missing.keys
+        """Those draws of this share that are not known, each of them once."""
+        keys, (part, parts) = self.missing.keys, self.share
         first = {key: i for i, key in reversed(list(enumerate(keys))) if key not in self.missing.known}
-        return [Task(i, key, self.xs[i]) for key, i in sorted(first.items(), key=lambda item: item[1])]
+        mine = sorted((i, key) for key, i in first.items() if i % parts == part)
+        return [Task(i, key, self.xs[i]) for i, key in mine]
 
 
 def mpi_map(
@@ -41,6 +43,7 @@ def mpi_map(
     xs: np.ndarray,
     *,
     store: ResultStore | None = None,
+    share: tuple[int, int] | None = None,
     retry_quarantined: bool | None = None,
     progress: bool = False,
 ) -> "DataFrame":
@@ -55,6 +58,8 @@ def mpi_map(
     - `xs`: parameter vectors, of shape `(n, parameters)`. Those of rank 0 count; the others' are not read.
     - `store`: where every draw is kept as soon as it is done. What is in it is not run again, so the same call resumes a sweep
       that was cut off. A draw that was running alone when its process died, twice, is left out: its status is `quarantined`.
+    - `share`: `(k, n)` leaves all draws but every `n`-th from the `k`-th on to other jobs with the same store; the table then
+      has those rows that are known.
     - `retry_quarantined`: whether such draws are run again; that of the store if not given.
     - `progress`: whether rank 0 shows a progress bar, or a line each half minute where there is no terminal.
 
@@ -71,12 +76,12 @@ def mpi_map(
         raise ValueError(f"mpi_map: two columns are called {', '.join(sorted(repeated))}; rename a metric")
     comm = world()
     if comm is None:
-        plan = _plan(runner, xs, store, retry_quarantined, 1)
+        plan = _plan(runner, xs, store, share, retry_quarantined, 1)
         with _ledger(plan, progress) as ledger, part_of(store, uuid.uuid4().hex, draws=len(plan.xs)) as part:
             _condemn(plan, part)
             solve_here(Worker(runner, part), ledger)
         return _table(runner, plan, ledger.records)
-    job, plan = _agreed(comm, runner, xs, columns, store, retry_quarantined)
+    job, plan = _agreed(comm, runner, xs, columns, store, share, retry_quarantined)
     book = nullcontext() if plan is None else _ledger(plan, progress)
     with ending_the_job(), own_channel(comm) as channel, book as ledger:
         told = {} if plan is None else {"draws": len(plan.xs)}
@@ -86,21 +91,34 @@ def mpi_map(
         return comm.bcast(None if plan is None or ledger is None else _table(runner, plan, ledger.records))
 
 
-def _plan(runner: Any, xs: Any, store: ResultStore | None, retry: bool | None, size: int) -> _Plan:
+def _plan(runner: Any, xs: Any, store: ResultStore | None, share: Any, retry: bool | None, size: int) -> _Plan:
     """Check the vectors, and ask the store what is missing."""
-    vectors = _vectors(xs, runner.param_names)
+    vectors, part = _vectors(xs, runner.param_names), _share(share, store)
     if store is not None:
-        return _Plan(vectors, store.prepare(runner, vectors, retry_quarantined=retry, size=size))
+        return _Plan(vectors, store.prepare(runner, vectors, retry_quarantined=retry, size=size), part)
     # Without a store two equal vectors are two draws: their metrics may be random.
-    return _Plan(vectors, Missing([str(i) for i in range(len(vectors))], {}, frozenset(), frozenset(), frozenset()))
+    return _Plan(vectors, Missing([str(i) for i in range(len(vectors))], {}, frozenset(), frozenset(), frozenset()), part)
 
 
-def _agreed(comm: Any, runner: Any, xs: Any, columns: list[str], store: Any, retry: Any) -> tuple[str, _Plan | None]:
+def _share(share: Any, store: ResultStore | None) -> tuple[int, int]:
+    if share is None:
+        return 0, 1
+    if store is None:
+        raise ValueError("mpi_map: a share of a sweep needs a store, where the shares meet")
+    part, parts = share
+    if not 0 <= part < parts:
+        raise ValueError(f"mpi_map: share = {share}; expected (k, n) with 0 <= k < n")
+    return int(part), int(parts)
+
+
+def _agreed(
+    comm: Any, runner: Any, xs: Any, columns: list[str], store: Any, share: Any, retry: Any
+) -> tuple[str, _Plan | None]:
     """The name of the job, and on rank 0 the plan, once all processes know that it can be run; else all raise alike."""
     plan, refusal = None, None
     if comm.rank == 0:
         try:
-            plan = _plan(runner, xs, store, retry, comm.size)
+            plan = _plan(runner, xs, store, share, retry, comm.size)
         except (TypeError, ValueError, StoreError) as error:
             refusal = (StoreError if isinstance(error, StoreError) else ValueError, str(error))
     where = None if store is None else str(store.folder)
@@ -125,7 +143,8 @@ def _agreed(comm: Any, runner: Any, xs: Any, columns: list[str], store: Any, ret
 def _ledger(plan: _Plan, shown: bool) -> Iterator[Ledger]:
     """The book of what is missing, with its progress bar."""
     tasks, missing = plan.tasks(), plan.missing
-    with progress_of(len(plan.xs), len(plan.xs) - len(tasks), shown=shown) as report:
+    known = len(plan.xs) - len(tasks) if plan.share == (0, 1) else 0
+    with progress_of(known + len(tasks), known, shown=shown) as report:
         yield Ledger(tasks, report, suspects=missing.suspects, quiet=missing.quiet)
 
 
@@ -149,5 +168,6 @@ def _vectors(xs: Any, names: tuple[str, ...]) -> np.ndarray:
 
 def _table(runner: Any, plan: _Plan, new: dict[str, Record]) -> "DataFrame":
     found = plan.missing.known | new
-    records = [found[key] for key in plan.missing.keys]
-    return frame_of(runner.param_names, runner.metric_names, plan.xs, records, getattr(runner, "choices", {}))
+    rows = [i for i, key in enumerate(plan.missing.keys) if key in found]
+    records = [found[plan.missing.keys[i]] for i in rows]
+    return frame_of(runner.param_names, runner.metric_names, plan.xs[rows], records, getattr(runner, "choices", {}))

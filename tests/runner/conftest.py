@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,3 +67,9 @@ def start(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def jobs():
+    """How to start a job by hand: `jobs.environment(**extra)` and `jobs.mpirun()`."""
+    return SimpleNamespace(environment=environment, mpirun=mpirun)
