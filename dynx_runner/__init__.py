@@ -21,6 +21,7 @@ from dynx_runner.plots.relations import plot_pairs as plot_pairs
 from dynx_runner.plots.relations import plot_scatter as plot_scatter
 from dynx_runner.runner.circuit_factory import circuit_factory as circuit_factory
 from dynx_runner.runner.circuit_runner import CircuitRunner as CircuitRunner
+from dynx_runner.runner.recorder import Recorder as Recorder
 from dynx_runner.store.lines import StoreError as StoreError
 from dynx_runner.store.result_store import ResultStore as ResultStore
 from dynx_runner.store.result_store import Status as Status

@@ -69,7 +69,7 @@ def job_script(
         raise ValueError(f"job_script: no scheduler `{scheduler}`; there is `slurm`, `pbs`")
     if tasks < 1 or cores < 1:
         raise ValueError(f"job_script: at least one task and one core, got {tasks} and {cores}")
-    file = read_config(config).file
+    file = (config if isinstance(config, SweepConfig) else read_config(config)).file
     names = {"name": f"dynx-{file.stem}", "last": tasks - 1, "cores": cores, "time": time}
     head = _HEAD[scheduler].format(**names, gpu=_GPU[scheduler] if gpu else "")
     quoted = {"folder": file.parent, "python": sys.executable, "config": file.name}

@@ -113,8 +113,6 @@ def read_config(path: str | Path) -> SweepConfig:
 
     Raises `ModelError`, with the line and what was probably meant, for anything that is missing, unknown or of another kind.
     """
-    if isinstance(path, SweepConfig):
-        return path
     file = Path(path).absolute()
     marked = read(file, KEYS, NEEDED)
     data, beside = marked.data, lambda name: file.parent / Path(word(marked, name)).expanduser()

@@ -30,7 +30,7 @@ def run_sweep(
     the one that started it, and what `mpi_map` raises.
     """
     prepare_mpi()
-    config = read_config(config)
+    config = config if isinstance(config, SweepConfig) else read_config(config)
     alone = world() is None
     if config.backend == ("mpi" if alone else "serial"):
         started = "one process" if alone else "several processes"

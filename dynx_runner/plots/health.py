@@ -47,7 +47,7 @@ def plot_failures(df: "DataFrame", x: str, y: str | None = None, ax: "Axes | Non
 
 
 def plot_load(store: "ResultStore", ax: "Axes | None" = None, **style: Any) -> "Axes":
-    """The seconds that each process of a store spent in draws, one bar a process, in the order in which they came.
+    """The seconds that each process of a store spent in draws, one bar a process, in the order in which they ended.
 
     **Arguments:** `store`; `ax`: where to draw, a new figure if not given; `style`: what `Axes.barh` takes.
 
@@ -57,7 +57,7 @@ def plot_load(store: "ResultStore", ax: "Axes | None" = None, **style: Any) -> "
     ax = axes(ax, figsize=(8, 1.5 + 0.3 * len(load)))
     places = np.arange(len(load))
     ax.barh(places, load["seconds"], **{"color": "tab:blue", **style})
-    labels = [f"rank {one.rank}, {one.host} ({one.draws} draws)" for one in load.itertuples()]
+    labels = [f"rank {one['rank']}, {one['host']} ({one['draws']} draws)" for one in load.to_dict("records")]
     ax.set_yticks(places, labels)
     ax.invert_yaxis()
     ax.set_xlabel("seconds in draws")

@@ -12,6 +12,7 @@ from dynx_runner.design.sampling import design_of
 from dynx_runner.launch import watch_exceptions
 from dynx_runner.runner.circuit_factory import CircuitFactory
 from dynx_runner.runner.places import EPOCHS, STAGES, Place, advise, find_place
+from dynx_runner.runner.recorder import Recorder, call, takes_recorder
 
 
 class CircuitRunner:
@@ -21,6 +22,7 @@ class CircuitRunner:
 
     - `param_names` and `metric_names`, in the order in which they were given.
     - `choices`: of the categorical parameters, by name; a vector holds the position of the one that is drawn.
+    - `records`: whether a factory, solver or metric takes a `recorder`.
     - `design`: how `sample_prior` was last asked, for the record.
     """
 
@@ -47,7 +49,8 @@ class CircuitRunner:
         - `model_factory`: `(epochs_cfgs, stage_cfgs, conn_cfg)` to a model. That of
           `circuit_factory` knows its parameters, so that the configurations may be empty.
         - `solver`: solves a model, in place or by returning a solved one.
-        - `metric_fns`: `{name: function of the solved model}`, each returning a number or an array of numbers.
+        - `metric_fns`: `{name: function of the solved model}`, each returning a number or an array of numbers. They, the
+          factory and the solver may have an argument `recorder`: see `Recorder`.
         - `cache`: whether to remember the metrics of each `x`, and the last solved model.
 
         Raises `ValueError` for a path that is not there, with the nearest one that is.
@@ -65,6 +68,7 @@ class CircuitRunner:
         self.design: dict[str, Any] | None = None
         self._places = _find_places(self.param_names, self._configs, model_factory, self.choices)
         self._model_factory, self._solver, self._metric_fns = model_factory, solver, dict(metric_fns)
+        self.records = any(takes_recorder(function) for function in (model_factory, solver, *metric_fns.values()))
         self._remembers = cache
         self._metrics: dict[bytes, dict[str, float]] = {}
         self._last: tuple[bytes, Any] | None = None
@@ -122,28 +126,29 @@ class CircuitRunner:
         values = zip(self.param_names, self._vector(x).tolist(), strict=True)
         return {name: self.choices[name][int(v)] if name in self.choices else v for name, v in values}
 
-    def run(self, x: np.ndarray, *, return_model: bool = False) -> Any:
+    def run(self, x: np.ndarray, *, return_model: bool = False, recorder: Recorder | None = None) -> Any:
         """Build and solve the model at `x`, and measure it.
 
         **Arguments:**
 
         - `x`: an array of shape `(parameters,)`, finite.
         - `return_model`: whether to return the solved model as well.
+        - `recorder`: is told what functions that take one have to say; of what is remembered there is nothing to say.
 
         **Returns:** `{metric: float}`, or `(metrics, model)`. The same `x` is not solved twice. What the factory, the
         solver or a metric raises passes through, with a note that says which, and at what parameters.
         """
-        x = self._vector(x)
+        x, recorder = self._vector(x), recorder or (Recorder() if self.records else None)
         key = x.tobytes()
         if key in self._metrics and not return_model:
             return dict(self._metrics[key])
         if self._last is not None and self._last[0] == key:
             model = self._last[1]
         else:
-            model = self._solve(x)
+            model = self._solve(x, recorder)
         if self._remembers:
             self._last = (key, model)
-        metrics = self._metrics.get(key) or self._measure(x, model)
+        metrics = self._metrics.get(key) or self._measure(x, model, recorder)
         if self._remembers:
             self._metrics[key] = metrics
         return (dict(metrics), model) if return_model else dict(metrics)
@@ -155,21 +160,21 @@ class CircuitRunner:
         named = {"configurations": self._configs, "parameters": self._places, "choices": self.choices}
         return {**named, "model_factory": self._model_factory, "solver": self._solver, **metrics}
 
-    def _solve(self, x: np.ndarray) -> Any:
+    def _solve(self, x: np.ndarray, recorder: Recorder | None) -> Any:
         configs = copy.deepcopy(self._configs)
         for place, value in zip(self._places, self.unpack(x).values(), strict=True):
             place.write(configs, value)
         with self._noting("in model_factory", x):
-            model = self._model_factory(*configs)
+            model = call(self._model_factory, *configs, phase="in model_factory", recorder=recorder)
         with self._noting("in solver", x):
-            solved = self._solver(model)
+            solved = call(self._solver, model, phase="in solver", recorder=recorder)
         return model if solved is None else solved
 
-    def _measure(self, x: np.ndarray, model: Any) -> dict[str, float]:
+    def _measure(self, x: np.ndarray, model: Any, recorder: Recorder | None) -> dict[str, float]:
         metrics = {}
         for name, metric in self._metric_fns.items():
             with self._noting(f"in metric `{name}`", x):
-                metrics[name] = _measured(metric(model))
+                metrics[name] = _measured(call(metric, model, phase="in metrics", recorder=recorder))
         return metrics
 
     @contextlib.contextmanager

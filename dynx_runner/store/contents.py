@@ -34,7 +34,6 @@ class Contents:
     - `running`: the keys that processes which are known to live have in flight.
     - `headers`: what each part says of its process.
     - `damaged`: lines that were altered.
-    - `loads`: of each part, what its process did: `{"rank", "host", "draws", "seconds"}`.
     - `finished`: parts that nobody writes any more, without a draw that was cut off.
     """
 
@@ -48,7 +47,6 @@ class Contents:
         self.running: set[str] = set()
         self.headers: list[dict[str, Any]] = []
         self.damaged: list[Damage] = []
-        self.loads: list[dict[str, Any]] = []
         self.finished: list[Path] = []
         cut = [self._read(path) for path in sorted((folder / "parts").glob("*.jsonl"))]
         for path, header, flying in filter(None, cut):
@@ -90,13 +88,12 @@ class Contents:
 
         **Returns:** what was in flight when its process ended; `None` where it may still be running.
         """
-        header, flying, ended, done, seconds = None, (), False, 0, 0.0
+        header, flying, ended = None, (), False
         for line in lines_of(path):
             if isinstance(line, Damage):
                 self.damaged.append(line)
             elif line.kind == "done":
                 self._enter(path, line)
-                done, seconds = done + 1, seconds + _seconds(line.text)
             elif line.kind == "start":
                 flying = tuple(line.fields()["start"])
             elif line.kind == "end":
@@ -108,7 +105,6 @@ class Contents:
         if header is None:
             return None  # Its process died before it had said anything.
         self.headers.append(header)
-        self.loads.append({"rank": header.get("rank", 0), "host": header["host"], "draws": done, "seconds": seconds})
         if not ended and lives(header):
             self.running.update(key for key in flying if key not in self._draws)
             return None
@@ -130,9 +126,14 @@ def _grade(text: bytes) -> int:
     return next(grade for grade, status in enumerate(_GRADES) if b'"status":"%b"' % status.encode() in text)
 
 
-def _seconds(text: bytes) -> float:
-    # A metric may be called so, too, but those stand before.
-    return float(text[text.rindex(b'"seconds":') + 10 :].partition(b",")[0])
+def loads(folder: Path) -> Iterator[dict[str, Any]]:
+    """What the process of each part did: `{"rank", "host", "draws", "seconds"}`, in the order in which they ended."""
+    for path in sorted((folder / "parts").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+        lines = [line.fields() for line in lines_of(path) if isinstance(line, Line)]
+        if lines:
+            seconds = [line["seconds"] for line in lines if "done" in line]
+            told = {"rank": lines[0].get("rank", 0), "host": lines[0].get("host", "")}
+            yield {**told, "draws": len(seconds), "seconds": sum(seconds)}
 
 
 def _stored(path: Path, text: bytes) -> Stored:

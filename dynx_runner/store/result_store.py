@@ -8,7 +8,7 @@ import numpy as np
 
 from dynx_runner.runner.record import FAILED, OK, QUARANTINED, Record, quarantined
 from dynx_runner.store import parquet
-from dynx_runner.store.contents import Contents, Stored
+from dynx_runner.store.contents import Contents, Stored, loads
 from dynx_runner.store.identity import identity_of, key_of
 from dynx_runner.store.lines import StoreError
 from dynx_runner.store.manifest import claim, create, read_manifest, surroundings
@@ -143,7 +143,7 @@ class ResultStore:
         if by not in table.columns:
             raise ValueError(f"best: no metric `{by}`; {advise(by, table.columns)}")
         solved = table[(table["status"] == OK) & np.isfinite(table[by].to_numpy(dtype=np.float64))]
-        return solved.sort_values(by, ascending=not largest, kind="stable").head(k)
+        return solved.sort_values([by], ascending=not largest, kind="stable").head(k)
 
     def load(self) -> "DataFrame":
         """What each process did: its `rank`, its `host`, how many `draws`, and its `seconds` in them.
@@ -152,7 +152,7 @@ class ResultStore:
         """
         import pandas as pd
 
-        return pd.DataFrame(self._read().loads, columns=["rank", "host", "draws", "seconds"])
+        return pd.DataFrame(loads(self.folder), columns=["rank", "host", "draws", "seconds"])
 
     def compact(self) -> Path:
         """Gather all draws in one parquet file, and remove the parts that are finished.
@@ -187,11 +187,8 @@ class ResultStore:
 
         Raises `StoreError` where the store belongs to another runner, or was altered.
         """
-        identity = identity_of(runner, self._version)
-        told: dict[str, Any] = {"parameters": list(runner.param_names), "metrics": list(runner.metric_names)}
-        told |= {"choices": getattr(runner, "choices", {}), "design": getattr(runner, "design", None)}
-        claim(self.folder, identity, {**told, **surroundings(size)})
-        contents, digest = self._read(), identity.digest()
+        digest = self.claim(runner, size=size)
+        contents = self._read()
         keys = [key_of(digest, x) for x in xs]
         known = {key: contents[key].record for key in set(keys) if key in contents}
         found = suspicion(contents)
@@ -202,6 +199,27 @@ class ResultStore:
             return Missing(keys, known, frozenset(), found.suspects | dangerous, found.quiet)
         known |= {key: quarantined(found.crashes[key]) for key in condemned}
         return Missing(keys, known, frozenset(condemned), found.suspects, found.quiet)
+
+    def claim(self, runner: Any, *, size: int = 1) -> bytes:
+        """Make the store that of a runner, or check that it is; `StoreError` else.
+
+        **Returns:** what the runner is, in 16 bytes, of which keys are made.
+        """
+        identity = identity_of(runner, self._version)
+        told: dict[str, Any] = {"parameters": list(runner.param_names), "metrics": list(runner.metric_names)}
+        told |= {"choices": getattr(runner, "choices", {}), "design": getattr(runner, "design", None)}
+        claim(self.folder, identity, {**told, **surroundings(size)})
+        return identity.digest()
+
+    def records(self) -> dict[str, Record]:
+        """What became of every draw, by key."""
+        contents = self._read()
+        return {key: contents[key].record for key in contents}
+
+    def beside(self, name: str) -> "ResultStore":
+        """A store in a folder of this one, told the same."""
+        how = {"version": self._version, "retry_quarantined": self._retry, "skip_damaged": self._skip}
+        return ResultStore(self.folder / name, **how)
 
     def part(self, job: str, **told: Any) -> Part:
         """A part for this process to write; `mpi_map` asks."""

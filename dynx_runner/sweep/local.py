@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from dynx_runner.runner.record import FAILED, Record
+from dynx_runner.runner.recorder import Recorder
 from dynx_runner.store.part import Part
+from dynx_runner.store.table import OUTCOMES
 from dynx_runner.sweep.ledger import Ledger, Task
 
 
@@ -43,13 +45,17 @@ def attempt(runner: Any, x: np.ndarray) -> Record:
 
     **Returns:** a record. Raises nothing but what ends a process: `KeyboardInterrupt`, `SystemExit`.
     """
-    start = time.perf_counter()
+    start, recorder = time.perf_counter(), None
+    if getattr(runner, "records", False):
+        recorder = Recorder((*runner.param_names, *runner.metric_names, *OUTCOMES))
+    notes = {} if recorder is None else recorder.notes
     try:
-        return Record(runner.run(x), seconds=time.perf_counter() - start)
+        metrics = runner.run(x) if recorder is None else runner.run(x, recorder=recorder)
+        return Record(metrics, seconds=time.perf_counter() - start, notes=notes)
     # Any error of the user's model, known to nobody here, is a result of the sweep.
     except Exception as failure:
         told = _one_line(failure), traceback.format_exc()
-        return Record({}, *told, time.perf_counter() - start, status=FAILED)
+        return Record({}, *told, time.perf_counter() - start, notes, FAILED)
 
 
 def solve_here(worker: Worker, ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -81,7 +82,7 @@ def equal_bits(left, right):
         assert left[metric].to_numpy().tobytes() == right[metric].to_numpy().tobytes()
 
 
-@pytest.mark.parametrize("ranks", [0, 1, 2, 3])
+@pytest.mark.parametrize("ranks", [0, 2, pytest.param(1, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_any_number_of_ranks_stores_the_same_rows_and_resumes_with_none(start, tmp_path, ranks):
     expected = alone(start, tmp_path)
     for _ in range(2):
@@ -109,7 +110,7 @@ def test_a_draw_that_kills_its_rank_is_quarantined_and_nobody_else_is(start, tmp
     assert len(keys_done(tmp_path)) == len(set(keys_done(tmp_path))) == 29
 
 
-@pytest.mark.parametrize("victim", [0, 1, 2])
+@pytest.mark.parametrize("victim", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_rank_may_be_killed_at_any_moment(start, begin, tmp_path, victim):
     expected = alone(start, tmp_path, draws=120)
     moment = random.Random(victim)
@@ -176,3 +177,44 @@ def test_what_goes_wrong_outside_a_draw_ends_the_job_and_keeps_what_is_done(star
     assert start(script(), 2).returncode == 0 and len(keys_done(tmp_path)) == 31
     if "another" in case:
         assert "must agree" in job.stderr or "made by something else" in job.stderr
+
+
+LONG = """
+import os, time
+import numpy as np
+from dynx_runner import CircuitRunner, ResultStore, mpi_map, prepare_mpi
+
+rank = prepare_mpi()
+open(f"pid.{rank}.{os.getpid()}", "w").close()
+
+def solver(i):
+    time.sleep(0.05)
+    return np.sin(i)
+
+runner = CircuitRunner(
+    {"main": {"beta": 0.5}}, {}, {}, {"main.beta": (0.0, 1e4)}, lambda e, s, c: e["main"]["beta"], solver, {"m": float}, cache=False
+)
+table = mpi_map(runner, np.arange(DRAWS)[:, None], store=ResultStore("store"))
+if rank == 0:
+    table.to_pickle("df.pkl")
+"""
+
+
+@pytest.mark.slow
+def test_two_thousand_draws_are_done_though_a_rank_is_killed_every_twenty_seconds(begin, tmp_path):
+    jobs = 0
+    while True:
+        job, jobs = begin(LONG.replace("DRAWS", "2000.0"), 2), jobs + 1
+        try:
+            job.wait(timeout=20)
+            break
+        except subprocess.TimeoutExpired:
+            kill(tmp_path, jobs % 2, signal.SIGKILL)
+            assert job.wait(timeout=60) != 0
+    assert job.returncode == 0 and 2 <= jobs <= 12
+    found = table(tmp_path)
+    assert (found["status"] == "ok").all() and found["m"].tolist() == np.sin(np.arange(2000.0)).tolist()
+    # Whatever was in flight is run again, and nothing else: what is done twice is no more than that.
+    lines = [line for path in (tmp_path / "store" / "parts").glob("*.jsonl") for line in path.read_text().splitlines()]
+    started = [key for line in lines if line.startswith('{"start"') for key in json.loads(line)["start"]]
+    assert len(started) <= 2000 + 2 * (jobs - 1) and len(keys_done(tmp_path)) == 2000
