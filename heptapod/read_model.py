@@ -19,7 +19,7 @@ from heptapod.circuit.terminal import read_terminals
 from heptapod.circuit_spec import CircuitSpec
 from heptapod.dialect import keys
 from heptapod.economy.read import Economy, read_economy
-from heptapod.errors import did_you_mean
+from heptapod.errors import ModelError, did_you_mean
 from heptapod.parameters.calibration import MAIN, Calibration
 from heptapod.parameters.read import read_scope
 from heptapod.parsing.reader import Reader
@@ -33,7 +33,8 @@ def read_model(reader: Reader) -> CircuitSpec:
     spec = _Model(reader).read()
     if spec is None and not reader.collector.errors:
         reader.error("model", "this model cannot be read, for a reason that is not known", (), "please report it")
-    reader.collector.raise_if_any()
+    if spec is None or reader.collector.errors:
+        raise ModelError(*reader.collector.errors)
     return spec
 
 
@@ -120,7 +121,7 @@ class _Model:
     def _graph(self, readings, equations, poison):
         """All connections, and the kinds of period that follow from them, none after an error."""
         reader = self.reader
-        ends = {n: End(r.scope, r.branch_names, r.poisoned, equations[n]) for n, r in readings.items()}
+        ends: dict[str, End | None] = {n: End(r.scope, r.branch_names, r.poisoned, equations[n]) for n, r in readings.items()}
         ends |= dict.fromkeys(poison)
         found, known = read_links(reader, ends, count_of(self.time, self.infinite))
         check_sets(reader, ends, found)

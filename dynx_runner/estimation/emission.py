@@ -1,5 +1,7 @@
 """What is seen of a decision: the probability of the alternative, and densities of what is measured with an error."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,7 +144,7 @@ def _onward(circuit, stage, chain, t, at, policy, there):
     return arriving | {name: jnp.broadcast_to(formula(scope), some.shape) for name, formula in chain.link.constants}
 
 
-def emissions(circuit, plan: Plan, position: int, rows: StageArrays, spread: dict, chains):
+def emissions(circuit, plan: Plan, position: int, rows: StageArrays, spread: dict, chains) -> Any:
     """Of all rows of a stage what `decided` returns, period by period of each kind.
 
     **Returns:** (rows, hidden), zero where nothing is decided; the arrivals of `chains`.

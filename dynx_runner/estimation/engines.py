@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -181,7 +181,7 @@ def _trf(criterion, x, method, steps, told):
         return seen["r"]
 
     slopes = lambda at: seen["j"] if np.array_equal(at, seen["at"]) else criterion.residual(at)[1]
-    found = least_squares(residual, x, jac=slopes, max_nfev=steps, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    found = least_squares(residual, x, jac=cast(Any, slopes), max_nfev=steps, xtol=1e-12, ftol=1e-12, gtol=1e-12)
     trace.x, trace.point = found.x, criterion.point(found.x)
     trace.outcome = "converged" if found.status > 0 else str(found.message)
     return trace

@@ -47,7 +47,7 @@ def log_law(circuit, seen: Seen, told, t, arrival: dict, values: dict, combos: d
         """Where one node leads, and its likelihood with that of the continuous draws."""
         known = {**arrival, **listed, **seen_draws}
         found = log_odds
-        if draws:
+        if draws and target is not None:
             move = lambda y: _moved(num, scope, {**known, **dict(zip(draws, y, strict=True))}, states)
             y, log_slope = inverted(move, target, _middle(num, scope, draws))
             known, found = {**known, **dict(zip(draws, y, strict=True))}, found - log_slope

@@ -34,7 +34,7 @@ def posterior(plan: Plan, circuit, data: Data) -> Float[Array, "units types"]:
 def filtered(plan: Plan, circuit, data: Data) -> Float[Array, "units steps hidden"]:
     """How likely each combination of hidden states is at each observation of a unit, given all until then."""
     solved = sc.solve(circuit, throw=False)
-    return _forward(*_rows(plan, solved, data), data)[1]
+    return _forward(*_rows(plan, solved, data), data.sequence)[1]
 
 
 def _by_type(plan, circuit, data):
@@ -85,7 +85,7 @@ def _units(plan: Plan, solved, data: Data) -> Float[Array, " units"]:
     """The logarithm of the likelihood of each unit of one type."""
     decided, drawn = _rows(plan, solved, data)
     if plan.long:
-        return _forward(decided, drawn, data)[0]
+        return _forward(decided, drawn, data.sequence)[0]
     total = jnp.zeros_like(data.weights)
     for rows, emission, law in zip(data.stages, decided, drawn, strict=True):
         joint = law[:, 0, :] + emission
@@ -94,7 +94,7 @@ def _units(plan: Plan, solved, data: Data) -> Float[Array, " units"]:
     return total
 
 
-def _forward(decided, drawn, data: Data):
+def _forward(decided, drawn, sequence):
     r"""The filter $\alpha_t(h') = e_t(h')\sum_h \alpha_{t-1}(h)\,p_t(h, h')$ along each unit's rows, in logarithms."""
     most = max(x.shape[1] for x in decided)
     emission = jnp.concatenate([_padded(x, most) for x in decided])
@@ -105,7 +105,7 @@ def _forward(decided, drawn, data: Data):
         if before == 1
         else _padded(law.swapaxes(1, 2), most).swapaxes(1, 2)
     )
-    start = jnp.full((data.sequence.shape[0], most), -jnp.inf, emission.dtype).at[:, 0].set(0.0)
+    start = jnp.full((sequence.shape[0], most), -jnp.inf, emission.dtype).at[:, 0].set(0.0)
 
     def step(alpha, place):
         row = jnp.maximum(place, 0)
@@ -113,7 +113,7 @@ def _forward(decided, drawn, data: Data):
         alpha = jnp.where((place >= 0)[:, None], new, alpha)
         return alpha, alpha
 
-    last, path = jax.lax.scan(step, start, data.sequence.T)
+    last, path = jax.lax.scan(step, start, sequence.T)
     whole = log_sum(path, jnp.ones((1,), bool), axis=2)[..., None]
     return log_sum(last, jnp.ones((1,), bool), axis=1), jnp.exp(path - whole).swapaxes(0, 1)
 

@@ -1,7 +1,7 @@
 """Several starts, and the basins in which they end."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,8 @@ def _sobol(task, first, count, key) -> list[np.ndarray]:
     seed = None if key is None else int(np.asarray(jax.random.key_data(key)).ravel()[-1])
     if seed is None:
         raise ValueError("starts: more than one start is drawn by a `key`, jax.random.key(0)")
-    unit = qmc.Sobol(first.size, seed=seed).random(1 << (count - 1).bit_length())[:count]
+    # `seed` is what all versions of scipy know.
+    unit = cast(Any, qmc.Sobol)(first.size, seed=seed).random(1 << (count - 1).bit_length())[:count]
     center, (low, high) = np.asarray(task.free.real(jnp.asarray(first))), task.free.bounds()
     both = np.isfinite(low) & np.isfinite(high) & _plain(task.free)
     found = []

@@ -1,7 +1,6 @@
 """What is estimated: terms of a criterion as functions of free coordinates, and their exact derivatives, each one program."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +29,7 @@ class Task:
 
     circuit: Any
     free: Free
-    terms: Callable
+    terms: Any
     inputs: Any
     weights: Float[Array, " terms"] | None = None
     memory: dict = field(default_factory=dict, init=False)

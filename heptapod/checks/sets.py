@@ -6,11 +6,11 @@ import numpy as np
 
 from heptapod.circuit.connections import Link
 from heptapod.circuit.link_parts import End
-from heptapod.formulas.equation import key, real
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.reader import Path, Reader
-from heptapod.spaces.grids import Grid, calibrated
+from heptapod.spaces.grids import AbstractGrid, calibrated
 from heptapod.spaces.perch_space import continuation
+from heptapod.stage.homes import arrival_grid, post_grid
 
 
 def check_sets(reader: Reader, ends: Mapping[str, End | None], links: Iterable[tuple[Link, Path]]) -> None:
@@ -20,7 +20,9 @@ def check_sets(reader: Reader, ends: Mapping[str, End | None], links: Iterable[t
     """
     told: set[tuple] = set()
     for link, path in links:
-        _check_link(reader, ends[link.source], ends[link.target], link, path, told)
+        source, target = ends[link.source], ends[link.target]
+        if source is not None and target is not None:
+            _check_link(reader, source, target, link, path, told)
 
 
 def _check_link(reader, source: End, target: End, link: Link, path, told):
@@ -48,48 +50,25 @@ def _check_link(reader, source: End, target: End, link: Link, path, told):
             reader.error("set", message, place, "one of its values")
 
 
-def _left(end: End, branch: str, name: str) -> Grid | None:
-    """The set of a post-state: its own, or that of the state or control whose value it has."""
-    space = end.scope.spaces[continuation(branch)]
-    equations = end.equations
-    if space.grid(name) is not None or equations is None:
-        return _discrete(space.grid(name))
-    expression = next(b.g_ve for b in equations.branches if b.name == branch)[name]
-    for control, grid in equations.discrete:
-        if expression == real(control):
-            return _discrete(grid)
-    for state in end.scope.spaces["dcsn"].dimensions:
-        if expression == real(key(state, "dcsn")):
-            return _decided(end, state)
-    return None
+def _left(end: End, branch: str, name: str) -> AbstractGrid | None:
+    """The set of a post-state."""
+    own = end.scope.spaces[continuation(branch)].grid(name)
+    return _discrete(own if end.equations is None else post_grid(end.equations, end.scope.name, branch, name))
 
 
-def _decided(end: End, name: str) -> Grid | None:
-    """The set of a decision state: its own, or that of the arrival state whose value it has."""
-    if end.scope.spaces["dcsn"].grid(name) is not None:
-        return _discrete(end.scope.spaces["dcsn"].grid(name))
-    source = end.equations.g_av[name]
-    for state in end.scope.spaces["arvl"].dimensions:
-        if source == real(key(state, "arvl")):
-            return _discrete(end.scope.spaces["arvl"].grid(state))
-    return None
+def _entered(end: End, name: str) -> AbstractGrid | None:
+    """The set of an arrival state."""
+    own = end.scope.spaces["arvl"].grid(name)
+    return _discrete(own if end.equations is None else arrival_grid(end.equations, name))
 
 
-def _entered(end: End, name: str) -> Grid | None:
-    """The set of an arrival state: its own, or that of the decision state that has its value."""
-    if end.scope.spaces["arvl"].grid(name) is not None or end.equations is None:
-        return _discrete(end.scope.spaces["arvl"].grid(name))
-    carried = [n for n, e in end.equations.g_av.items() if e == real(key(name, "arvl"))]
-    return _discrete(end.scope.spaces["dcsn"].grid(carried[0])) if carried else None
-
-
-def _values(end: End, grid: Grid | None) -> np.ndarray | None:
+def _values(end: End, grid: AbstractGrid | None) -> np.ndarray | None:
     """The values of a set at the calibration; `None` where they are not known, or are told of elsewhere."""
     values = None if grid is None else calibrated(grid, end.scope.own.numbers)
     return None if values is None or np.any(np.diff(_rows(values), axis=0) <= 0) else values
 
 
-def _discrete(grid: Grid | None) -> Grid | None:
+def _discrete(grid: AbstractGrid | None) -> AbstractGrid | None:
     return grid if grid is not None and grid.discrete else None
 
 

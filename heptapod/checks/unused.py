@@ -1,7 +1,8 @@
 """What is declared and never used, and where every name that a stage sees comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 from heptapod.parameters.calibration import MAIN
 from heptapod.parameters.declared import GROUPS, Declared
@@ -22,7 +23,7 @@ class StageNames:
 SOLVER_SETTINGS = ("tolerance",)
 
 
-def warn_unused(reader: Reader, scopes: Mapping[str, Declared], stages: Mapping[str, StageNames], main_used: set[str]) -> None:
+def warn_unused(reader: Reader, scopes: Mapping[str, Declared], stages: Mapping[str, StageNames], main_used: Set[str]) -> None:
     """A warning for every parameter, setting, definition, bracket and helper that nothing of the model uses.
 
     **Arguments:** `main_used`: names of the model's own scope that its horizon, aggregates and markets use.
@@ -46,7 +47,7 @@ def warn_unused(reader: Reader, scopes: Mapping[str, Declared], stages: Mapping[
 
 def warn_unread(reader: Reader) -> None:
     """A warning for every key without a value, which is read as if it were not there."""
-    wait = [((), reader.get(()))]
+    wait: list[tuple[Path, Any]] = [((), reader.get(()))]
     while wait:
         path, node = wait.pop()
         items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
@@ -73,7 +74,7 @@ def _closed(table, used):
 def _above(table, used):
     """The names of the scope above that a scope uses: behind brackets, and those it does not declare itself."""
     entries = table.entries
-    own = {entry.target for name, entry in entries.items() if entry.kind == "reference" and name in used}
+    own = {entry.target for name, entry in entries.items() if entry.target is not None and name in used}
     return own | {name for name in used if name not in entries}
 
 

@@ -5,7 +5,11 @@ from dataclasses import replace
 
 import sympy as sp
 
+from heptapod.circuit.following import kinks_behind
 from heptapod.circuit.periods import Graph
+from heptapod.formulas.builtins import operands
+from heptapod.formulas.equation import perch_of
+from heptapod.formulas.freeze import freeze
 from heptapod.problem.solutions import AbstractConditions, AbstractSolution, Search
 
 _KINKS = (sp.Max, sp.Min, sp.Piecewise, sp.Abs)
@@ -17,7 +21,8 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
     **Arguments:** `stages`: (functional problem, stage reader) by name.
     """
     sources = {name: why for name, (problem, _) in stages.items() if (why := _bends(problem))}
-    found = {name: problem.num.solution for name, (problem, _) in stages.items()}
+    problems = {name: problem for name, (problem, _) in stages.items()}
+    found = {name: problem.num.solution for name, problem in problems.items()}
     for name, (problem, _) in stages.items():
         num, asked = problem.num, problem.methods["upper_envelope"]
         # A condition that opens or shuts something may make a value jump.
@@ -41,7 +46,14 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             envelope = asked != "none"
             reason += f"; `upper_envelope: {asked}` was asked for"
         refined = asked == "refined"
-        found[name] = replace(num.solution, upper_envelope=envelope, switch_knots=refined, reason=reason, may_jump=shut)
+        behind = kinks_behind(name, graph, problems)
+        if behind:
+            places = ", ".join(str(kink) for kink in behind)
+            reason += f"; what follows has kinks where {num.solution.post} is {places}: two knots there"
+        kinks = dict.fromkeys((*num.solution.kinks, *map(freeze, behind)))
+        found[name] = replace(
+            num.solution, upper_envelope=envelope, switch_knots=refined, reason=reason, may_jump=shut, kinks=tuple(kinks)
+        )
     return found
 
 
@@ -66,9 +78,9 @@ def _kinked(expression) -> bool:
 
 def _condition_varies(part):
     if isinstance(part, sp.Piecewise):
-        return any(_varies(condition) for _, condition in part.args)
+        return any(_varies(condition) for _, condition in operands(part))
     return True
 
 
 def _varies(expression) -> bool:
-    return any(str(s).endswith("]") or str(s) in ("V",) for s in expression.free_symbols)
+    return any(perch_of(str(s)) or str(s) == "V" for s in expression.free_symbols)

@@ -41,15 +41,16 @@ def read_source(reader: Reader, ends: Mapping[str, End | None], path: Path) -> t
     if written is None:
         return reader.missing("reference", "a connection needs its `source`, a stage or STAGE.branch", path)
     name, _, branch = str(written).partition(".")
-    if not _known(reader, ends, name, written, place):
+    end = ends[name] if _known(reader, ends, name, written, place) else None
+    if end is None:
         return None
-    branches = ends[name].branches
+    branches = end.branches
     if not branches and branch in ("", "cntn"):
         return name, ""
     branch = branch.removeprefix("cntn.")
     if branch in branches:
         return name, branch
-    if ends[name].poisoned:
+    if end.poisoned:
         return None
     known = ", ".join(f"{name}.{b}" for b in branches)
     what = f"stage {name} branches" if branch in ("", "cntn") else f"stage {name} has no branch `{branch}`"
@@ -119,8 +120,8 @@ def read_pairs(
 
     **Arguments:** `source`: an end and its perch; `target`: an end and its name.
     """
-    (left, perch), (entered, target) = source, target
-    supplied, needed, source = left.dimensions(perch), entered.dimensions("arvl"), f"{left.scope.name}.{perch}"
+    (left, perch), (entered, name_of_target) = source, target
+    supplied, needed, whose = left.dimensions(perch), entered.dimensions("arvl"), f"{left.scope.name}.{perch}"
     written = {str(n): str(to) for n, to in mapping.items() if isinstance(to, str)}
     constant = {n for n, to in mapping.items() if not isinstance(to, str)}
     constant |= set(reader.mapping((*path, "set"), None, "`set`"))
@@ -129,12 +130,12 @@ def read_pairs(
         place = (*path, "mapping", name)
         if name not in supplied:
             if not left.scope.slots.poisoned(name):
-                reader.error("mapping", f"`{name}` is not a dimension of {source} ({', '.join(supplied)})", place,
+                reader.error("mapping", f"`{name}` is not a dimension of {whose} ({', '.join(supplied)})", place,
                              did_you_mean(name, supplied), key=True)  # fmt: skip
         elif to not in needed:
             if not entered.scope.slots.poisoned(to):
-                reader.error("mapping", f"`{to}` is not a dimension of the arrival of {target} ({', '.join(needed)})", place,
-                             did_you_mean(to, needed))  # fmt: skip
+                message = f"`{to}` is not a dimension of the arrival of {name_of_target} ({', '.join(needed)})"
+                reader.error("mapping", message, place, did_you_mean(to, needed))
         elif to in reached:
             reader.error("mapping", f"two states are mapped to `{to}`", place, "one state, one source")
         elif to in constant:

@@ -1,6 +1,7 @@
 """The nodes of all shocks of a model, as grids of any stage may name them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from heptapod.errors import ANY
 from heptapod.spaces.grids import nodes_key
@@ -18,7 +19,7 @@ class Nodes:
     def seen_from(self, stage: str) -> dict:
         """By spelling: a shock of the stage itself, of the one other stage that has such a shock, or `STAGE.shock`."""
         # Of a shock in error nothing is said where a grid names it; under `ANY`, of any that is not known.
-        seen = {spelled: None for owner, name in self.poison for spelled in (f"{owner}.{name}", name)}
+        seen: dict[str, Any] = {spelled: None for owner, name in self.poison for spelled in (f"{owner}.{name}", name)}
         for (owner, name), shock in self.shocks.items():
             entry = self._entry(owner, name, shock)
             seen[f"{owner}.{name}"] = entry

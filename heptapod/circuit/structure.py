@@ -1,5 +1,6 @@
 """The static side of a model: its stages, connections, kinds of period and names, without a number."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from heptapod.circuit.connections import Link
 from heptapod.circuit.periods import Block
 from heptapod.parameters.calibration import Calibration
 from heptapod.problem.numeric_problem import NumericProblem
+from heptapod.stage.homes import homes
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class Structure:
         """The kind of a period."""
         return next(b for b in self.blocks if self.horizon is None or b.first <= t <= b.last)
 
-    @property
-    def inter_period(self) -> tuple[Link, ...]:
-        """The connections that lead to the next period."""
-        return tuple(link for link in self.links if link.crosses)
+    @functools.cached_property
+    def homes(self) -> dict:
+        """For every stage and arrival state the (owner, perch, grid) on which mass lives, `None` where there is none."""
+        return homes(self)
 
     def environment(self, stage: str, parameters: Mapping, settings: Mapping, t) -> dict:
         """All values that a stage sees in period `t`, the nodes of shocks among them."""

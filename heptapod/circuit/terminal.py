@@ -13,7 +13,7 @@ _PATH = ("model", "terminal")
 
 def read_terminals(
     reader: Reader, readings: Mapping[str, StageReader], graph: Graph, blocks: tuple[Block, ...], infinite: bool, time: Time
-) -> dict[str, Equation]:
+) -> dict[str, Equation | None]:
     """The terminal value of every stage that has one: all are given one, or each its own by name."""
     raw = reader.get(_PATH)
     if raw is None:

@@ -1,6 +1,6 @@
 """Numeric certificates: a closed form is kept if it solves its equation at random points, and dropped if it does not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import sympy as sp
@@ -83,7 +83,7 @@ def optimal(scope: Mapping, condition: sp.Expr, control: sp.Symbol) -> dict[str,
     return consistent({**scope, SLOPE: slope}, (*scope, SLOPE))
 
 
-def holds(inverse: sp.Expr, at: str, scopes: list[Mapping], function: tuple[str, sp.Expr] | None = None) -> bool:
+def holds(inverse: sp.Expr, at: str, scopes: Sequence[Mapping], function: tuple[str, sp.Expr] | None = None) -> bool:
     """Whether a closed form gives the number that stands in a scope; the first scope with enough points decides.
 
     **Arguments:** `at`: the key that it should give; `function`: the name and the expression of what it inverts, where that
@@ -97,11 +97,12 @@ def holds(inverse: sp.Expr, at: str, scopes: list[Mapping], function: tuple[str,
         rounding = 0.0
         if function is not None:
             name, expression = function
-            points[name], rise = value(expression, points), value(sp.diff(expression, real(at)), points)
-            if points[name] is None or rise is None:
+            level, rise = value(expression, points), value(sp.diff(expression, real(at)), points)
+            if level is None or rise is None:
                 return False
+            points[name] = level
             with np.errstate(all="ignore"):  # Where the function is flat, rounding moves its inverse far.
-                rounding = 1e-13 * np.abs(points[name] / rise)
+                rounding = 1e-13 * np.abs(level / rise)
         found, wanted = value(inverse, points), points[at]
         if found is None:
             return False

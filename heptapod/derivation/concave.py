@@ -6,6 +6,7 @@ import sympy as sp
 from heptapod.derivation import certificate
 from heptapod.derivation.derive import Derived
 from heptapod.derivation.euler_inputs import EulerInputs, real
+from heptapod.formulas.equation import name_of
 from heptapod.parsing.reader import Path, Reader
 
 _TOLERANCE = 1e-6
@@ -16,7 +17,7 @@ def warn_not_concave(reader: Reader, path: Path, stage: EulerInputs, found: Deri
 
     **Arguments:** `path`: of the objective.
     """
-    if found.reward is None:
+    if not found.post:
         return
     c = real(stage.control)
     scope = certificate.near_calibration(stage, found.post)
@@ -31,7 +32,7 @@ def warn_not_concave(reader: Reader, path: Path, stage: EulerInputs, found: Deri
     if not np.any(convex):
         return
     worst = int(np.argmax(np.where(convex, relative, -np.inf)))
-    place = ", ".join(f"{n.removesuffix('[~]')} = {scope[n][worst]:.3g}" for n in (found.state, stage.control))
+    place = ", ".join(f"{name_of(n)} = {scope[n][worst]:.3g}" for n in (found.state, stage.control))
     message = f"the reward is not concave in `{stage.control}` at the calibration, e.g. where {place}"
     reader.warning("not-concave", message, path, "check its sign and its exponents; a first-order condition may be a minimum",
                    key=True)  # fmt: skip

@@ -1,6 +1,7 @@
 """The formulas of a stage that has one post-state, one endogenous state and one control that move together."""
 
 import sys
+from typing import Any
 
 import sympy as sp
 
@@ -8,6 +9,7 @@ from heptapod.derivation.euler_inputs import LAMBDA, UTIL, V, real
 from heptapod.derivation.invert import invert
 from heptapod.derivation.kinks import bends, join, sides
 from heptapod.derivation.steps import lowest_terms, small, step
+from heptapod.formulas.equation import name_of
 from heptapod.formulas.freeze import freeze
 
 
@@ -20,8 +22,8 @@ class Derivation:
         # Powers simplify when parameters and control are positive: unsound, hence certified. Every parameter, whatever its
         # default: other defaults must lead to the same formulas.
         names = [*stage.parameters, *([c.name] if stage.lower is not None and stage.lower.is_nonnegative else [])]
-        self.there = {real(n): sp.Symbol(n, positive=True) for n in names}
-        self.back = {positive: plain for plain, positive in self.there.items()}
+        self.there: dict[Any, sp.Symbol] = {real(n): sp.Symbol(n, positive=True) for n in names}
+        self.back: dict[Any, sp.Symbol] = {positive: plain for plain, positive in self.there.items()}
 
     @property
     def kinked(self) -> bool:
@@ -33,7 +35,8 @@ class Derivation:
         """Kinks of the reward in the post-state, and whether there is any."""
         return bends(self.reward, self.c, self.m, self.x)
 
-    def parts(self):
+    def parts(self) -> dict[str, Any]:
+        """The formulas by their names in `Derived`, or the `problem` alone."""
         c, m, x, g, reward = self.c, self.m, self.x, self.g, self.reward
         branches = sides(g, c, m)
         if branches is None:
@@ -47,7 +50,7 @@ class Derivation:
                 joined.foc, joined.control_inverse, joined.state_inverse, joined.trade_off)  # fmt: skip
             kinks, bent = (*joined.kinks, *[k for k in kinks if k not in joined.kinks]), True
         else:
-            ((g, _),) = branches
+            g = next(g for g, _ in branches)
             foc, control_inverse, state_inverse, problem = self.solve(g)
             if problem:
                 return dict(problem=problem)
@@ -80,10 +83,10 @@ class Derivation:
         state_inverse = self.invert(by_post, m)
         problem = None
         if control_inverse is None or state_inverse is None:
-            problem = f"no closed form for {str(m)[:-3]} from the first-order condition"
+            problem = f"no closed form for {name_of(str(m))} from the first-order condition"
         return by_post, control_inverse, state_inverse, problem
 
-    def invert(self, expression, symbol):
+    def invert(self, expression, symbol: sp.Symbol):
         """A conjecture that takes parameters and control as positive."""
         found = invert(expression.subs(self.there), self.there.get(symbol, symbol))
         found = None if found is None else _merged(found.subs(self.back))

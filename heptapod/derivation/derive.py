@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -11,6 +12,7 @@ from heptapod.derivation import certificate
 from heptapod.derivation.conditions import Derivation, writable
 from heptapod.derivation.euler_inputs import UTIL, EulerInputs, V, real
 from heptapod.derivation.steps import noting, step
+from heptapod.formulas.equation import key, name_of, perch_of
 
 
 @dataclass(frozen=True)
@@ -20,25 +22,26 @@ class Derived:
     **Attributes:** expressions in the keys of the stage, `None` where there is no closed form: `foc` (zero at the optimum),
     `control_inverse`, `state_inverse`, `slope` $dV/dm$, `discount` $Q_V$, `reward`, `utility` (the part of the reward in
     the control alone), `utility_inverse` (of `u`), `trade_off` $g_m/g_c$, `lowest` (the least post-state);
-    `objective`: $Q$ with passive post-states written out; `post`, `state`: keys; `corner`: the bound that leads there;
+    `objective`: $Q$ with passive post-states written out; `post`, `state`: keys, empty where EGM cannot solve the stage;
+    `corner`: the bound that leads there;
     `kinks`: values of the active post-state at which transition or reward change their branch; `has_kinks`: whether there
     is any, there or elsewhere in the reward; `problem`: why EGM cannot solve the stage; `notes`; `left_out`: steps of the
     derivation for which an expression is too large, in words.
     """
 
-    post: str | None = None
-    state: str | None = None
+    post: str = ""
+    state: str = ""
     foc: sp.Expr | None = None
     control_inverse: sp.Expr | None = None
     state_inverse: sp.Expr | None = None
     slope: sp.Expr | None = None
-    discount: sp.Expr | None = None
-    reward: sp.Expr | None = None
+    discount: sp.Expr = sp.S.Zero
+    reward: sp.Expr = sp.S.Zero
     utility: sp.Expr | None = None
     utility_inverse: sp.Expr | None = None
     trade_off: sp.Expr | None = None
     lowest: sp.Expr | None = None
-    objective: sp.Expr | None = None
+    objective: sp.Expr = sp.S.Zero
     kinks: tuple[sp.Expr, ...] = ()
     has_kinks: bool = False
     corner: str = "upper"
@@ -76,13 +79,13 @@ def _formulas(stage):
     objective = stage.objective.subs({real(k): e for k, e in transition.items() if k != post}, simultaneous=True)
     discount, state = sp.diff(objective, V), _endogenous(stage, objective, post)
     problem = _objection(stage, discount, state, post)
-    if problem:
+    if problem or state is None:
         return Derived(problem=problem)
     reward = without_continuation(objective)
     derivation = Derivation(stage, reward, discount, transition[post], c, real(state), real(post))
     parts = derivation.parts()
-    unwritten = [n for n in ("foc", "slope", "trade_off", "lowest") if parts.get(n) is not None and not writable(parts[n])]
-    if unwritten:
+    needed = [parts[n] for n in ("foc", "slope", "trade_off", "lowest") if parts.get(n) is not None]
+    if not all(map(writable, needed)):
         return Derived(problem="a derivative that it needs has no formula")
     return Derived(post=post, state=state, discount=discount, reward=reward, objective=objective, **parts)
 
@@ -103,7 +106,7 @@ def _objection(stage, discount, state, post):
         return "the endogenous state is not unique"
     if discount.has(real(stage.control)):
         return f"the weight of V[>] depends on the control {stage.control}"
-    return f"the weight of V[>] depends on the post-state {post[:-3]}" if discount.has(real(post)) else None
+    return f"the weight of V[>] depends on the post-state {name_of(post)}" if discount.has(real(post)) else None
 
 
 def separate(objective: sp.Expr, transition: Mapping[str, sp.Expr], controls: tuple[str, ...]) -> str | None:
@@ -119,8 +122,8 @@ def separate(objective: sp.Expr, transition: Mapping[str, sp.Expr], controls: tu
         s, others = real(name), [c for c in controls if c != name]
         condition = sp.diff(objective, s)
         for i, (post, g) in enumerate(transition.items()):
-            condition += (sp.diff(objective, real(f"{post}[>]")) + discount * real(f"lambda_{i}")) * sp.diff(g, s)
-        loose = [v for v in condition.free_symbols if str(v).endswith("[~]") or str(v) in others]
+            condition += (sp.diff(objective, real(key(post, "cntn"))) + discount * real(f"lambda_{i}")) * sp.diff(g, s)
+        loose = [v for v in condition.free_symbols if perch_of(str(v)) == "dcsn" or str(v) in others]
         if not loose and condition != 0:
             return name
     return None
@@ -148,14 +151,16 @@ def _certified(found: Derived, stage: EulerInputs) -> Derived:
     points = [make(stage, found.post) for make in (certificate.near_calibration, certificate.generic)]
     optimal = [certificate.optimal(p, condition, derivation.c) for p in points]
     reached = [certificate.consistent(p, (stage.control, found.state, found.post)) for p in points]
-    parts, notes, by_transition = {}, [], reached if derivation.g.has(derivation.m) else optimal
+    parts: dict[str, Any] = {}
+    notes, by_transition = [], reached if derivation.g.has(derivation.m) else optimal
     for name, at, scopes in (("control_inverse", stage.control, optimal), ("state_inverse", found.state, by_transition)):
         if getattr(found, name) is not None and not certificate.holds(getattr(found, name), at, scopes):
-            notes.append(f"the closed form for {at.removesuffix('[~]')} failed its numeric certificate and is not used")
+            notes.append(f"the closed form for {name_of(at)} failed its numeric certificate and is not used")
             parts[name] = None
-    utility = (UTIL.name, found.utility)
-    if found.utility is not None and not certificate.holds(found.utility_inverse, stage.control, reached, utility):
-        parts |= dict(utility=None, utility_inverse=None)
+    if found.utility is not None and found.utility_inverse is not None:
+        utility = (UTIL.name, found.utility)
+        if not certificate.holds(found.utility_inverse, stage.control, reached, utility):
+            parts |= dict(utility=None, utility_inverse=None)
     if found.corner is None:
         sign = certificate.value(sp.diff(derivation.g, derivation.c), points[0])
         corner = "lower" if sign is not None and np.nanmedian(sign) > 0 else "upper"
@@ -174,32 +179,35 @@ def _refusal(found, derivation, points):
     """Why EGM cannot do without a closed form that was not found, or with a transition that jumps."""
     lacks = None in (found.control_inverse, found.state_inverse)
     if lacks and not derivation.g.has(derivation.m):
-        return f"no closed form for {found.state[:-3]} from the first-order condition"
+        return f"no closed form for {name_of(found.state)} from the first-order condition"
     if not derivation.kinked:
         return None
     if lacks:
         return "the inverses of a kinked transition failed their numeric certificate"
     for kink in found.kinks:
         below, above = _beside(found, kink, points[0], 0.0)
-        if below is None or np.nanmax(np.abs(above - below)) > 1e-4:
-            return f"the transition jumps where {found.post[:-3]} passes {kink}"
+        if below is None or above is None or np.nanmax(np.abs(above - below)) > 1e-4:
+            return f"the transition jumps where {name_of(found.post)} passes {kink}"
     return None
 
 
 def _beside(found, kink, scope, change):
     """The inverse transition just below and just above a post-state, or, with `change`, how it changes on either side."""
     at, h = certificate.value(kink, scope), 1e-7 if change == 0 else change
-    seen = [certificate.value(found.state_inverse, {**scope, found.post: at + k * h}) for k in (-2, -1, 1, 2)]
-    if any(v is None for v in seen):
+    if at is None:
         return None, None
-    return (seen[1], seen[2]) if change == 0 else (seen[1] - seen[0], seen[3] - seen[2])
+    seen = [certificate.value(found.state_inverse, {**scope, found.post: at + k * h}) for k in (-2, -1, 1, 2)]
+    known = [v for v in seen if v is not None]
+    if len(known) < len(seen):
+        return None, None
+    return (known[1], known[2]) if change == 0 else (known[1] - known[0], known[3] - known[2])
 
 
 def _turns(found, kink, points):
     """Whether the transition changes its slope there, for any parameters tried."""
     for scope in points:
         below, above = _beside(found, kink, scope, 1e-4)
-        if below is None or np.any(np.abs(above - below) > 1e-8):
+        if below is None or above is None or np.any(np.abs(above - below) > 1e-8):
             return True
     return False
 
@@ -208,9 +216,9 @@ def _notes(found, derivation):
     reward, g, notes = derivation.reward, derivation.g, []
     if found.kinks:
         places = ", ".join(str(k) for k in found.kinks)
-        notes.append(f"kinks where {found.post[:-3]} is {places}: two knots there")
+        notes.append(f"kinks where {name_of(found.post)} is {places}: two knots there")
     equal = [p for e in (reward, g) for p in sorted(e.atoms(sp.Eq), key=sp.default_sort_key)]
-    equal = [p for p in equal if not any(str(q).endswith("]") for q in p.free_symbols)]
+    equal = [p for p in equal if not any(perch_of(str(q)) for q in p.free_symbols)]
     if equal:
         shown = f"{equal[0].lhs} == {equal[0].rhs}"
         notes.append(f"`{shown}` gives no derivative in it at equality; crra(c, gamma) and the like do")

@@ -1,10 +1,12 @@
 """Solving one equation for one symbol by a fixed list of patterns, and never a guess."""
 
+from typing import Any
+
 import sympy as sp
 from sympy.polys.polyroots import roots_cubic
 
 from heptapod.derivation.steps import lowest_terms, step
-from heptapod.formulas.builtins import cara, cara_inverse, crra, crra_inverse
+from heptapod.formulas.builtins import cara, cara_inverse, crra, crra_inverse, operands
 
 # What an inverse is sought for is smaller than what is merely differentiated.
 _PARTS, _TERMS = 1_000, 200
@@ -41,9 +43,9 @@ def _by_branch(expression, symbol):
     folded = sp.piecewise_fold(expression)
     if not isinstance(folded, sp.Piecewise):
         return None
-    if any(condition.has(symbol) for _, condition in folded.args if condition is not sp.true):
+    if any(condition.has(symbol) for _, condition in operands(folded) if condition is not sp.true):
         return None
-    parts = [(invert(branch, symbol), condition) for branch, condition in folded.args]
+    parts = [(invert(branch, symbol), condition) for branch, condition in operands(folded)]
     return None if any(part is None for part, _ in parts) else sp.Piecewise(*parts, evaluate=False)
 
 
@@ -51,8 +53,9 @@ def _by_pattern(expression, s):
     """Collect the terms in `s`; one kind of term in one straight line of `s` has an inverse that is known."""
     terms = sp.Add.make_args(sp.expand_mul(sp.expand_log(expression, force=True), deep=False))
     constant = sp.Add(*[t for t in terms if not t.has(s)])
-    kinds = [_split(t, s) for t in terms if t.has(s)]
-    if not kinds or any(kind is None for kind in kinds):
+    split = [_split(t, s) for t in terms if t.has(s)]
+    kinds = [kind for kind in split if kind is not None]
+    if not kinds or len(kinds) < len(split):
         return None
     if len({kind[:3] for kind in kinds}) == 2 and constant == 0:
         kinds, constant = _divided(kinds)
@@ -76,12 +79,13 @@ def _by_pattern(expression, s):
 _BUILT_IN = {"crra": crra_inverse, "cara": cara_inverse}
 
 
-def _split(term, s):
+def _split(term, s) -> tuple[str, Any, Any, Any] | None:
     """(kind, inner function $L(s)$, exponent, coefficient) of a term $A L^p$, $A\\log L$ or $A e^L$.
 
     The exponent of a term $A\\,crra(L, \\gamma)$ or $A\\,cara(L, a)$ is its second argument.
     """
-    coefficient, found = sp.Integer(1), None
+    coefficient: Any = sp.Integer(1)
+    found: tuple[str, Any, Any] | None = None
     for factor in sp.Mul.make_args(_powers(term)):
         if not factor.has(s):
             coefficient *= factor
@@ -186,7 +190,7 @@ def _kernel(expression, s):
         return None
     first, y = own[0], sp.Dummy("y", positive=True)
     base = first.as_base_exp()[0]
-    ratios = [lowest_terms(e.as_base_exp()[1] / first.as_base_exp()[1]) for e in own]
+    ratios: list[Any] = [lowest_terms(e.as_base_exp()[1] / first.as_base_exp()[1]) for e in own]
     if any(e.as_base_exp()[0] != base for e in own) or not all(ratio.is_Rational for ratio in ratios):
         return first, None, y
     # The kernel of which all are whole powers, e.g. sqrt(s) of sqrt(s) and s^(3/2).

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import sympy as sp
 
 from heptapod.derivation.invert import invert
 from heptapod.derivation.steps import KINKS, lowest_terms, step
+from heptapod.formulas.builtins import operands
 
 _MOST = 12
 _LOST = "the side of a kink in the transition cannot be told from the post-state"
@@ -38,9 +40,10 @@ def sides(g: sp.Expr, c: sp.Symbol, m: sp.Symbol) -> tuple[tuple[sp.Expr, sp.Bas
     folded = _folded(g)
     if not isinstance(folded, sp.Piecewise):
         return None if folded is None else ((folded, sp.true),)
-    if not any(q.has(c, m) for _, q in folded.args):
+    pairs = operands(folded)
+    if not any(q.has(c, m) for _, q in pairs):
         return ((g, sp.true),)
-    return folded.args if len(folded.args) <= _MOST and folded.args[-1][1] == sp.true else None
+    return pairs if len(pairs) <= _MOST and pairs[-1][1] == sp.true else None
 
 
 def join(branches: tuple, solve: Callable, c: sp.Symbol, m: sp.Symbol, x: sp.Symbol) -> Joined:
@@ -64,16 +67,17 @@ def join(branches: tuple, solve: Callable, c: sp.Symbol, m: sp.Symbol, x: sp.Sym
     if None in kinks:
         return Joined(problem="the place of a kink in the transition has no closed form")
     together = lambda values, tests: sp.Piecewise(*zip(values, tests, strict=True), evaluate=False)
-    parts = [together([each[i] for each in solved], tests) for i in range(3)]
+    foc, control_inverse, state_inverse = (together([each[i] for each in solved], tests) for i in range(3))
     trade = [lowest_terms(sp.diff(b, m) / sp.diff(b, c)) for b, _ in branches]
-    alike = len(set(trade)) == 1
-    return Joined(*parts, trade[0] if alike else together(trade, [q for _, q in branches]), tuple(dict.fromkeys(kinks)))
+    trade_off = trade[0] if len(set(trade)) == 1 else together(trade, [q for _, q in branches])
+    kinks = tuple(dict.fromkeys(kinks))
+    return Joined(foc=foc, control_inverse=control_inverse, state_inverse=state_inverse, trade_off=trade_off, kinks=kinks)
 
 
 def edges(condition: sp.Basic, x: sp.Symbol) -> list[sp.Expr | None]:
     """The post-states at which a condition on the post-state may change; `None` for one without closed form."""
     relations = [r for r in condition.atoms(sp.core.relational.Relational) if r.has(x)]
-    found = [invert(r.lhs - r.rhs, x) for r in sorted(relations, key=sp.default_sort_key)]
+    found = [invert(left - right, x) for left, right in map(operands, sorted(relations, key=sp.default_sort_key))]
     return [None if e is None else lowest_terms(e) for e in found]
 
 
@@ -83,7 +87,7 @@ def bends(reward: sp.Expr, c: sp.Symbol, m: sp.Symbol, x: sp.Symbol) -> tuple[tu
     found = []
     for part in parts:
         whole = _folded(part)
-        conditions = [q for _, q in whole.args] if isinstance(whole, sp.Piecewise) else []
+        conditions = [q for _, q in operands(whole)] if isinstance(whole, sp.Piecewise) else []
         found += [edge for q in conditions for edge in edges(q, x)]
     alone = [e for e in found if e is not None and not e.has(c, m)]
     return tuple(dict.fromkeys(alone)), bool(parts)
@@ -99,14 +103,14 @@ def _folded(expression):
 def _turns(part, x):
     """Whether the post-state decides between the sides of a part."""
     if isinstance(part, sp.Piecewise):
-        return any(q.has(x) for _, q in part.args)
+        return any(q.has(x) for _, q in operands(part))
     return part.has(x)
 
 
 def _and(conditions):
     """A conjunction; sympy is kept from solving its parts."""
     parts = [q for q in conditions if q is not sp.true]
-    return parts[0] if len(parts) == 1 else sp.And(*parts, evaluate=False)
+    return parts[0] if len(parts) == 1 else cast(Callable, sp.And)(*parts, evaluate=False)
 
 
 def _side(condition, control_inverse, state_inverse, branch, c, m):

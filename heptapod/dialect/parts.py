@@ -3,7 +3,7 @@
 import inspect
 import keyword
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -66,7 +66,7 @@ def check_class(what: str, part: Any, base: type, frozen: bool = True) -> None:
         raise TypeError(f"{what} ({part.__name__}) has no {', '.join(f'`{name}`' for name in missing)}: {wanted}")
     if not issubclass(part, base):
         raise TypeError(f"{what} ({part.__name__}) is no subclass of {base.__name__}, which says how it is called")
-    if frozen and not (is_dataclass(part) and part.__dataclass_params__.frozen):
+    if frozen and not getattr(getattr(part, "__dataclass_params__", None), "frozen", False):
         why = "two loads of one model are compared by value"
         raise TypeError(f"{what} ({part.__name__}) is no frozen dataclass; write @dataclass(frozen=True) above it, since {why}")
 
@@ -97,12 +97,18 @@ def check_functions(functions: Mapping[str, Callable] | None, taken: Mapping) ->
 
 
 def arguments_of(name: str, function: Callable) -> tuple[str, ...]:
-    """The names of the arguments of a function; `TypeError` where they cannot be told."""
+    """The names of the arguments of a function; `TypeError` where they cannot be told, or there is none."""
+    found = named_arguments(function)
+    if not found:
+        raise TypeError(f"functions: the arguments of `{name}` cannot be told; write def {name}(x, y): ..., elementwise")
+    return found
+
+
+def named_arguments(function: Callable) -> tuple[str, ...] | None:
+    """The names of the arguments of a function, each of which may be given by position; `None` where they cannot be told."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        parameters = ()
+        return None
     plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
-    if not parameters or any(p.kind not in plain for p in parameters):
-        raise TypeError(f"functions: the arguments of `{name}` cannot be told; write def {name}(x, y): ..., elementwise")
-    return tuple(p.name for p in parameters)
+    return tuple(p.name for p in parameters) if all(p.kind in plain for p in parameters) else None

@@ -74,7 +74,7 @@ def read_equilibrium(reader: Reader, main: Declared, aggregates: Mapping, used: 
         entry = main.table.entries.get(name)
         if name in main.poison or (name not in main.defaults and ANY in main.poison):
             continue
-        if name not in main.defaults or entry.by_age or entry.shape:
+        if entry is None or name not in main.defaults or entry.by_age or entry.shape:
             reader.error("equilibrium", f"the unknown `{name}` is not a parameter of the model with one number", place,
                          did_you_mean(name, main.defaults), key=True)  # fmt: skip
             continue

@@ -8,7 +8,7 @@ import numpy as np
 from heptapod.errors import ANY, did_you_mean
 from heptapod.parameters.calibration import MAIN
 from heptapod.parameters.declared import Declared
-from heptapod.parsing.reader import Reader
+from heptapod.parsing.reader import Reader, complete
 
 _WEIGHTS = "weights"
 
@@ -46,9 +46,10 @@ def read_types(reader: Reader, scopes: Mapping[str, Declared]) -> HouseholdTypes
     if weights is not None and (np.any(weights < 0) or abs(weights.sum() - 1) > 1e-8):
         what = "one is negative" if np.any(weights < 0) else f"they sum to {weights.sum():.6g}, not 1"
         reader.error("stochastic", f"the weights of the types are no shares: {what}", (*path, _WEIGHTS), "shares that sum to 1")
-    if reader.collector.count > before or weights is None or None in paths:
+    owners, arrays = complete(paths), complete(values)
+    if reader.collector.count > before or weights is None or owners is None or arrays is None:
         return None
-    return HouseholdTypes(tuple(paths), tuple(values), weights)
+    return HouseholdTypes(owners, arrays, weights)
 
 
 def _owner(reader, scopes, path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import sympy
 from sympy.core.function import ArgumentIndexError
@@ -16,7 +17,7 @@ class normcdf(sympy.Function):
     nargs = (1,)
 
     def fdiff(self, argindex=1):
-        return sympy.exp(-(self.args[0] ** 2) / 2) / sympy.sqrt(2 * sympy.pi)
+        return sympy.exp(-(operands(self)[0] ** 2) / 2) / sympy.sqrt(2 * sympy.pi)
 
     def _eval_is_extended_real(self):
         return self.args[0].is_extended_real
@@ -25,7 +26,7 @@ class normcdf(sympy.Function):
         return self.args[0].is_extended_real
 
     def _eval_evalf(self, prec):
-        return _numerically(sympy.erfc(-self.args[0] / sympy.sqrt(2)) / 2, prec)
+        return _numerically(sympy.erfc(-operands(self)[0] / sympy.sqrt(2)) / 2, prec)
 
 
 class crra(sympy.Function):
@@ -37,7 +38,7 @@ class crra(sympy.Function):
     nargs = (2,)
 
     def fdiff(self, argindex=1):
-        c, gamma = self.args
+        c, gamma = operands(self)
         if argindex == 1:
             return c ** (-gamma)
         raise ArgumentIndexError(self, argindex)
@@ -46,7 +47,7 @@ class crra(sympy.Function):
         return self.args[0].is_positive and self.args[1].is_extended_real
 
     def _eval_evalf(self, prec):
-        c, gamma = self.args
+        c, gamma = operands(self)
         return _numerically(sympy.log(c) if gamma == 1 else (c ** (1 - gamma) - 1) / (1 - gamma), prec)
 
 
@@ -56,7 +57,7 @@ class cara(sympy.Function):
     nargs = (2,)
 
     def fdiff(self, argindex=1):
-        c, a = self.args
+        c, a = operands(self)
         if argindex == 1:
             return sympy.exp(-a * c)
         raise ArgumentIndexError(self, argindex)
@@ -65,7 +66,7 @@ class cara(sympy.Function):
         return self.args[0].is_extended_real and self.args[1].is_extended_real
 
     def _eval_evalf(self, prec):
-        c, a = self.args
+        c, a = operands(self)
         return _numerically(c if a == 0 else (1 - sympy.exp(-a * c)) / a, prec)
 
 
@@ -75,7 +76,7 @@ class crra_inverse(sympy.Function):
     nargs = (2,)
 
     def fdiff(self, argindex=1):
-        u, gamma = self.args
+        u, gamma = operands(self)
         if argindex == 1:
             return self**gamma
         raise ArgumentIndexError(self, argindex)
@@ -90,7 +91,7 @@ class cara_inverse(sympy.Function):
     nargs = (2,)
 
     def fdiff(self, argindex=1):
-        u, a = self.args
+        u, a = operands(self)
         if argindex == 1:
             return 1 / (1 - a * u)
         raise ArgumentIndexError(self, argindex)
@@ -108,7 +109,7 @@ class ces(sympy.Function):
     nargs = (4,)
 
     def fdiff(self, argindex=1):
-        x, y, share, sigma = self.args
+        x, y, share, sigma = operands(self)
         if argindex == 1:
             return share * (self / x) ** (1 / sigma)
         if argindex == 2:
@@ -119,10 +120,15 @@ class ces(sympy.Function):
         return self.args[0].is_positive and self.args[1].is_positive
 
     def _eval_evalf(self, prec):
-        x, y, share, sigma = self.args
+        x, y, share, sigma = operands(self)
         rho = 1 - 1 / sigma
         mean = (share * x**rho + (1 - share) * y**rho) ** (1 / rho) if rho != 0 else x**share * y ** (1 - share)
         return _numerically(mean, prec)
+
+
+def operands(expression: sympy.Basic) -> tuple[Any, ...]:
+    """What a part is made of: numbers, or (value, condition) pairs of a `Piecewise`, which sympy types as neither."""
+    return expression.args
 
 
 def _numerically(expression: sympy.Expr, prec: int):

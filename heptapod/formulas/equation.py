@@ -15,6 +15,16 @@ def key(name: str, perch: str) -> str:
     return name + TAGS[perch]
 
 
+def name_of(key: str) -> str:
+    """The name in a key; a name without a tag is itself."""
+    return key[:-3] if perch_of(key) else key
+
+
+def perch_of(key: str) -> str:
+    """The perch in a key, `""` for a name without a tag."""
+    return next((perch for perch, tag in TAGS.items() if key.endswith(tag)), "")
+
+
 def mean_key(i: int) -> str:
     """The name of the i-th expectation in the formula of an arrival value; no model can spell it."""
     return f"E[{i}]"

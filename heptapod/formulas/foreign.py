@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import sympy
+
+from heptapod.formulas.builtins import operands
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Handle(sympy.AtomicExpr):
 
     is_commutative = True
     is_extended_real = True
+    foreign: Foreign
 
     def __new__(cls, foreign: Foreign):
         handle = super().__new__(cls)
@@ -93,8 +97,8 @@ class Opaque(sympy.Function):
         return None
 
     def fdiff(self, argindex=1):
-        handle, *rest = self.args
-        return Opaque(Handle(handle.foreign.derivative(argindex - 2)), *rest)
+        handle, *rest = operands(self)
+        return applied(handle.foreign.derivative(argindex - 2), *rest)
 
     def _eval_is_extended_real(self):
         return True
@@ -103,8 +107,15 @@ class Opaque(sympy.Function):
         return None
 
     def _sympystr(self, printer):
-        return f"{self.args[0].foreign.name}({', '.join(printer._print(x) for x in self.args[1:])})"
+        return f"{operands(self)[0].foreign.name}({', '.join(printer._print(x) for x in self.args[1:])})"
 
     def _latex(self, printer, exp=None):
-        shown = rf"\mathrm{{{self.args[0].foreign.name}}}\left({', '.join(printer._print(x) for x in self.args[1:])}\right)"
+        shown = (
+            rf"\mathrm{{{operands(self)[0].foreign.name}}}\left({', '.join(printer._print(x) for x in self.args[1:])}\right)"
+        )
         return shown if exp is None else rf"{shown}^{{{exp}}}"
+
+
+def applied(foreign: Foreign, *arguments: sympy.Basic) -> sympy.Expr:
+    """A foreign function of expressions."""
+    return cast(Any, Opaque)(Handle(foreign), *arguments)

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import sympy
 from sympy.core.function import AppliedUndef
 
 from heptapod.formulas import builtins
-from heptapod.formulas.foreign import Foreign, Handle, Opaque
+from heptapod.formulas.builtins import operands
+from heptapod.formulas.foreign import Foreign, Opaque, applied
 from heptapod.formulas.formula import Formula
 
 _CALLS: dict[type, str] = {
@@ -58,8 +60,8 @@ def freeze(expr: sympy.Basic) -> Formula:
     return Formula(_frozen(expr, {}))
 
 
-def thaw(formula: Formula | tuple, symbols: Mapping[str, sympy.Symbol] | None = None) -> sympy.Basic:
-    """The expression of a formula.
+def thaw(formula: Formula | tuple, symbols: Mapping[str, sympy.Symbol] | None = None) -> Any:
+    """The expression of a formula, a number or a condition.
 
     **Arguments:**
 
@@ -78,7 +80,7 @@ def _frozen(expr: sympy.Basic, known: dict[sympy.Basic, tuple]) -> tuple:
 
 def _freeze(expr: sympy.Basic, known: dict[sympy.Basic, tuple]) -> tuple:
     kind = type(expr)
-    if expr.is_Symbol:
+    if isinstance(expr, sympy.Symbol):
         return ("sym", expr.name)
     if expr in (sympy.true, sympy.false):
         return ("true",) if expr == sympy.true else ("false",)
@@ -91,10 +93,11 @@ def _freeze(expr: sympy.Basic, known: dict[sympy.Basic, tuple]) -> tuple:
     if kind in _CALLS:
         return ("call", _CALLS[kind], *(_frozen(arg, known) for arg in expr.args))
     if kind is Opaque:
-        return ("call", expr.args[0].foreign, *(_frozen(arg, known) for arg in expr.args[1:]))
-    if expr.is_Pow:
+        handle, *args = operands(expr)
+        return ("call", handle.foreign, *(_frozen(arg, known) for arg in args))
+    if isinstance(expr, sympy.Pow):
         return ("pow", _frozen(expr.base, known), _frozen(expr.exp, known))
-    if kind is sympy.Piecewise:
+    if isinstance(expr, sympy.Piecewise):
         return _branches(expr, known)
     if kind is sympy.ITE:
         test, taken, other = (_frozen(arg, known) for arg in expr.args)
@@ -108,7 +111,7 @@ def _freeze(expr: sympy.Basic, known: dict[sympy.Basic, tuple]) -> tuple:
 
 
 def _number(expr: sympy.Expr) -> tuple:
-    if expr.is_Rational:
+    if isinstance(expr, sympy.Rational):
         number = ("num", int(expr.p), int(expr.q))
         if abs(expr) > sympy.Float(1.7e308):
             raise ValueError("a number beyond double precision has no formula")
@@ -122,7 +125,7 @@ def _number(expr: sympy.Expr) -> tuple:
 
 def _branches(expr: sympy.Piecewise, known: dict[sympy.Basic, tuple]) -> tuple:
     formula = ("float", "nan")
-    for value, condition in reversed(expr.args):
+    for value, condition in reversed(operands(expr)):
         if condition == sympy.true:
             formula = _frozen(value, known)
         else:
@@ -130,13 +133,13 @@ def _branches(expr: sympy.Piecewise, known: dict[sympy.Basic, tuple]) -> tuple:
     return formula
 
 
-def _thawed(formula: tuple, symbols: Mapping[str, sympy.Symbol], known: dict[int, sympy.Basic]) -> sympy.Basic:
+def _thawed(formula: tuple, symbols: Mapping[str, sympy.Symbol], known: dict[int, sympy.Basic]):
     if id(formula) not in known:
         known[id(formula)] = _thaw(formula, symbols, known)
     return known[id(formula)]
 
 
-def _thaw(formula: tuple, symbols: Mapping[str, sympy.Symbol], known: dict[int, sympy.Basic]) -> sympy.Basic:
+def _thaw(formula: tuple, symbols: Mapping[str, sympy.Symbol], known: dict[int, sympy.Basic]):
     head = formula[0]
     if head == "num":
         return sympy.Rational(formula[1], formula[2])
@@ -149,9 +152,9 @@ def _thaw(formula: tuple, symbols: Mapping[str, sympy.Symbol], known: dict[int, 
         return symbols[formula[1]] if formula[1] in symbols else sympy.Symbol(formula[1], real=True)
     if head in ("true", "false"):
         return sympy.true if head == "true" else sympy.false
-    args = [_thawed(part, symbols, known) for part in formula[2 if head == "call" else 1 :]]
+    args: list[Any] = [_thawed(part, symbols, known) for part in formula[2 if head == "call" else 1 :]]
     if head == "call" and isinstance(formula[1], Foreign):
-        return Opaque(Handle(formula[1]), *args)
+        return applied(formula[1], *args)
     if head == "call":
         if formula[1] not in _BACK_CALLS:
             raise ValueError(f"`{formula[1]}` is not a function that formulas know")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
@@ -11,7 +12,7 @@ from heptapod.formulas import preferences
 from heptapod.formulas.formula import Formula, Functions, evaluate, names
 
 
-def _real(x):
+def _real(x: Any) -> np.ndarray:
     x = np.asarray(x)
     # A negative Python number to a broken power is complex, and no number here.
     return np.where(x.imag == 0, x.real, np.nan) if np.iscomplexobj(x) else x.astype(np.float64)
@@ -60,7 +61,8 @@ def number(formula: Formula | tuple, scope: Mapping) -> np.ndarray:
 
     **Raises:** `KeyError` for a name that the scope lacks.
     """
-    tree, used = (formula.tree, formula.names) if isinstance(formula, Formula) else (formula, names(formula))
+    tree = formula.tree if isinstance(formula, Formula) else formula
+    used = formula.names if isinstance(formula, Formula) else names(formula)
     with np.errstate(all="ignore"):
         return evaluate(tree, {name: _real(scope[name]) for name in used}, _IN_NUMPY)
 
@@ -75,7 +77,7 @@ def singular(trees: list[tuple], scope: Mapping) -> list[str]:
         logged = f[0] == "call" and f[1] == "log"
         if not (inverted or logged):
             continue
-        base = f[1] if inverted else f[2]
+        base: Any = f[1] if inverted else f[2]
         symbols = sorted(names(base))
         if not symbols or any(n not in scope or np.ndim(scope[n]) for n in symbols):
             continue

@@ -1,6 +1,7 @@
 """One scope as read, of the model, a stage or a mover, and the clock of the model."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ GROUPS = ("parameters", "settings", "definitions")
 class Declared:
     """One scope as read, of the model, a stage or a mover.
 
-    **Attributes:** `table`: its static side; `defaults`, `setting_defaults`: arrays of the leaves; `numbers`: of every name in
+    **Attributes:** `table`: its static side; `defaults`, `setting_defaults`: arrays of the leaves; `numbers`, scalars of NumPy
+    and arrays: of every name in
     sight at the calibration, by-age ones an array over the periods; `integers`: the integer settings in sight; `inherits`:
     whether all names of the scope above are in sight; `poison`: names in error, `ANY` where a whole block is;
     `shapes`: of every name in sight, in one period.
@@ -22,7 +24,7 @@ class Declared:
     table: ScopeTable
     defaults: dict[str, np.ndarray] = field(default_factory=dict)
     setting_defaults: dict[str, np.ndarray] = field(default_factory=dict)
-    numbers: dict[str, np.ndarray] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
     integers: dict[str, int] = field(default_factory=dict)
     inherits: bool = False
     poison: set[str] = field(default_factory=set)

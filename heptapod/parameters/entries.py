@@ -27,7 +27,7 @@ class ParameterBlock:
     def __init__(self, reader: Reader, path: Path, group: str, time: Time, model: Declared | None, out: Declared):
         self.reader, self.path, self.group = reader, path, group
         self.time, self.model, self.out = time, model, out
-        self.definitions: dict[str, tuple[Path, sp.Expr, bool]] = {}
+        self.definitions: dict[str, tuple[Path, sp.Expr, bool, Domain | None]] = {}
         self.entries: dict[str, Entry] = {}
 
     def read(self) -> tuple[tuple[str, Entry], ...]:
@@ -160,7 +160,7 @@ class ParameterBlock:
         own = [] if model is None else [n for n, _ in getattr(model.table, self.group)]
         if model is not None and model.inherits:
             own += [n for n in model.numbers if n not in self.time.numbers and n not in model.table.entries]
-        if target not in own:
+        if model is None or target not in own:
             if model is None or not {target, ANY} & model.poison:
                 where = "has no scope above it" if model is None else f"names no {self.group[:-1]} of {model.above}"
                 other = model is not None and target in model.table.entries
@@ -196,8 +196,9 @@ class ParameterBlock:
 
     def _elsewhere(self, known):
         """Why a name of the scope above is not seen here, or one of the other block."""
-        above = {} if self.model is None else self.model.table.entries
-        found = {n: f'of {self.model.above}: add `{n}: ["{n}"]` to `{self.group}`' for n in above if n not in known}
+        above = () if self.model is None else self.model.table.entries
+        whose = "" if self.model is None else self.model.above
+        found = {n: f'of {whose}: add `{n}: ["{n}"]` to `{self.group}`' for n in above if n not in known}
         if self.group == "settings":
             other = self.reader.mapping((*self.path[:-1], "parameters"), None, "`parameters`")
             found |= {n: "a parameter: settings do not depend on parameters" for n in other if n not in known}

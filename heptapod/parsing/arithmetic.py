@@ -108,7 +108,7 @@ class Arithmetic:
             return expression
         if expression.is_extended_real is False:
             raise Refusal("literal", f"`{_short(expression)}` is not a real number")
-        if expression.is_Rational:
+        if isinstance(expression, sympy.Rational):
             if abs(expression) > LARGEST or expression.p.bit_length() + expression.q.bit_length() > 2 * MAX_BITS:
                 raise Refusal("literal", "a constant beyond 1e100")
             return expression
@@ -124,11 +124,12 @@ class Arithmetic:
         return expression
 
     def _check_power(self, base: sympy.Expr, exponent: sympy.Expr) -> None:
-        inner = _largest(exponent) * max([_largest(part.exp) for part in sympy.Mul.make_args(base) if part.is_Pow] or [1])
+        powers = [part for part in sympy.Mul.make_args(base) if isinstance(part, sympy.Pow)]
+        inner = _largest(exponent) * max([_largest(part.exp) for part in powers] or [1])
         if inner > MAX_INNER_EXPONENT or (exponent.is_number and inner > MAX_EXPONENT):
             raise Refusal("literal", f"a constant beyond {MAX_EXPONENT} in an exponent (9^9^9 and the like)")
         coefficient = base.as_coeff_Mul()[0]
-        if not exponent.is_Rational or not coefficient.is_Rational or coefficient in (0, 1, -1):
+        if not exponent.is_Rational or not isinstance(coefficient, sympy.Rational) or coefficient in (0, 1, -1):
             return
         bits = (coefficient.p.bit_length() + coefficient.q.bit_length()) * abs(exponent)
         if bits > MAX_BITS or abs(sympy.log(abs(coefficient)).evalf(15)) * abs(exponent) > 230:
@@ -147,7 +148,7 @@ class Arithmetic:
         return size
 
 
-def number(value):
+def number(value) -> sympy.Expr:
     """A value for arithmetic: a truth value becomes 0 or 1."""
     if isinstance(value, sympy.Expr):
         return value
@@ -169,7 +170,7 @@ def _parts(expression: sympy.Basic) -> tuple:
     return tuple(p for p in expression.args if not (isinstance(expression, sympy.core.relational.Relational) and p in infinite))
 
 
-def _largest(exponent: sympy.Expr) -> sympy.Rational:
+def _largest(exponent: sympy.Expr):
     return max([abs(part) for part in exponent.atoms(sympy.Rational)] or [sympy.Integer(1)])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Set
 from dataclasses import MISSING, fields
+from typing import Any
 
 import sympy as sp
 
@@ -22,7 +23,7 @@ def read_size(reader: Reader, path: Path, scope: Scope, integers: Mapping[str, i
         reader.error("type", f"a size must not depend on `{traced[0]}`, which may change between solves", path,
                      "sizes are integers from `settings:`")  # fmt: skip
         return None
-    value = expression.subs({s: integers[str(s)] for s in expression.free_symbols})
+    value: Any = expression.xreplace({s: sp.Integer(integers[str(s)]) for s in expression.free_symbols})
     if not value.is_Integer or not least <= value <= MOST:
         reader.error("type", f"a size must be an integer from {least} to {MOST}, found {sp.sstr(value)}", path)
         return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sympy
 
 from heptapod.errors import Diagnostic, Mark, ModelError
-from heptapod.parsing.arithmetic import Arithmetic, Refusal
+from heptapod.parsing.arithmetic import Arithmetic, Refusal, number
 from heptapod.parsing.scope import Helper as Helper
 from heptapod.parsing.scope import Scope as Scope
 from heptapod.parsing.source import EquationText
@@ -123,4 +123,4 @@ def _side(reader: Walker, control: str, side: list[ast.expr], help: str) -> symp
         if isinstance(part, ast.Name) and part.id == control:
             reader.source.fail("bounds", f"the bound of `{control}` may not contain `{control}`", part, help)
     value = reader.read(side[0])
-    return None if value in (sympy.oo, -sympy.oo) else value
+    return None if value in (sympy.oo, -sympy.oo) else number(value)

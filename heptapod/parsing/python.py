@@ -1,20 +1,22 @@
 """Python functions as equations: arithmetic becomes formulas, anything else stays a function that JAX differentiates."""
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 import sympy
 
+from heptapod.dialect.parts import named_arguments
 from heptapod.errors import Diagnostic, Mark, ModelError
+from heptapod.formulas.builtins import operands
 from heptapod.formulas.equation import TAGS
-from heptapod.formulas.foreign import Foreign, Handle, Opaque
+from heptapod.formulas.foreign import Foreign, Opaque, applied
 from heptapod.parsing.arithmetic import Arithmetic, Refusal
 from heptapod.parsing.scope import Scope, lookup
 
 
-def express(function: Callable, scope: Scope, mark: Mark, given: Mapping[str, sympy.Expr] | None = None) -> dict | sympy.Basic:
+def express(function: Callable, scope: Scope, mark: Mark, given: Mapping[str, sympy.Basic] | None = None) -> dict | sympy.Basic:
     """What a function says of the names in sight, which its arguments are: one expression, or one for each target.
 
     An argument `w__cntn` is `w[>]`, `w__arvl` is `w[<]`, `w__dcsn` is `w[~]`; `V` is `V[>]` where the continuation is seen.
@@ -23,24 +25,15 @@ def express(function: Callable, scope: Scope, mark: Mark, given: Mapping[str, sy
 
     **Raises:** `ModelError` at `mark` for an argument that is not declared, or a result that is neither.
     """
-    names = _arguments(function, mark)
+    names = named_arguments(function)
+    if names is None:
+        help = "def Q(c, V, beta): ..., every argument a name of the model"
+        raise ModelError(Diagnostic("function", "the arguments of this function cannot be told by name", mark, help))
     values = [_argument(name, scope, mark, given or {}) for name in names]
     found = _symbolic(function, values)
     if found is None:
         return _opaque(function, names, values, mark)
     return found
-
-
-def _arguments(function, mark):
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        parameters = None
-    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
-    if parameters is None or any(p.kind not in plain for p in parameters):
-        help = "def Q(c, V, beta): ..., every argument a name of the model"
-        raise ModelError(Diagnostic("function", "the arguments of this function cannot be told by name", mark, help))
-    return [p.name for p in parameters]
 
 
 def _argument(name, scope, mark, given):
@@ -87,17 +80,16 @@ def _opaque(function, names, values, mark):
         first = str(error).strip().splitlines()
         message = f"this function cannot be traced by JAX: {first[0] if first else type(error).__name__}"
         raise ModelError(Diagnostic("function", message, mark, "an elementwise function of arrays, with jax.numpy")) from None
-    make = lambda entry: Opaque(Handle(Foreign(function, entry, (0,) * len(names))), *values)
+    make = lambda entry: applied(Foreign(function, entry, (0,) * len(names)), *values)
     if isinstance(result, Mapping):
         return {str(entry): make(entry) for entry in result}
     if getattr(result, "shape", None) != ():
         message = "this function does not return one number for numbers"
         raise ModelError(Diagnostic("function", message, mark, "one value, or a dictionary"))
-    expression = make(None)
-    return sympy.Ne(expression, 0) if result.dtype == bool else expression
+    return sympy.Ne(make(None), 0) if result.dtype == bool else make(None)
 
 
-def split_linear(expression: sympy.Basic, symbols: Iterable[sympy.Symbol]) -> sympy.Basic:
+def split_linear(expression: Any, symbols: Iterable[sympy.Basic]) -> Any:
     """An opaque expression that is linear in some of its arguments, as a constant plus a weight for each of them.
 
     Linearity, and which arguments a weight does not depend on, are found by differentiating at random points; an expression
@@ -105,7 +97,7 @@ def split_linear(expression: sympy.Basic, symbols: Iterable[sympy.Symbol]) -> sy
     """
     if not isinstance(expression, Opaque):
         return expression
-    handle, *arguments = expression.args
+    handle, *arguments = operands(expression)
     places = [arguments.index(s) for s in symbols if arguments.count(s) == 1]
     foreign, points = handle.foreign, np.random.default_rng(0).uniform(0.3, 3.0, (8, len(arguments)))
     bends = lambda i, j: not _vanishes(foreign.derivative(i).derivative(j), points)
@@ -115,15 +107,15 @@ def split_linear(expression: sympy.Basic, symbols: Iterable[sympy.Symbol]) -> sy
     def weight(i):
         # An argument on which the weight does not depend is held at one of the points, where the function is known to exist.
         held = [x if bends(i, j) else sympy.Float(points[0, j]) for j, x in enumerate(arguments)]
-        return _number_or(Opaque(Handle(foreign.derivative(i)), *held))
+        return _number_or(applied(foreign.derivative(i), *held))
 
     still = [sympy.Integer(0) if i in places else x for i, x in enumerate(arguments)]
-    return _number_or(Opaque(handle, *still)) + sum(arguments[i] * weight(i) for i in places)
+    return _number_or(applied(foreign, *still)) + sum(arguments[i] * weight(i) for i in places)
 
 
-def _number_or(opaque: Opaque) -> sympy.Expr:
+def _number_or(opaque: sympy.Expr) -> sympy.Expr:
     """The number that a function of numbers is, to twelve digits, so that equations can be solved."""
-    handle, *arguments = opaque.args
+    handle, *arguments = operands(opaque)
     if not all(x.is_number for x in arguments):
         return opaque
     value = float(handle.foreign(*map(float, arguments)))

@@ -1,7 +1,7 @@
 """Reading a document without stopping at the first mistake: typed look-ups that report where they fail."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import sympy as sp
 
@@ -13,11 +13,20 @@ from heptapod.formulas.freeze import freeze
 from heptapod.parsing.kinds import NAME_RULE, bracketed, kind, unfit
 from heptapod.parsing.parse import Scope, Statement, parse, parse_expression
 from heptapod.parsing.python import express
+from heptapod.text.bundle import Bundle
 from heptapod.text.yaml import Document
 
 Path = tuple
+_T = TypeVar("_T")
 # Of a block with more keys that are not known no more are told.
 _MOST_TOLD = 100
+
+
+def complete(parts: Iterable[_T | None]) -> tuple[_T, ...] | None:
+    """All parts, or `None` where one is in error."""
+    listed = tuple(parts)
+    found = tuple(part for part in listed if part is not None)
+    return found if len(found) == len(listed) else None
 
 
 class Reader:
@@ -27,7 +36,7 @@ class Reader:
     be the misspelling of one that is missed.
     """
 
-    def __init__(self, document: Document, collector: Collector | None = None, parts: Parts = Parts()):
+    def __init__(self, document: Document | Bundle, collector: Collector | None = None, parts: Parts = Parts()):
         self.document, self.parts = document, parts
         self.collector = collector or Collector()
         self.poison: set[Path] = set()
@@ -146,7 +155,7 @@ class Reader:
         self.error("type", f"{what} is true or false, found {kind(node)}", path)
         return True
 
-    def expression(self, path: Path, scope: Scope) -> sp.Expr | None:
+    def expression(self, path: Path, scope: Scope) -> sp.Basic | None:
         """One expression; `None` after an error. Numbers and one bracketed name are expressions, too."""
         path = self._plain(path)
         path = (*path, 0) if bracketed(self.get(path)) else path

@@ -1,6 +1,6 @@
 """The names an equation may use, and the reason why any other name may not."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -23,13 +23,13 @@ class Helper:
     **Attributes:**
 
     - `parameters`: the names of its arguments.
-    - `body`: the text of its value.
+    - `body`: the text of its value, a number, or a Python function.
     - `symbols`: what the body sees beside its arguments, where that is not what its caller's helpers see.
     """
 
     parameters: tuple[str, ...]
-    body: str
-    symbols: Mapping[str, sympy.Expr] | None = field(default=None, compare=False)
+    body: str | float | Callable
+    symbols: Mapping[str, sympy.Basic] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Scope:
     - `poison`: names in error, helpers as `u()`, and `ANY`; an expression that touches one of them is in error, too.
     """
 
-    symbols: Mapping[str, sympy.Expr]
+    symbols: Mapping[str, sympy.Basic]
     functions: Mapping[str, Helper] = field(default_factory=lambda: _EMPTY)
     where: str = "this expression"
     elsewhere: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
@@ -59,7 +59,7 @@ class Scope:
     hint: str | None = None
     expect: bool = False
     tags: bool = True
-    helper_symbols: Mapping[str, sympy.Expr] = field(default_factory=lambda: _EMPTY)
+    helper_symbols: Mapping[str, sympy.Basic] = field(default_factory=lambda: _EMPTY)
     used: set[str] = field(default_factory=set, compare=False)
     poison: set[str] = field(default_factory=set, compare=False)
 
@@ -68,7 +68,7 @@ class Scope:
         return name in self.poison or (name not in known and ANY in self.poison)
 
 
-def lookup(scope: Scope, name: str, perch: str | None = None) -> sympy.Expr:
+def lookup(scope: Scope, name: str, perch: str | None = None) -> sympy.Basic:
     """What a name stands for, or a `Refusal` that says why it stands for nothing here.
 
     **Arguments:**
@@ -107,7 +107,7 @@ def _advice(scope: Scope, name: str) -> str | None:
     return did_you_mean(name, pool) or scope.hint or strange
 
 
-def inside(scope: Scope, name: str, helper: Helper, arguments: Mapping[str, sympy.Expr]) -> Scope:
+def inside(scope: Scope, name: str, helper: Helper, arguments: Mapping[str, sympy.Basic]) -> Scope:
     """The scope of a helper's body: its own arguments and the parameters, nothing else."""
     seen = scope.helper_symbols if helper.symbols is None else helper.symbols
     visible = {**seen, **arguments}

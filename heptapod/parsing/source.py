@@ -14,6 +14,7 @@ from heptapod.text.marked import Text
 
 MAX_CHARACTERS = 4_000
 PERCHES = {tag[1]: perch for perch, tag in TAGS.items()}
+Node = ast.expr | ast.stmt | ast.keyword
 _TAG = re.compile(r"(\[\s*)[<~>](\s*\])")
 _KEYWORDS = frozenset(keyword.kwlist) - {"if", "else", "and", "or", "not", "in", "is", "True", "False", "None"}
 
@@ -39,16 +40,16 @@ class EquationText:
         self._code = [row.replace("^", "**") for row in tagged]
         self.tree = self._parsed("\n".join(self._code))
 
-    def fail(self, code: str, message: str, node: ast.AST, help: str | None = None) -> NoReturn:
+    def fail(self, code: str, message: str, node: Node, help: str | None = None) -> NoReturn:
         raise ModelError(Diagnostic(code, message, self.mark(node), help))
 
-    def mark(self, node: ast.AST) -> Mark:
+    def mark(self, node: Node) -> Mark:
         """The place of a node, as wide as the node where it ends on the same line."""
         row, start = node.lineno - 1, self._column(node.lineno - 1, node.col_offset)
         width = self._column(row, node.end_col_offset) - start if node.end_lineno == node.lineno else 1
         return self._mark(row, start, width)
 
-    def spelling(self, node: ast.AST) -> str:
+    def spelling(self, node: Node) -> str:
         """The source of a node that stands on one line."""
         row = node.lineno - 1
         return self._rows[row][self._column(row, node.col_offset) : self._column(row, node.end_col_offset)]
@@ -60,7 +61,7 @@ class EquationText:
             return None
         return PERCHES.get(self._rows[index.lineno - 1][self._column(index.lineno - 1, index.col_offset)])
 
-    def _column(self, row: int, offset: int) -> int:
+    def _column(self, row: int, offset: int | None) -> int:
         """The column in the source of a byte offset in the code."""
         column = len(self._code[row].encode()[:offset].decode())
         return self._indent + self._before_carets(row, column)

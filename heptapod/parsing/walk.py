@@ -37,7 +37,7 @@ class Walker:
             self.source.fail("statement", "an equation is `name = expression`", node)
         return self._target(node.targets[0]), self.read(node.value)
 
-    def read(self, node: ast.AST, depth: int = 0) -> sympy.Basic:
+    def read(self, node: ast.expr, depth: int = 0) -> sympy.Basic:
         """The sympy expression of a node, or an error at its place."""
         self.count += 1
         self.spent[0] += 1
@@ -56,14 +56,14 @@ class Walker:
         except RecursionError:
             self.source.fail("too-big", "too deeply nested", node)
 
-    def _target(self, node: ast.AST) -> str:
+    def _target(self, node: ast.expr) -> str:
         if isinstance(node, ast.Name):
             return self._proper(node.id, node)
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
             return f"{self._proper(node.value.id, node)}@{self._tag(node)}"
         self.source.fail("target", "the left-hand side must be the name of a variable", node)
 
-    def _proper(self, name: str, node: ast.AST) -> str:
+    def _proper(self, name: str, node: ast.expr) -> str:
         if name.startswith("_"):
             self.source.fail("name", f"`{name}`: a name may not start with an underscore", node)
         return name
@@ -205,7 +205,7 @@ class Walker:
         given = {}
         for word in node.keywords:
             if word.arg not in helper.parameters:
-                help = did_you_mean(word.arg, helper.parameters)
+                help = did_you_mean(str(word.arg), helper.parameters)
                 self.source.fail("argument", f"`{name}` has no argument `{word.arg}`", word, help)
             given[word.arg] = self.read(word.value, depth)
         positional = [self.read(arg, depth) for arg in node.args]

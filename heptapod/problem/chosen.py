@@ -2,22 +2,25 @@
 
 from dataclasses import dataclass
 
+import sympy as sp
+
 from heptapod.derivation.derive import Derived
 from heptapod.parsing.parse import Bounds
 from heptapod.problem.search import Direct
-from heptapod.spaces.grids import Grid
+from heptapod.spaces.grids import AbstractGrid
 
 
 @dataclass(frozen=True)
 class InnerControl:
     """A control that the continuation alone sees, so that its condition is solved at every post-state of the other.
 
-    **Attributes:** `control`, its `bound`, and the `post`-state that it is.
+    **Attributes:** `control`, its `lower` and `upper` bound, and the `post`-state that it is.
     """
 
     control: str
     post: str
-    bound: Bounds
+    lower: sp.Expr
+    upper: sp.Expr
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class ChosenMethod:
     method: str
     reason: str
     derived: Derived = Derived()
-    passive: tuple[tuple[str, Grid], ...] = ()
+    passive: tuple[tuple[str, AbstractGrid], ...] = ()
     control: str | None = None
     bound: Bounds = Bounds()
     direct: Direct | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -9,13 +10,14 @@ import sympy as sp
 from heptapod.derivation.derive import Derived
 from heptapod.derivation.euler_inputs import UTIL, real
 from heptapod.dialect.keys import MOVERS
-from heptapod.formulas.equation import SLOPE, VALUE, Equation, Transition, key
+from heptapod.formulas.equation import SLOPE, VALUE, Equation, Transition, key, name_of
 from heptapod.formulas.freeze import freeze
 from heptapod.parameters.declared import Declared
 from heptapod.parsing.reader import Path, Reader
 from heptapod.problem.chosen import ChosenMethod
 from heptapod.problem.method import METHODS, choose
 from heptapod.problem.numeric_problem import Branch, NumericProblem
+from heptapod.problem.search import Direct
 from heptapod.problem.solutions import HORSES, AbstractSolution, Egm, Nested, Search
 from heptapod.stage.equations import BranchEquations, Equations, StageReader
 
@@ -65,7 +67,7 @@ def read_methods(reader: Reader, path: Path) -> dict[str, str]:
     methods = {k: "auto" for k in METHODS}
     for place in ((*path, "methods"), (*path, "movers", "cntn_to_dcsn", "methods")):
         given = reader.mapping(place, METHODS, "`methods`")
-        choices = METHODS | {"solution": (*METHODS["solution"], *reader.parts.horses)}
+        choices = {**METHODS, "solution": (*METHODS["solution"], *reader.parts.horses)}
         methods |= {k: reader.word((*place, k), choices[k], f"`methods.{k}`", "auto") for k in given if k in METHODS}
     for mover in MOVERS:
         place = (*path, "movers", mover, "methods")
@@ -117,7 +119,7 @@ def _calibrated(scope, own):
     return numbers
 
 
-def _common(name, equations: Equations, interp):
+def _common(name, equations: Equations, interp) -> dict[str, Any]:
     """The numeric side of what is written, before anything is derived."""
     drawn = tuple((d, d) for _, s in equations.shocks for d in s.dimensions)
     tagged = tuple((key(n, "arvl"), n) for n in equations.spaces["arvl"].dimensions)
@@ -138,8 +140,13 @@ def _common(name, equations: Equations, interp):
     )
 
 
-def _side(expression):
+def _side(expression) -> Any:
     return None if expression is None else freeze(expression)
+
+
+def _equation(expression: sp.Basic | None, *arguments: str) -> Any:
+    """A formula of named arguments, `None` where there is no expression."""
+    return None if expression is None else Equation(freeze(expression), arguments)
 
 
 def _frozen(transition):
@@ -157,15 +164,13 @@ def _branch(equations: Equations, branch: BranchEquations) -> Branch:
 def _solution(chosen: ChosenMethod) -> AbstractSolution:
     """The record of the method, from what was derived in sympy."""
     if chosen.direct is not None:
-        return _searched(chosen)
+        return _searched(chosen, chosen.direct)
     if chosen.method in ("egm", "nested"):
         return _conditions(chosen)
     return HORSES[chosen.method](reason=chosen.reason)
 
 
-def _searched(chosen: ChosenMethod) -> Search:
-    direct = chosen.direct
-    equation = lambda e, argument: None if e is None else Equation(freeze(e), (argument,))
+def _searched(chosen: ChosenMethod, direct: Direct) -> Search:
     return Search(
         reason=chosen.reason,
         state=direct.state,
@@ -175,44 +180,44 @@ def _searched(chosen: ChosenMethod) -> Search:
         strict=tuple(name for name, bound in direct.limits if bound.lower_strict or bound.upper_strict),
         state_grid=direct.grid,
         post_grids=direct.posts,
-        base=equation(direct.base, key(direct.post, "cntn")),
-        utility=equation(direct.utility, direct.control),
-        utility_inverse=equation(direct.utility_inverse, UTIL.name),
+        base=_equation(direct.base, key(direct.post, "cntn")),
+        utility=_equation(direct.utility, str(direct.control)),
+        utility_inverse=_equation(direct.utility_inverse, UTIL.name),
     )
 
 
 def _conditions(chosen: ChosenMethod) -> Egm | Nested:
-    derived, bound, control = chosen.derived, chosen.bound, chosen.control
+    derived, bound, control = chosen.derived, chosen.bound, str(chosen.control)
     state, post = derived.state, derived.post
-    equation = lambda e, *arguments: None if e is None else Equation(freeze(e), arguments)
     other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
     # In the form where the control is saved, consumption is what the open upper bound leaves, and it never binds.
     moves = other is not None and other.has(real(state)) and not (strict and derived.corner == "lower")
     inner = chosen.inner
-    first = None if inner is None else (inner.control, inner.post, freeze(inner.bound.lower), freeze(inner.bound.upper))
-    return (Egm if inner is None else Nested)(
+    first = {} if inner is None else {"inner": (inner.control, inner.post, freeze(inner.lower), freeze(inner.upper))}
+    method: Any = Egm if inner is None else Nested
+    return method(
         reason=chosen.reason,
-        state=state[:-3],
-        post=post[:-3],
+        state=name_of(state),
+        post=name_of(post),
         control=control,
         passive=chosen.passive,
-        objective=equation(derived.objective, state, control, post, VALUE),
-        lower=equation(-sp.oo if bound.lower is None else bound.lower, state),
-        upper=equation(sp.oo if bound.upper is None else bound.upper, state),
-        foc=equation(derived.foc, control, SLOPE, post),
-        control_inverse=equation(derived.control_inverse, SLOPE, post),
-        state_inverse=equation(derived.state_inverse, post, control, SLOPE),
-        utility=equation(derived.utility, control),
-        utility_inverse=equation(derived.utility_inverse, UTIL.name),
-        trade_off=equation(derived.trade_off, state, control),
-        slope=equation(derived.slope, state, control, post, VALUE),
-        by_value=equation(derived.discount, state, post),
-        lowest=None if derived.lowest is None else freeze(derived.lowest),
+        objective=_equation(derived.objective, state, control, post, VALUE),
+        lower=_equation(-sp.oo if bound.lower is None else bound.lower, state),
+        upper=_equation(sp.oo if bound.upper is None else bound.upper, state),
+        foc=_equation(derived.foc, control, SLOPE, post),
+        control_inverse=_equation(derived.control_inverse, SLOPE, post),
+        state_inverse=_equation(derived.state_inverse, post, control, SLOPE),
+        utility=_equation(derived.utility, control),
+        utility_inverse=_equation(derived.utility_inverse, UTIL.name),
+        trade_off=_equation(derived.trade_off, state, control),
+        slope=_equation(derived.slope, state, control, post, VALUE),
+        by_value=_equation(derived.discount, state, post),
+        lowest=_side(derived.lowest),
         kinks=tuple(freeze(kink) for kink in derived.kinks),
         upper_envelope=derived.has_kinks,
         corner=derived.corner,
         floored=other is not None and (not strict or moves),
         bound_moves=moves,
         discounted_by_state=derived.discount.has(real(state)),
-        **({} if first is None else {"inner": first}),
+        **first,
     )

@@ -8,14 +8,15 @@ import numpy as np
 from heptapod.derivation.concave import warn_not_concave
 from heptapod.derivation.derive import Derived, derive, separate
 from heptapod.derivation.euler_inputs import EulerInputs, real
-from heptapod.formulas.equation import key
+from heptapod.formulas.equation import key, name_of, perch_of
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
 from heptapod.problem.chosen import ChosenMethod, InnerControl
 from heptapod.problem.refusal import refusal
 from heptapod.problem.search import read_direct
-from heptapod.spaces.grids import Grid, ends, nodes_key
+from heptapod.spaces.grids import ends
 from heptapod.stage.equations import Equations, StageReader
+from heptapod.stage.homes import decision_grid
 
 METHODS: Mapping[str, tuple[str, ...]] = {
     "solution": ("auto", "egm", "vfi", "nested", "discrete"),
@@ -58,7 +59,7 @@ def _by_derivation(reading, equations: Equations, numbers, asked):
         return ChosenMethod("vfi", why, Derived(problem=why))
     if len(equations.controls) > 1:
         return _several(reading, equations, numbers, asked)
-    (control,), (branch,) = equations.controls, equations.branches
+    control, branch = next(iter(equations.controls)), equations.branches[0]
     return _single(reading, equations, branch, control, numbers, asked)
 
 
@@ -74,10 +75,10 @@ def _single(reading, equations, branch, control, numbers, asked="auto") -> Chose
         return ChosenMethod("vfi", problem or "it was asked for", derived)
     if _check_corner(reading, equations, control, derived, numbers) is None:
         return None
-    rows = _rows(reading, equations, derived.state[:-3])
+    rows = _rows(reading, equations, name_of(derived.state))
     if rows is None:
         return None
-    reason = f"Q is linear in V[>], {control} moves {derived.post[:-3]} alone, and the first-order condition "
+    reason = f"Q is linear in V[>], {control} moves {name_of(derived.post)} alone, and the first-order condition "
     closed = derived.control_inverse is not None and derived.state_inverse is not None
     reason += "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
     return ChosenMethod("egm", reason, derived, rows, control, bound)
@@ -85,7 +86,7 @@ def _single(reading, equations, branch, control, numbers, asked="auto") -> Chose
 
 def _by_search(reading, equations, found: ChosenMethod, numbers) -> ChosenMethod | None:
     """The same with what a direct search stands on; `None` after an error."""
-    grids = {name: _grid_of(reading, equations, name) for name in equations.spaces["dcsn"].dimensions}
+    grids = {name: decision_grid(equations, reading.name, name) for name in equations.spaces["dcsn"].dimensions}
     direct = read_direct(reading, equations, found.derived, grids, numbers)
     if direct is None:
         return None
@@ -138,9 +139,9 @@ def _alone(equations, branch) -> InnerControl | None:
         if len(posts) != 1 or branch.g_ve[posts[0]] != symbol or None in (bound.lower, bound.upper):
             continue
         seen = any(e.has(symbol) or e.has(real(key(posts[0], "cntn"))) for e in others)
-        moves = any(str(s).endswith("[~]") for side in (bound.lower, bound.upper) for s in side.free_symbols)
+        moves = any(perch_of(str(s)) == "dcsn" for side in (bound.lower, bound.upper) for s in side.free_symbols)
         if not seen and not moves:
-            return InnerControl(control, posts[0], bound)
+            return InnerControl(control, posts[0], bound.lower, bound.upper)
     return None
 
 
@@ -150,28 +151,13 @@ def _euler_inputs(reading, equations, branch, control, bound, numbers) -> EulerI
     scalars += tuple((name, 1.0 if span is None else span[1]) for name, span in sets.items())
     states = tuple(key(n, "dcsn") for n in equations.spaces["dcsn"].dimensions)
     transition = tuple((key(n, "cntn"), e) for n, e in branch.g_ve.items())
-    sets |= {key(n, "dcsn"): ends(_grid_of(reading, equations, n), numbers) for n in equations.spaces["dcsn"].dimensions}
+    own = equations.spaces["dcsn"]
+    grids = {n: decision_grid(equations, reading.name, n) for n in own.dimensions}
+    sets |= {key(n, "dcsn"): ends(grid, numbers) for n, grid in grids.items()}
     sets |= {key(n, "cntn"): ends(grid, numbers) for n, grid in equations.spaces["cntn"].grids}
     ranges = tuple((name, span) for name, span in sets.items() if span is not None)
-    own = equations.spaces["dcsn"]
-    found = [(n, _grid_of(reading, equations, n)) for n in own.dimensions]
-    rows = tuple(key(n, "dcsn") for n, grid in found if own.grid(n) is not None or (grid is not None and grid.discrete))
+    rows = tuple(key(n, "dcsn") for n, g in grids.items() if own.grid(n) is not None or (g is not None and g.discrete))
     return EulerInputs(branch.objective, transition, control, bound.lower, bound.upper, states, scalars, ranges, rows)
-
-
-def _grid_of(reading, equations, name) -> Grid | None:
-    """The grid of a decision state: its own, its namesake's on arrival, its shock's nodes, or its namesake's afterwards."""
-    spaces, source = equations.spaces, equations.g_av[name]
-    if spaces["dcsn"].grid(name) is not None:
-        return spaces["dcsn"].grid(name)
-    for before in spaces["arvl"].dimensions:
-        if source == real(key(before, "arvl")) and spaces["arvl"].grid(before) is not None:
-            return spaces["arvl"].grid(before)
-    for shock_name, shock in equations.shocks:
-        if str(source) in shock.dimensions and shock.given is not None:
-            return Grid("nodes", shock.count, vector=nodes_key(reading.name, shock_name, str(source)), discrete=True)
-    ends = [space.grid(name) for perch, space in spaces.items() if perch.startswith("cntn")]
-    return next((grid for grid in ends if grid is not None), None)
 
 
 def _rows(reading, equations, endogenous):
@@ -180,7 +166,7 @@ def _rows(reading, equations, endogenous):
     for name in equations.spaces["dcsn"].dimensions:
         if name == endogenous:
             continue
-        grid = _grid_of(reading, equations, name)
+        grid = decision_grid(equations, reading.name, name)
         if grid is None:
             message = f"the passive state `{name}` has no grid at the decision, where EGM keeps a row for each of its values"
             reading.reader.error("grid", message, (*reading.math, "state_space", "dcsn"),
@@ -194,12 +180,12 @@ def _rows(reading, equations, endogenous):
 def _check_corner(reading, equations: Equations, control: str, derived: Derived, numbers):
     """The bound must imply the lowest post-state, and the grid must not begin below it; `None` after an error."""
     reader = reading.reader
-    state, post = derived.state[:-3], derived.post[:-3]
+    state, post = name_of(derived.state), name_of(derived.post)
     place = (*reading.math, "controls", control)
     if derived.lowest is None:
         message = f"`{control}` has no {derived.corner} bound, so that nothing says where {post} ends"
         return reader.error("bounds", message, place, f"e.g. {control}: 0 < {control} <= {state}")
-    loose = [str(s)[:-3] for s in derived.lowest.free_symbols if str(s).endswith("]")]
+    loose = [name_of(str(s)) for s in derived.lowest.free_symbols if perch_of(str(s))]
     if state in loose:
         message = f"at the bound of `{control}` {post} still depends on `{state}`, so that the bound implies no lowest {post}"
         return reader.error("bounds", message, place, "EGM needs a bound that exhausts the state")

@@ -1,7 +1,7 @@
 """A stage as numbers need it: formulas and names, compared by value, with no default, text or place in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from heptapod.formulas.in_numpy import singular
 from heptapod.problem.solutions import AbstractSolution, Identity
 from heptapod.shocks.base import AbstractShock
 from heptapod.shocks.odds import odds
-from heptapod.spaces.grids import Grid
+from heptapod.spaces.grids import AbstractGrid
 from heptapod.spaces.perch_space import PerchSpace
 from heptapod.stage.choice import ChoiceRule
 
@@ -63,15 +63,17 @@ class NumericProblem:
     branches: tuple[Branch, ...]
     integrands: Integrands
     aggregator: Aggregator
-    discrete: tuple[tuple[str, Grid], ...] = ()
+    discrete: tuple[tuple[str, AbstractGrid], ...] = ()
     choice: ChoiceRule | None = None
     terminal: Equation | None = None
     bounds: tuple[tuple[str, Formula | None, Formula | None], ...] = ()
     interp: str = "auto"
     solution: AbstractSolution = Identity()
+    _values: tuple = field(init=False, repr=False)
+    _hash: int = field(init=False, repr=False)
 
     def __post_init__(self):
-        values = tuple(getattr(self, f.name) for f in fields(self))
+        values = tuple(getattr(self, f.name) for f in fields(self) if f.init)
         object.__setattr__(self, "_values", values)
         object.__setattr__(self, "_hash", hash(values))
 
@@ -136,7 +138,7 @@ class NumericProblem:
         """The dimensions of a perch in the order of the file."""
         return dict(self.spaces)[perch].dimensions
 
-    def grid(self, perch: str, dimension: str) -> Grid | None:
+    def grid(self, perch: str, dimension: str) -> AbstractGrid | None:
         """The declared grid of a dimension."""
         return dict(self.spaces)[perch].grid(dimension)
 

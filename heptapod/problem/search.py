@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -13,11 +14,12 @@ from heptapod.derivation.derive import Derived, without_continuation
 from heptapod.derivation.euler_inputs import UTIL, EulerInputs, V, real
 from heptapod.derivation.invert import invert
 from heptapod.derivation.steps import noting
-from heptapod.formulas.equation import key
+from heptapod.formulas.equation import key, perch_of
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.parse import Bounds
-from heptapod.spaces.grids import Grid, ends
+from heptapod.spaces.grids import AbstractGrid, ends
+from heptapod.stage.homes import post_grid
 
 # A search over the product of more candidates than this many controls have is not worth waiting for.
 MOST = 3
@@ -36,10 +38,10 @@ class Direct:
 
     limits: tuple[tuple[str, Bounds], ...]
     state: str
-    grid: Grid | None
-    passive: tuple[tuple[str, Grid], ...]
+    grid: AbstractGrid | None
+    passive: tuple[tuple[str, AbstractGrid], ...]
     post: str
-    posts: tuple[tuple[str, Grid], ...]
+    posts: tuple[tuple[str, AbstractGrid], ...]
     base: sp.Expr | None = None
     control: str | None = None
     utility: sp.Expr | None = None
@@ -47,7 +49,9 @@ class Direct:
     left_out: tuple[str, ...] = ()
 
 
-def read_direct(reading, equations, derived: Derived, grids: Mapping[str, Grid | None], numbers: Mapping) -> Direct | None:
+def read_direct(
+    reading, equations, derived: Derived, grids: Mapping[str, AbstractGrid | None], numbers: Mapping
+) -> Direct | None:
     """What the search stands on; `None` after an error, which names the grid that is missing.
 
     **Arguments:** `grids`: of every decision state, its own or the one that stands in for it; `numbers`: parameters at the
@@ -62,26 +66,25 @@ def read_direct(reading, equations, derived: Derived, grids: Mapping[str, Grid |
         return None
     post = _active(reading, equations, branch, derived, posts)
     state = None if post is None else _state(reading, equations, branch, derived, post, grids)
-    if state is None:
+    if post is None or state is None:
         return None
-    rows = tuple(sorted(((n, g) for n, g in grids.items() if n != state), key=lambda row: not row[1].discrete))
+    rows = tuple(
+        sorted(((n, g) for n, g in grids.items() if n != state and g is not None), key=lambda row: not row[1].discrete)
+    )
     limits = tuple((c, equations.bounds[c]) for c in controls)
-    found = Direct(limits, state, grids[state], rows, post, posts)
+    found = Direct(limits=limits, state=state, grid=grids[state], passive=rows, post=post, posts=posts)
     with noting() as left:
         base = None if grids[state] is not None else _base(found, branch, numbers)
-        level = _level(found, branch, equations, numbers)
-    return Direct(limits, state, grids[state], rows, post, posts, base, *(level or (None, None, None)), tuple(left))
+        control, utility, inverse = _level(found, branch, equations, numbers) or (None, None, None)
+    return replace(found, base=base, control=control, utility=utility, utility_inverse=inverse, left_out=tuple(left))
 
 
 def _posts(reading, equations, branch, grids, numbers):
-    """The grid of every post-state: its own, that of the decision state that it carries on or follows from, or a namesake's."""
+    """The grid of every post-state: of its owner, of a namesake, or of the decision state that it follows from."""
     found = []
     for name in equations.spaces["cntn"].dimensions:
-        grid, source = equations.spaces["cntn"].grid(name), str(branch.g_ve[name])
-        if grid is None:
-            grid = next((g for n, g in grids.items() if key(n, "dcsn") == source), None)
-            grid = grid or grids.get(name) or equations.spaces["arvl"].grid(name)
-            grid = grid or _followed(branch.g_ve[name], grids, set(equations.controls), numbers)
+        grid = post_grid(equations, reading.name, branch.name, name) or grids.get(name) or equations.spaces["arvl"].grid(name)
+        grid = grid or _followed(branch.g_ve[name], grids, set(equations.controls), numbers)
         if grid is None:
             message = f"the post-state `{name}` has no grid, on which a direct search keeps what the continuation is worth"
             place = (*reading.math, "state_space", "cntn")
@@ -93,15 +96,16 @@ def _posts(reading, equations, branch, grids, numbers):
     return tuple(found)
 
 
-def _followed(transition, grids, controls, numbers) -> Grid | None:
+def _followed(transition, grids, controls, numbers) -> AbstractGrid | None:
     """The grid of the one continuous decision state that a post-state follows from, where it does not leave that grid."""
     names = {str(s): s for s in transition.free_symbols}
     moved = {n: grid for n, grid in grids.items() if key(n, "dcsn") in names}
     smooth = [n for n, grid in moved.items() if grid is None or not grid.discrete]
     if controls & names.keys() or len(smooth) != 1 or moved[smooth[0]] is None:
         return None
-    spans = {key(n, "dcsn"): ends(grid, numbers) for n, grid in moved.items()}
-    if None in spans.values() or not names.keys() <= spans.keys() | numbers.keys():
+    known = {key(n, "dcsn"): ends(grid, numbers) for n, grid in moved.items()}
+    spans = {n: span for n, span in known.items() if span is not None}
+    if len(spans) < len(known) or not names.keys() <= spans.keys() | numbers.keys():
         return moved[smooth[0]]
     low, high = spans[key(smooth[0], "dcsn")]
     corners = [dict(zip(spans, corner, strict=True)) for corner in itertools.product(*spans.values())]
@@ -117,7 +121,7 @@ def _active(reading, equations, branch, derived, posts):
         place = (*reading.math, "state_space", "cntn")
         return reading.reader.error("grid", message, place, "a continuous grid: {type: list, values: [...]}", key=True)
     moved = lambda n: any(branch.g_ve[n].has(real(c)) for c in equations.controls)
-    stands = lambda n: any(str(s).endswith("[~]") for s in branch.g_ve[n].free_symbols)
+    stands = lambda n: any(perch_of(str(s)) == "dcsn" for s in branch.g_ve[n].free_symbols)
     rank = lambda n: (derived.post != key(n, "cntn"), not (moved(n) and stands(n)), not moved(n))
     return min(smooth, key=rank)
 
@@ -142,7 +146,8 @@ def _state(reading, equations, branch, derived, post, grids):
 
 def _base(found: Direct, branch, numbers):
     """The state from which a post-state is reached while every control is at the bound that leaves most."""
-    g, scalars = branch.g_ve[found.post], {real(n): float(np.ravel(v)[0]) for n, v in numbers.items() if np.ndim(v) == 0}
+    g = branch.g_ve[found.post]
+    scalars: dict[Any, float] = {real(n): float(np.ravel(v)[0]) for n, v in numbers.items() if np.ndim(v) == 0}
     for control, bound in found.limits:
         slope = sp.diff(g, real(control)).subs(scalars)
         up = slope.is_positive or (slope.is_number and slope > 0)

@@ -4,11 +4,11 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from heptapod.formulas.equation import SLOPE, Equation
 from heptapod.formulas.formula import Formula
-from heptapod.spaces.grids import Grid
+from heptapod.spaces.grids import AbstractGrid
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _derived(cls, num) -> AbstractSolution:
 class Identity(AbstractSolution):
     """Nothing is chosen: the decision is the continuation."""
 
-    of = classmethod(_derived)
+    of: ClassVar[Any] = classmethod(_derived)
     stored: ClassVar[bool] = False
     name: str = field(default="identity", kw_only=True)
 
@@ -60,7 +60,7 @@ class Identity(AbstractSolution):
 class Choice(AbstractSolution):
     """One of finitely many alternatives, composed where it is asked."""
 
-    of = classmethod(_derived)
+    of: ClassVar[Any] = classmethod(_derived)
     stored: ClassVar[bool] = False
     name: str = field(default="choice", kw_only=True)
 
@@ -77,7 +77,7 @@ class AbstractOptimum(AbstractSolution):
     state: str
     post: str
     control: str | None
-    passive: tuple[tuple[str, Grid], ...] = ()
+    passive: tuple[tuple[str, AbstractGrid], ...] = ()
     utility: Equation | None = None
     utility_inverse: Equation | None = None
     upper_envelope: bool = False
@@ -122,7 +122,7 @@ class AbstractConditions(AbstractOptimum):
 class Egm(AbstractConditions):
     """The endogenous grid method."""
 
-    of = classmethod(_derived)
+    of: ClassVar[Any] = classmethod(_derived)
     name: str = field(default="egm", kw_only=True)
 
 
@@ -130,7 +130,7 @@ class Egm(AbstractConditions):
 class Nested(AbstractConditions):
     """The same after another control, chosen first given the post-state: `inner` is (control, post-state, lower, upper)."""
 
-    of = classmethod(_derived)
+    of: ClassVar[Any] = classmethod(_derived)
     name: str = field(default="nested", kw_only=True)
     inner: tuple[str, str, Formula, Formula] | None = None
 
@@ -144,11 +144,11 @@ class Search(AbstractOptimum):
     they may.
     """
 
-    of = classmethod(_derived)
+    of: ClassVar[Any] = classmethod(_derived)
     name: str = field(default="vfi", kw_only=True)
     strict: tuple[str, ...] = ()
-    state_grid: Grid | None = None
-    post_grids: tuple[tuple[str, Grid], ...] = ()
+    state_grid: AbstractGrid | None = None
+    post_grids: tuple[tuple[str, AbstractGrid], ...] = ()
     base: Equation | None = None
 
 

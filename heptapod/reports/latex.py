@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
-from heptapod.reports.plain import ENDINGS
+from heptapod.formulas.equation import name_of, perch_of
 
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
     "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
 )
-_PERCH = {"[<]": r"\prec", "[~]": r"\sim", "[>]": r"\succ"}
+_PERCH = {"arvl": r"\prec", "dcsn": r"\sim", "cntn": r"\succ"}
 _SHOWN = {"V[>]": r"V^{\succ}", "dV[>]": r"\lambda", "u()": "u", "V": "V"}
 
 
@@ -55,10 +55,8 @@ class Names:
         """The LaTeX of a key, `w[>]`, or of a plain name."""
         if key in _SHOWN:
             return _SHOWN[key]
-        if not key.endswith(ENDINGS):
-            return plain(key)
-        name, tag = key[:-3], key[-3:]
-        return plain(name) + (rf"^{{{_PERCH[tag]}}}" if name in self.told_apart else "")
+        name, perch = name_of(key), perch_of(key)
+        return plain(name) + (rf"^{{{_PERCH[perch]}}}" if perch and name in self.told_apart else "")
 
     def write(self, expression: sp.Basic, given: Mapping[str, str] | None = None) -> str:
         """The LaTeX of an expression; `given`: keys with another spelling."""

@@ -3,9 +3,8 @@
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
-from heptapod.formulas.equation import TAGS, real
+from heptapod.formulas.equation import VALUE, name_of, perch_of, real
 
-ENDINGS = tuple(TAGS.values())
 # Names that only the derivation has, as they are read.
 _SHOWN = {"dV[>]": "lambda", "u()": "u"}
 
@@ -50,11 +49,11 @@ class _PlainPrinter(StrPrinter):
 def written(expression: sp.Basic) -> str:
     """An expression with perch tags dropped where a name stands on one perch only, and powers as `^`."""
     names = {str(s): s for s in expression.free_symbols}
-    bare = [n[:-3] for n in names if n.endswith(ENDINGS)] + [n for n in names if not n.endswith(ENDINGS)]
+    bare = [name_of(n) for n in names]
     plain = {}
     for name, symbol in names.items():
         if name in _SHOWN:
             plain[symbol] = sp.Symbol(_SHOWN[name])
-        elif name.endswith(ENDINGS) and bare.count(name[:-3]) == 1 and name != "V[>]":
-            plain[symbol] = real(name[:-3])
+        elif perch_of(name) and bare.count(name_of(name)) == 1 and name != VALUE:
+            plain[symbol] = real(name_of(name))
     return _PlainPrinter().doprint(expression.xreplace(plain)).replace("**", "^")

@@ -104,7 +104,7 @@ def _grid() -> Kind:
     pick = lambda names, needed: _keyed({key: GRID_KEYS[key] for key in names}, take) | {"required": needed}
     found = [pick([key], [key]) for key in ("values", "nodes_of")]
     for kind, (meaning, names) in GRID_TYPES.items():
-        one = pick(names, [k for k in names if k not in ("nest", "p")]) | {"description": meaning}
+        one: dict[str, Any] = pick(names, [k for k in names if k not in ("nest", "p")]) | {"description": meaning}
         one["properties"]["type"] = {"const": kind}
         found.append(one)
     return either(*found, pick(["min", "max", "points"], ["min", "max", "points"]))

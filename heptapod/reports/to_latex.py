@@ -29,7 +29,7 @@ def to_latex(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> 
         return "\n\n".join([equations(source), _table(source.name, names)])
     spec = source if isinstance(source, CircuitSpec) else load(source)
     parts = [*_economy(spec), *[equations(problem) for problem in spec.stages.values()]]
-    parts += [_table(scope, names | spec.settings[scope]) for scope, names in spec.parameters.items()
+    parts += [_table(scope, {**names, **spec.settings[scope]}) for scope, names in spec.parameters.items()
               if names or spec.settings[scope]]  # fmt: skip
     return "\n\n".join(parts)
 

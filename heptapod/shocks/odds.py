@@ -23,15 +23,14 @@ def odds(
     **Arguments:** `drawn`: what `shock.draws` returned at the same `scope` and `given`.
     """
     values = [drawn[name] for name in shock.dimensions]
-    if hasattr(shock, "point_mass"):
-        return jnp.ones_like(values[0]) if shock.point_mass is None else _mixed(shock.point_mass, scope, values)
     if not shock.finite:
-        return jnp.ones_like(values[0])
+        mass = getattr(shock, "point_mass", None)
+        return jnp.ones_like(values[0]) if mass is None else _mixed(mass, scope, values)
     nodes, law = shock.nodes(scope)
     apart = sum(jnp.abs(x[:, None] - nodes[n][None, :]) for n, x in zip(shock.dimensions, values, strict=True))
     # Nodes may be equal: what was drawn is the value.
     here = apart == jnp.min(apart, axis=1, keepdims=True)
-    if shock.given is not None:
+    if given is not None and shock.given is not None:
         before = jnp.abs(given[:, None] - nodes[shock.dimensions[0]][None, :])
         law = law[jnp.argmin(before, axis=1)]
     return jnp.sum(jnp.where(here, law, 0.0), axis=1)

@@ -9,7 +9,7 @@ from heptapod.formulas.formula import Formula
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.kinds import bracketed
 from heptapod.parsing.parse import Scope
-from heptapod.parsing.reader import Path, Reader
+from heptapod.parsing.reader import Path, Reader, complete
 from heptapod.shocks.autoregressive import Autoregressive
 from heptapod.shocks.discrete import Discrete
 from heptapod.shocks.markov import Markov
@@ -29,8 +29,8 @@ def read_discrete(
     rows = isinstance(node, list) and node and not bracketed(node)
     rows = rows and (len(node) == d > 1 or all(isinstance(x, list) for x in node))
     paths = [(*path, "values", i) for i in range(len(node))] if rows else [(*path, "values")]
-    values = tuple(read_vector(reader, p, scope, shapes) for p in paths)
-    if probs is None or None in values:
+    values = complete(read_vector(reader, p, scope, shapes) for p in paths)
+    if probs is None or values is None:
         return None
     if len(values) != d:
         reader.error("shape", f"{len(values)} rows of values for {d} dimensions", (*path, "values"))
@@ -49,7 +49,7 @@ def read_markov(
     given = _given(reader, path, dimensions)
     values = read_vector(reader, (*path, "values"), scope, shapes)
     transition = read_matrix(reader, (*path, "transition_matrix"), scope, shapes)
-    if None in (given, values, transition):
+    if given is None or values is None or transition is None:
         return None
     if values.size != transition.size:
         message = f"{values.size} values but a {transition.size}x{transition.size} transition matrix"
@@ -71,7 +71,7 @@ def read_autoregressive(
     mean = per_dimension(reader, (*path, "mean"), scope, 1, 1.0 if log else 0.0)
     width = per_dimension(reader, (*path, "m"), scope, 1, 3.0) if method == "tauchen" else (Formula(("float", 3.0)),)
     points = read_points(reader, (*path, "n_points"), scope, integers, 1, MOST_STATES)
-    if None in (given, rho, std, mean, width, points):
+    if given is None or rho is None or std is None or mean is None or width is None or points is None:
         return None
     return Autoregressive(dimensions, rho[0], std[0], mean[0], points[0], method, width[0], bool(log), given=given)
 

@@ -27,7 +27,7 @@ def read_normal(
     rule = reader.word((*path, "nodes"), normal.RULES, "`nodes`", "hermite")
     corr = _correlations(reader, (*path, "corr"), scope, d)
     mass, fine = _point_mass(reader, (*path, "point_mass"), scope, d)
-    if None in (mean, std, points, corr) or not fine:
+    if mean is None or std is None or points is None or corr is None or not fine:
         return None
     return Normal(dimensions, mean, std, corr, points, rule, log, mass)
 
@@ -53,7 +53,7 @@ def read_uniform(
     else:
         rule = reader.word((*path, "nodes"), uniform.RULES, "`nodes`", rule)
     mass, fine = _point_mass(reader, (*path, "point_mass"), scope, d)
-    if None in (first, second, points) or not fine:
+    if first is None or second is None or points is None or not fine:
         return None
     return Uniform(dimensions, first, second, points, given[0] == "mean", rule, mass)
 
@@ -68,7 +68,7 @@ def _point_mass(reader, path, scope, d):
         return None, False
     value = per_dimension(reader, (*path, "value"), scope, d)
     prob = per_dimension(reader, (*path, "prob"), scope, 1)
-    if None in (value, prob):
+    if value is None or prob is None:
         return None, False
     return PointMass(value, prob[0]), True
 

@@ -9,7 +9,7 @@ from heptapod.formulas.in_numpy import number
 from heptapod.parsing.fields import read_size
 from heptapod.parsing.kinds import bracketed
 from heptapod.parsing.parse import Scope
-from heptapod.parsing.reader import Path, Reader
+from heptapod.parsing.reader import Path, Reader, complete
 from heptapod.shocks.vector import Matrix, Vector
 
 
@@ -21,8 +21,8 @@ def per_dimension(reader: Reader, path: Path, scope: Scope, d: int, default: flo
     if node is None:
         return reader.missing("shock", f"`{path[-2]}` has no `{path[-1]}`", path[:-1])
     paths = [entry(reader, path, i) for i in range(len(node))] if isinstance(node, list) and not bracketed(node) else [path]
-    slots = tuple(reader.slot(p, scope) for p in paths)
-    if None in slots:
+    slots = complete(reader.slot(p, scope) for p in paths)
+    if slots is None:
         return None
     if len(slots) != d:
         reader.error("shape", f"`{path[-1]}` has {len(slots)} entries for {d} dimensions", path, "one for each dimension")
@@ -45,17 +45,16 @@ def read_points(
         return reader.missing("shock", f"`{path[-2]}` has no `n_points`", path[:-1], "the number of quadrature nodes")
     several = isinstance(node, list) and not bracketed(node)
     sizes = [read_size(reader, p, scope, integers) for p in ([(*path, i) for i in range(len(node))] if several else [path])]
-    sizes = tuple(sizes if several else sizes * d)
+    sizes = sizes if several else sizes * d
     if len(sizes) != d:
         reader.error("shape", f"`n_points` has {len(sizes)} entries for {d} dimensions", path)
         return None
-    if None in sizes:
-        return None
-    total = int(np.prod(np.array(sizes, dtype=float)))
+    points = complete(sizes)
+    total = 0 if points is None else int(np.prod(np.array(points, dtype=float)))
     if total > most:
         reader.error("shock", f"{total} quadrature nodes; at most {most} are computed", path)
         return None
-    return sizes
+    return points
 
 
 def read_vector(reader: Reader, path: Path, scope: Scope, shapes: Mapping[str, tuple[int, ...]]) -> Vector | None:
@@ -74,8 +73,8 @@ def read_vector(reader: Reader, path: Path, scope: Scope, shapes: Mapping[str, t
         reader.error("shock", f"`{key}` must be a list, or the name of a vector parameter", path,
                      about=name if isinstance(name, str) else None)  # fmt: skip
         return None
-    slots = tuple(reader.slot((*path, i), scope) for i in range(len(node)))
-    return None if None in slots else Vector(slots)
+    slots = complete(reader.slot((*path, i), scope) for i in range(len(node)))
+    return None if slots is None else Vector(slots)
 
 
 def read_matrix(reader: Reader, path: Path, scope: Scope, shapes: Mapping[str, tuple[int, ...]]) -> Matrix | None:
@@ -93,8 +92,8 @@ def read_matrix(reader: Reader, path: Path, scope: Scope, shapes: Mapping[str, t
     if not isinstance(node, list) or not node or bracketed(node):
         reader.error("shock", f"`{path[-1]}` must be a list of rows, or the name of a matrix parameter", path)
         return None
-    rows = tuple(read_vector(reader, (*path, i), scope, shapes) for i in range(len(node)))
-    if None in rows:
+    rows = complete(read_vector(reader, (*path, i), scope, shapes) for i in range(len(node)))
+    if rows is None:
         return None
     for i, row in enumerate(rows):
         if row.size != len(rows):

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -66,7 +66,7 @@ class AbstractGrid(abc.ABC):
     @property
     def refined(self) -> "AbstractGrid":
         """The grid of twice as many cells."""
-        return dataclasses.replace(self, points=2 * self.points - 1)
+        return dataclasses.replace(cast(Any, self), points=2 * self.points - 1)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Grid(AbstractGrid):
         """The knots at the values in `scope`, increasing if `min < max`."""
         # Bounds that name no parameter are weakly typed; the grid is of the model's own type.
         dtype = jnp.asarray(scope["t"]).dtype
-        if self.vector is not None or self.values:
+        if self.minimum is None or self.maximum is None:
             listed = [value(scope).astype(dtype) for value in self.values]
             return self._between(jnp.asarray(scope[self.vector], dtype) if self.vector is not None else jnp.stack(listed))
         low, high = self.minimum(scope).astype(dtype), self.maximum(scope).astype(dtype)
@@ -148,7 +148,7 @@ def place(type: str, low, high, points: int, curvature: float = 2.0) -> Float[Ar
     return inner.at[0].set(low).at[-1].set(high)
 
 
-def calibrated(grid: Grid, scope: Mapping) -> np.ndarray | None:
+def calibrated(grid: AbstractGrid, scope: Mapping) -> np.ndarray | None:
     """The listed values at the calibration, knots first; `None` for any other grid, and for nodes."""
     if grid.vector is not None:
         value = scope.get(grid.vector)
@@ -158,11 +158,14 @@ def calibrated(grid: Grid, scope: Mapping) -> np.ndarray | None:
     return None
 
 
-def ends(grid: Grid | None, scope: Mapping) -> tuple[float, float] | None:
+def ends(grid: AbstractGrid | None, scope: Mapping) -> tuple[float, float] | None:
     """The least and the largest value at the calibration; `None` for nodes, and where a bound is not known yet."""
     values = None if grid is None else calibrated(grid, scope)
     if values is not None:
         return float(np.min(values)), float(np.max(values))
-    if grid is None or grid.minimum is None or not (grid.minimum.names | grid.maximum.names) <= set(scope):
+    if grid is None or grid.minimum is None or grid.maximum is None:
         return None
-    return tuple(float(np.ravel(number(f, scope))[0]) for f in (grid.minimum, grid.maximum))
+    if not (grid.minimum.names | grid.maximum.names) <= set(scope):
+        return None
+    low, high = (float(np.ravel(number(f, scope))[0]) for f in (grid.minimum, grid.maximum))
+    return low, high

@@ -8,7 +8,7 @@ from heptapod.errors import did_you_mean
 from heptapod.parsing.kinds import NAME_RULE, unfit
 from heptapod.parsing.parse import Scope
 from heptapod.parsing.reader import Path, Reader
-from heptapod.spaces.grids import Grid
+from heptapod.spaces.grids import AbstractGrid
 from heptapod.spaces.read_grid import check_grid, read_grid
 
 PERCHES = keys.of("`state_space`")
@@ -19,10 +19,10 @@ class PerchSpace:
     """The dimensions of one perch in order, the grids of some of them, and whether values are stored there."""
 
     dimensions: tuple[str, ...]
-    grids: tuple[tuple[str, Grid], ...] = ()
+    grids: tuple[tuple[str, AbstractGrid], ...] = ()
     tabulate: bool = False
 
-    def grid(self, dimension: str) -> Grid | None:
+    def grid(self, dimension: str) -> AbstractGrid | None:
         """The grid of a dimension, if it has one."""
         return dict(self.grids).get(dimension)
 
@@ -41,7 +41,7 @@ class GridScope:
     nodes: Mapping
     numbers: Mapping
 
-    def read(self, reader: Reader, path: Path) -> Grid | None:
+    def read(self, reader: Reader, path: Path) -> AbstractGrid | None:
         """One grid block, checked at the calibration; `None` after an error, of its own or of a name in it."""
         grid = read_grid(reader, path, self.slots, self.integers, self.shapes, self.nodes)
         if grid is not None:

@@ -10,7 +10,7 @@ from heptapod.formulas.in_numpy import number
 from heptapod.parsing.fields import MOST, read_fields, read_size
 from heptapod.parsing.kinds import bracketed
 from heptapod.parsing.parse import Scope
-from heptapod.parsing.reader import Path, Reader
+from heptapod.parsing.reader import Path, Reader, complete
 from heptapod.spaces.grids import GRID_KEYS, GRID_TYPES, TYPES, AbstractGrid, Grid, calibrated
 
 
@@ -76,7 +76,7 @@ def _read_bounded(reader, path, kind, block, scope, integers):
     if kind == "exp" and curvature != int(curvature):
         reader.error("grid", "`nest` counts logarithms: an integer", (*path, shape_key))
         return None
-    if None in (low, high, points):
+    if low is None or high is None or points is None:
         return None
     return Grid(kind, points, low, high, (), float(curvature))
 
@@ -117,8 +117,8 @@ def _read_list(reader, path, scope, shapes, discrete):
     if not isinstance(values, list) or len(values) < least:
         reader.error("grid", f"the values must be a list of at least {least} numbers, or a vector parameter", path)
         return None
-    slots = tuple(reader.slot((*path, i), scope) for i in range(len(values)))
-    return None if None in slots else Grid("list", len(slots), values=slots, discrete=discrete)
+    slots = complete(reader.slot((*path, i), scope) for i in range(len(values)))
+    return None if slots is None else Grid("list", len(slots), values=slots, discrete=discrete)
 
 
 def read_set(
@@ -149,19 +149,19 @@ def _read_range(reader, path, scope, integers):
     return Grid("int_range", len(values), values=values, discrete=True)
 
 
-def check_grid(reader: Reader, path: Path, grid: Grid, scope: Mapping) -> None:
+def check_grid(reader: Reader, path: Path, grid: AbstractGrid, scope: Mapping) -> None:
     """At the calibration: bounds in order, positive where a logarithm is taken, listed values increasing."""
     values = calibrated(grid, scope)
     if values is not None:
         if np.any(np.diff(values, axis=0) <= 0):
             reader.error("grid", "the listed values do not increase", (*path, "values"), about=grid.vector)
         return
-    if grid.minimum is None:
+    if grid.minimum is None or grid.maximum is None:
         return
     low, high = np.broadcast_arrays(number(grid.minimum, scope), number(grid.maximum, scope))
     if np.any(low >= high):
         worst = np.argmax(np.ravel(low - high))
         message = f"min = {np.ravel(low)[worst]:g} is not below max = {np.ravel(high)[worst]:g}"
         reader.error("grid-bounds", message, (*path, "min"), key=True)
-    elif grid.type == "geomspace" and np.any(low <= 0):
+    elif isinstance(grid, Grid) and grid.type == "geomspace" and np.any(low <= 0):
         reader.error("grid-bounds", "a geomspace grid needs min > 0", (*path, "min"), "use `type: exp` or `power`", key=True)

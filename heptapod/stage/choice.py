@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import sympy
 
 from heptapod.dialect import keys
 from heptapod.formulas.formula import Formula
@@ -88,7 +89,6 @@ def _check_probs(scope, place, read, probs):
             wrong = float(np.ravel(total)[np.argmax(np.abs(np.ravel(total) - 1))])
             scope.reader.error("stochastic", f"the probabilities sum to {wrong:.6g}, not 1", place)
         return
-    rest = sum(expression for _, expression in read)
-    if (rest - 1).expand() != 0:
+    if sympy.Add(-1, *[expression for _, expression in read]).expand() != 0:
         message = "the probabilities depend on states, and do not obviously sum to 1"
         scope.reader.warning("stochastic", message, place, "write the last one as 1 minus the others")

@@ -7,7 +7,7 @@ from heptapod.errors import ANY, ModelError, did_you_mean
 from heptapod.parsing.kinds import NAME_RULE, kind, unfit
 from heptapod.parsing.parse import Bounds, parse_bounds
 from heptapod.parsing.reader import Path
-from heptapod.spaces.grids import Grid, calibrated
+from heptapod.spaces.grids import AbstractGrid, calibrated
 from heptapod.spaces.perch_space import GridScope
 from heptapod.spaces.read_grid import read_set
 from heptapod.stage.scope import StageScope
@@ -15,7 +15,7 @@ from heptapod.stage.scope import StageScope
 
 def read_controls(
     scope: StageScope, math: Path, grids: GridScope, branching: bool
-) -> tuple[tuple[str, ...], dict[str, Grid | None]]:
+) -> tuple[tuple[str, ...], dict[str, AbstractGrid | None]]:
     """The names of the continuous controls, and the sets of the discrete ones, `None` for one in error."""
     reader, path = scope.reader, (*math, "controls")
     written = reader.mapping(path, None, "`controls`")
@@ -47,8 +47,8 @@ def _set(scope, name, path, grids):
         return None
     grid = read_set(reader, (*path, "in"), grids.slots, grids.integers, grids.shapes, grids.nodes)
     values = None if grid is None else calibrated(grid, grids.numbers)
-    twice = values is not None and any(len(set(row)) < len(row) for row in values.reshape(len(values), -1).T)
-    if twice:
+    columns = () if values is None else values.reshape(len(values), -1).T
+    if grid is not None and any(len(set(column)) < len(column) for column in columns):
         reader.error("grid", f"the set of `{name}` names a value twice", (*path, "in"), "a set holds each value once",
                      about=grid.vector)  # fmt: skip
     return grid

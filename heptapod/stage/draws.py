@@ -37,7 +37,7 @@ def read_shocks(scope: StageScope, path: Path) -> Draws:
             shocks[name] = shock
             continue
         poison.add(name)
-        poisoned = poisoned or not names or len(names) < len(listed)
+        poisoned = poisoned or not names or len(names) < len(listed or ())
     if scope.reader.poisoned(path):
         poison, poisoned = {ANY}, True
     return Draws(shocks, drawn, frozenset(poison), poisoned)
@@ -63,5 +63,6 @@ def _vectors(part) -> set[str]:
         return {name for each in part for name in _vectors(each)}
     if not is_dataclass(part):
         return set()
-    own = {part.name} if isinstance(getattr(part, "name", None), str) else set()
+    name = getattr(part, "name", None)
+    own = {name} if isinstance(name, str) else set()
     return own | {name for f in fields(part) for name in _vectors(getattr(part, f.name))}

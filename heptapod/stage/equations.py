@@ -12,9 +12,9 @@ from heptapod.parsing.arithmetic import number as one_or_zero
 from heptapod.parsing.kinds import NAME_RULE, unfit
 from heptapod.parsing.parse import Bounds
 from heptapod.parsing.python import split_linear
-from heptapod.parsing.reader import Path
+from heptapod.parsing.reader import Path, complete
 from heptapod.shocks.base import AbstractShock
-from heptapod.spaces.grids import Grid
+from heptapod.spaces.grids import AbstractGrid
 from heptapod.spaces.perch_space import PerchSpace, continuation, read_state_space
 from heptapod.stage.choice import ChoiceRule, read_choice
 from heptapod.stage.controls import check_names, read_bounds, read_controls
@@ -53,7 +53,7 @@ class Equations:
     spaces: Mapping[str, PerchSpace]
     shocks: tuple[tuple[str, AbstractShock], ...]
     controls: tuple[str, ...]
-    discrete: tuple[tuple[str, Grid], ...]
+    discrete: tuple[tuple[str, AbstractGrid], ...]
     g_av: Mapping[str, sp.Expr]
     branches: tuple[BranchEquations, ...]
     choice: ChoiceRule | None
@@ -92,16 +92,19 @@ class StageReader:
         scope.check_helpers((*states, *self.drawn, *self.controls, *self.discrete))
         g_av = self._transition(scope.place("g_av"), "g_av", "arvl", scope.spaces["dcsn"], "dcsn", self.drawn)
         bounds = read_bounds(scope, self.math, self.controls, tuple(self.discrete))
-        branches = tuple(self._branch(name) for name in self.branch_names or ("",))
+        branches = complete(self._branch(name) for name in self.branch_names or ("",))
         arrival = read_arrival(scope, self.draws)
         if self.poisoned:
             return None
         choice = read_choice(scope, (*self.math, "choice"), self.branch_names, tuple(self.discrete))
-        if None in (g_av, bounds, arrival) or None in branches:
+        if g_av is None or bounds is None or arrival is None or branches is None:
             return None
         discrete = tuple((n, g) for n, g in self.discrete.items() if g is not None)
-        return Equations(scope.spaces, tuple(self.shocks.items()), self.controls, discrete, g_av, branches, choice, bounds,
-                         *arrival)  # fmt: skip
+        aggregator, integrands, inside = arrival
+        return Equations(
+            spaces=scope.spaces, shocks=tuple(self.shocks.items()), controls=self.controls, discrete=discrete, g_av=g_av,
+            branches=branches, choice=choice, bounds=bounds, aggregator=aggregator, integrands=integrands, arrival=inside,
+        )  # fmt: skip
 
     def _branch_names(self):
         path = (*self.math, "branches")
@@ -190,11 +193,10 @@ class StageReader:
         )
         objective = self._objective(place("Q"), see, label, name)
         recorded = self._recorded(place("V"), see)
-        conditions = self._conditions(own, see, label)
-        poisoned = objective is None or g_ve is None or (recorded is None and place("V") is not None)
-        if poisoned or any(condition is None for _, condition in conditions):
+        conditions = complete(self._conditions(own, see, label))
+        if objective is None or g_ve is None or conditions is None or (recorded is None and place("V") is not None):
             return None
-        return BranchEquations(name, g_ve, objective, tuple(conditions), recorded)
+        return BranchEquations(name, g_ve, objective, conditions, recorded)
 
     def _recorded(self, path, see):
         """What the decision is recorded to be worth where that is not the maximum; `None` where it is, and after an error."""
@@ -206,13 +208,13 @@ class StageReader:
         return read_value(self.reader, path, see(path, "V"), f"V of stage {self.name}")
 
     def _conditions(self, own, see, label):
-        """(name, condition or `None`) of all constraints of the stage and of a branch, and of its `when:`."""
+        """(name, condition) of all constraints of the stage and of a branch, and of its `when:`; `None` for one in error."""
         blocks = [(*self.math, "constraints")] + ([(*own, "constraints")] if own else [])
         paths = [(*block, k) for block in blocks for k in self.reader.mapping(block, None, "`constraints`")]
         found = [(path[-1], self._condition(path, see(None, f"constraint `{path[-1]}`"))) for path in paths]
         if own and self.reader.get((*own, "when")) is not None:  # Asked before the branch is taken.
             found.append(("when", self._condition((*own, "when"), see(None, f"when of {label}", "dcsn"))))
-        return found
+        return [None if condition is None else (label, condition) for label, condition in found]
 
     def _condition(self, path, scope):
         node = self.reader.get(path)
@@ -226,7 +228,7 @@ class StageReader:
             return expression
         return self.reader.error("type", "expected a condition, found a number", path, "e.g. w > 0")
 
-    def _objective(self, path, see, label, branch):
+    def _objective(self, path, see, label, branch) -> sp.Expr | None:
         if path is None:
             if not branch and not (self.controls or self.discrete):
                 return _V  # A stage without a choice hands its continuation on.

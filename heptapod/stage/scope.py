@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import sympy as sp
 
@@ -54,12 +55,12 @@ class StageScope:
         self.users = {name: Helper(arguments_of(name, f), f) for name, f in reader.parts.functions.items()}
         self.mover_helpers: dict[str, dict[str, Helper]] = {m: {} for m in movers}
         self.helpers: dict[str, Helper] = {}
-        own, self.places = self._functions((*path, "math", "functions"), None)
-        self.helpers = self.users | own
+        helpers, self.places = self._functions((*path, "math", "functions"), None)
+        self.helpers = self.users | helpers
         for mover in movers:
             self._mover_functions(mover)
         why = "a helper is called by equations; a numeric slot is arithmetic over parameters"
-        self.slots.elsewhere.update({f"{name}()": why for name in self.helpers})
+        self.slots = replace(self.slots, elsewhere={**self.slots.elsewhere, **{f"{name}()": why for name in self.helpers}})
 
     def _elsewhere(self, vectors):
         """Why a name that is declared somewhere cannot stand in an equation of the stage."""
@@ -122,7 +123,8 @@ class StageScope:
         poison = self._poison_at(mover)
         if poisoned or any(map(self.perch_poisoned, perches)):
             poison = poison | {ANY}
-        symbols, ambiguous, carried = dict(parameters), {}, carried or {}
+        symbols: dict[str, sp.Basic] = dict(parameters)
+        ambiguous, carried = {}, carried or {}
         spaces = {p: posts if p == "cntn" and posts is not None else self.spaces[p] for p in perches}
         for perch, space in spaces.items():
             symbols |= {f"{name}@{perch}": real(key(name, perch)) for name in space.dimensions}
@@ -198,7 +200,7 @@ class StageScope:
         """A helper that is in error, by what may be its name."""
         self.poison.update({f"{name}()" for name in re.findall(r"^\s*(\w+?)(?:_func)?\b", written)} | {f"{ANY}()"})
 
-    def _helper(self, name, listed, body, path, symbols):
+    def _helper(self, name, listed, body: Any, path, symbols):
         """One helper; `None` after an error."""
         arguments = tuple(a.strip() for a in listed.split(",")) if listed.strip() else ()
         for each in (name, *arguments):

@@ -1,5 +1,7 @@
 """Reading what a stage is worth: the objective given the continuation value, and the value on arrival."""
 
+from dataclasses import replace
+
 import sympy as sp
 
 from heptapod.formulas.builtins import EXPECT
@@ -18,8 +20,7 @@ def read_arrival(scope: StageScope, draws: Draws) -> tuple[Aggregator, Integrand
     expression = EXPECT(value)
     if path is not None:
         seen = scope.perches(("arvl",), draws.dimensions, path, "A", expect=True, poisoned=draws.poisoned)
-        seen.symbols["V"] = value
-        expression = scope.reader.expression(path, seen)
+        expression = scope.reader.expression(path, replace(seen, symbols={**seen.symbols, "V": value}))
         if expression is None:
             return None
         if not isinstance(expression, sp.Expr):
@@ -33,7 +34,7 @@ def read_arrival(scope: StageScope, draws: Draws) -> tuple[Aggregator, Integrand
             return None
     inside = sorted(expression.atoms(EXPECT), key=str)
     means = {e: real(mean_key(i)) for i, e in enumerate(inside)}
-    aggregator = Aggregator(freeze(expression.subs(means)))
+    aggregator = Aggregator(freeze(expression.xreplace(means)))
     return aggregator, Integrands(tuple(freeze(e.args[0]) for e in inside)), expression
 
 
@@ -46,13 +47,12 @@ def read_value(reader: Reader, path: Path, seen: Scope, what: str) -> sp.Expr | 
 
     **Arguments:** `seen`: the names that it may use; `what` it is, for messages.
     """
-    seen.symbols["V@cntn"] = _V
-    value = reader.expression(path, seen)
+    value = reader.expression(path, replace(seen, symbols={**seen.symbols, "V@cntn": _V}))
     if value is None:
         return None
     if not isinstance(value, sp.Expr):
         return reader.error("type", "the objective is a condition, and no number", path, _HELP)
-    value = split_linear(value, (_V,))
-    if not value.has(_V):
+    split = split_linear(value, (_V,))
+    if not split.has(_V):
         return reader.error("objective", f"{what} has no continuation value `V[>]`", path, _HELP, key=True)
-    return value
+    return split

@@ -103,6 +103,7 @@ def _mark(file: str, lines: list[str], where: yaml.Mark, width: int = 1) -> Mark
 
 def _syntax(error: yaml.MarkedYAMLError, file: str, lines: list[str]) -> ModelError:
     problem, where = error.problem or str(error), error.problem_mark or error.context_mark
+    mark = Mark(file) if where is None else _mark(file, lines, where)
     help = None
     if "another document" in problem or "single document" in (error.context or ""):
         problem, help = "a file holds one document", "put the second one into a file of its own"
@@ -110,7 +111,7 @@ def _syntax(error: yaml.MarkedYAMLError, file: str, lines: list[str]) -> ModelEr
         help = "quote a text that contains `: `"
     elif "undefined alias" in problem:
         help = "an anchor `&name` must stand before its alias `*name`"
-    return ModelError(Diagnostic("yaml", problem, _mark(file, lines, where), help))
+    return ModelError(Diagnostic("yaml", problem, mark, help))
 
 
 class _NodeBuilder:
@@ -142,7 +143,7 @@ class _NodeBuilder:
         if self.count > MAX_NODES:
             raise Refused("yaml-bomb", f"more than {MAX_NODES} values once aliases are expanded", node.start_mark)
 
-    def _pairs(self, node: yaml.MappingNode, depth: int) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _pairs(self, node: yaml.Node, depth: int) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         """The pairs of a mapping; `<<` comes first, so that own keys win over merged ones."""
         merged, own = {}, {}
         for key, value in node.value:

@@ -14,7 +14,7 @@ from stagecraft.backward.solve import solve
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.forward.mass import drawn, through
 from stagecraft.forward.walk import arrivals_of
-from stagecraft.households.cells import cells, homes, spread
+from stagecraft.households.cells import cells, spread
 from stagecraft.households.population import Population
 from stagecraft.programs.counts import compiling
 
@@ -146,7 +146,7 @@ def _changes(solved, finer, points):
 def _places(solved, period, t, points):
     """Arrival states at which each stage of a period is looked at, flat: on its grid, or where stages before it lead."""
     found, reached = {}, {}
-    bare = {name for name in period.stages if None in homes(solved.structure)[name].values()}
+    bare = {name for name in period.stages if None in solved.structure.homes[name].values()}
     for name, stage in period.stages.items():
         nodes = stage.dcsn_to_arvl.operator.problem.weights.shape[-1]
         if isinstance(points, Mapping) and name in points:

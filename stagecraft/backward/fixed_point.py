@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.arrays import dtype_of, floating
 from stagecraft.backward.sweep import nothing, placeholders, step
-from stagecraft.backward.watch import Watch, relative
+from stagecraft.backward.watch import Watch, relative, typical
 from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import Ending, Health
 from stagecraft.functionals.composed import Either
@@ -105,7 +105,7 @@ def _floats_of(rows):
 
 def _scales(floats):
     """A size for every number, so that large and small ones count alike."""
-    size = lambda x: jnp.abs(x) + 1e-2 * jnp.mean(jnp.where(jnp.isfinite(x), jnp.abs(x), 0.0)) + 1e-12
+    size = lambda x: jnp.abs(x) + 1e-2 * typical(x) + 1e-12
     return tuple(jnp.where(jnp.isfinite(x), size(x), 1.0) for x in floats)
 
 

@@ -1,5 +1,7 @@
 """Backward through the periods: one scan over one template for each kind of period, checkpointed."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -108,8 +110,7 @@ def _tabulate(period, num, name) -> Table:
     states = {axis.name: x for axis, x in zip(axes, along(axes), strict=True)}
     answer = period.composed(name).at(states).plain()
     kept = {axis.name: answer.marginal[axis.name] for axis in axes if not axis.discrete}
-    answer = Answer(answer.value, kept, answer.weight, answer.feasible, answer.outside)
-    return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), answer))
+    return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), dataclasses.replace(answer, marginal=kept)))
 
 
 def _asked_flags(points: dict, answer: Answer, solution):
@@ -164,4 +165,4 @@ def placeholders(circuit, block) -> dict[str, AbstractStored]:
 def _blank_table(axes) -> Table:
     blank = jnp.zeros(tuple(axis.values.shape[0] for axis in axes), axes[0].values.dtype)
     marginal = {axis.name: blank for axis in axes if not axis.discrete}
-    return Table(Answer(blank, marginal, blank, blank == 0, blank))
+    return Table(Answer(value=blank, marginal=marginal, weight=blank, feasible=blank == 0, outside=blank))

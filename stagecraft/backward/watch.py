@@ -35,8 +35,14 @@ class Watch(NamedTuple):
         return Watch(ratios, change, bound, self.count + 1)
 
 
+def typical(x: Float[Array, "..."]) -> Float[Array, ""]:
+    """A size that stands for all of some numbers: their geometric mean, which one absurd number among them does not own."""
+    size = jnp.where(jnp.isfinite(x), jnp.abs(x), 0.0)
+    return jnp.exp(jnp.mean(jnp.log(size + 1e-12)))
+
+
 def relative(new, old):
-    """The largest change relative to the number itself, or to a small share of the mean one."""
+    """The largest change relative to the number itself, or to a small share of a typical one."""
     new, old = jax.lax.stop_gradient((new, old))
-    floor = 1e-3 * jnp.mean(jnp.abs(old)) + jnp.finfo(new.dtype).tiny
+    floor = 1e-3 * typical(old) + jnp.finfo(new.dtype).tiny
     return jnp.max(jnp.abs(new - old) / (jnp.abs(old) + floor))

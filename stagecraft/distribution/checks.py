@@ -11,7 +11,6 @@ import numpy as np
 
 from stagecraft.arrays import traced
 from stagecraft.forward.jumps import REPORT
-from stagecraft.households.cells import homes
 
 # From these shares on, mass without a choice is an error, and mass beyond a grid a warning.
 _INFEASIBLE, _OUTSIDE = 1e-6, 1e-4
@@ -43,7 +42,7 @@ def check(solved, dists):
                 share = x[:, i, side]
                 if share.max(initial=0.0) > _OUTSIDE:
                     t = int(share.argmax())
-                    owner, perch, grid = homes(solved.structure)[name][state]
+                    owner, perch, grid = solved.structure.homes[name][state]
                     if grid.discrete:
                         where, fix = "on no value of the set", "let the transition land on the set"
                     warnings.warn(

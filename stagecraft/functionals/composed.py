@@ -53,7 +53,7 @@ class Linked(AbstractFunctional):
         there = {name: jnp.reshape(x, (1,) * rank) for name, x in self.constants.items()}
         answer = self.target.at(there | {there: states[here] for here, there in self.pairs})
         marginal = {here: answer.marginal[there] for here, there in self.pairs if there in answer.marginal}
-        return Answer(answer.value, marginal, answer.weight, answer.feasible, answer.outside)
+        return dataclasses.replace(answer.plain(), marginal=marginal)
 
 
 class Either(AbstractFunctional):

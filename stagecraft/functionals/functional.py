@@ -134,7 +134,8 @@ class Closed(AbstractFunctional):
         near = tuple(jnp.where(good, x, x + room_above(x)) for x in given)
         marginal = dict(zip(self.names, slopes(*near), strict=True))
         value = total(*near)
-        return Answer(value, marginal, jnp.zeros_like(value), good, jnp.zeros_like(value))
+        none = jnp.zeros_like(value)
+        return Answer(value=value, marginal=marginal, weight=none, feasible=good, outside=none)
 
 
 @dataclass(frozen=True)

@@ -34,4 +34,5 @@ class AlongLines(AbstractFunctional):
         value, slope = jax.jvp(read(self.lines.value), (x,), (jnp.ones_like(x),))
         controls = {name: read(values)(x) for name, values in self.lines.controls.items()}
         beyond = jnp.where(x > knots[-1], jnp.ones_like(x), 0.0)
-        return Answer(value, {self.state: slope}, jnp.ones_like(x), jnp.isfinite(value), beyond, controls)
+        return Answer(value=value, marginal={self.state: slope}, weight=jnp.ones_like(x), feasible=jnp.isfinite(value),
+                      outside=beyond, policy=controls)  # fmt: skip

@@ -40,7 +40,8 @@ def post_table(scale: Scale, post: str, knots: Float[Array, "rows cntn"], moved,
     answer = dataclasses.replace(answer, marginal={**answer.marginal, post: slope})
     others = {name: x for name, x in answer.marginal.items() if name != post} if scale.by_level else {}
     others = {name: x / (divisor * marginal_utility(scale, level)) for name, x in others.items()}
-    return PostTable(knots, answer, divisor, level, level_slope, straight, moved, others)
+    return PostTable(knots=knots, answer=answer, divisor=divisor, level=level, level_slope=level_slope, straight=straight,
+                     edge=moved, level_others=others)  # fmt: skip
 
 
 class TabulatedContinuation(AbstractFunctional):
@@ -85,7 +86,8 @@ class TabulatedContinuation(AbstractFunctional):
         below = x < own(table.knots[:, 0]) - 1e2 * room_above(own(table.knots[:, 0]))
         feasible &= ~(jax.lax.stop_gradient(below) & own(table.edge))
         beyond = jnp.where((share > 1 + near) | (share < -near), 1.0, 0.0)
-        answer = Answer(value, marginal, segment.linear(stored.weight), feasible, beyond * jnp.ones_like(value))
+        weight, outside = segment.linear(stored.weight), beyond * jnp.ones_like(value)
+        answer = Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside)
         return between.blend(answer, self.scale.interp)
 
     def _value(self, segment):

@@ -45,22 +45,30 @@ def arrive(
     if problem.plain:
         mean = lambda x: jnp.broadcast_to(expect(weights, full(x)), whole)
         marginal = {name: mean(carried_by(answer, to_state, states, name)) for name in states}
-        return Answer(mean(answer.value), marginal, mean(answer.weight), feasible, outside)
+        value, weight = mean(answer.value), mean(answer.weight)
+        return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside)
 
     def total(states, value):
         integrands = problem.integrands(p, lead(states), nodes, value)
         means = tuple(expect(weights, full(f)) for f in integrands)
         return problem.aggregator(p, states, means) * jnp.ones(whole)
 
-    still = jax.tree.map(jnp.zeros_like, states)
+    value, marginal, weight = with_derivatives(total, states, answer, to_state)
+    return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside)
+
+
+def with_derivatives(total: Callable, states: dict[str, Float[Array, "..."]], answer: Answer, move: Callable) -> tuple:
+    """A value that stands on another one, what one more unit of each state adds to it, and its weight.
+
+    **Arguments:** `total`: of the states and of the other value; `answer`: that value, asked at `move(states)`.
+    """
+    still, marginal = jax.tree.map(jnp.zeros_like, states), {}
     value, derivative = jax.linearize(total, states, answer.value)
     like = lambda x: jnp.broadcast_to(x, answer.value.shape)
-    marginal = {}
     for name in states:
         along = {**still, name: jnp.ones_like(states[name])}
-        marginal[name] = derivative(along, like(carried_by(answer, to_state, states, name)))
-    weight = derivative(still, like(answer.weight))
-    return Answer(value, marginal, weight, feasible, outside)
+        marginal[name] = derivative(along, like(carried_by(answer, move, states, name)))
+    return value, marginal, derivative(still, like(answer.weight))
 
 
 def carried_by(answer: Answer, move: Callable, states: dict[str, Float[Array, "..."]], name: str) -> Float[Array, "..."]:

@@ -1,12 +1,13 @@
 """The choice horse: one of finitely many alternatives, taken by an agent or by nature."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.arrival import carried_by
+from stagecraft.horses.arrival import carried_by, with_derivatives
 from stagecraft.horses.problems import Alternative, ChoiceProblem
 from stagecraft.horses.solution import Answer
 from stagecraft.operators.logsum import logsum, nature
@@ -30,19 +31,14 @@ def weigh(problem: ChoiceProblem, alternative: Alternative, continuation: Callab
     if alternative.allowed is not None:
         feasible &= alternative.allowed(p, states, controls, posts(states))
     full = lambda x: jnp.broadcast_to(x, whole)
-    policy = {name: full(x) for name, x in controls.items()}
+    policy, outside = {name: full(x) for name, x in controls.items()}, full(answer.outside)
     if alternative.plain:
         marginal = {name: full(carried_by(answer, posts, states, name)) for name in states}
-        return Answer(full(answer.value), marginal, full(answer.weight), feasible, full(answer.outside), policy)
-    like = lambda x: jnp.broadcast_to(x, answer.value.shape)
+        value, weight = full(answer.value), full(answer.weight)
+        return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside, policy=policy)
     total = lambda s, v: alternative.objective(p, s, controls, posts(s), v) * jnp.ones(whole)
-    value, derivative = jax.linearize(total, states, answer.value)
-    still, marginal = jax.tree.map(jnp.zeros_like, states), {}
-    for name in states:
-        along = {**still, name: jnp.ones_like(states[name])}
-        marginal[name] = derivative(along, like(carried_by(answer, posts, states, name)))
-    weight = derivative(still, like(answer.weight))
-    return Answer(value, marginal, weight, feasible, full(answer.outside), policy)
+    value, marginal, weight = with_derivatives(total, states, answer, posts)
+    return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside, policy=policy)
 
 
 def options(problem: ChoiceProblem, continuations: tuple[Callable, ...], states: States) -> Answer:
@@ -65,7 +61,7 @@ def join(problem: ChoiceProblem, states: States, stack: Answer, labels: tuple[st
     if stack.value.shape[0] == 1 and problem.probs is None:
         first = jax.tree.map(lambda x: x[0], stack)
         probability = {labels[0]: jnp.ones_like(first.value)}
-        return Answer(first.value, first.marginal, first.weight, first.feasible, first.outside, first.policy, probability)
+        return dataclasses.replace(first, probability=probability)
     value, probability, feasible = _joined(problem, states, stack)
     fallback = jnp.max(jax.lax.stop_gradient(stack.value), axis=0)
     value = jnp.where(feasible, value, jnp.where(jnp.isfinite(fallback), fallback, 0.0))
@@ -78,7 +74,8 @@ def join(problem: ChoiceProblem, states: States, stack: Answer, labels: tuple[st
         shifted = _odds_shifted(problem, states, stack)
         marginal = {name: x + shifted[name] for name, x in marginal.items()}
     shown = dict(zip(labels, probability, strict=True))
-    return Answer(value, marginal, mean(stack.weight), feasible, mean(stack.outside), policy, shown)
+    return Answer(value=value, marginal=marginal, weight=mean(stack.weight), feasible=feasible, outside=mean(stack.outside),
+                  policy=policy, probability=shown)  # fmt: skip
 
 
 def _joined(problem, states, stack) -> tuple[Array, Array, Bool[Array, "..."]]:

@@ -7,13 +7,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from stagecraft.arrays import room_above
-from stagecraft.horses.evaluate import beyond_bound, discount, envelope, other_bound, passive_marginal, trade_off
+from stagecraft.horses.bounds import HELD, along_bound, lengthened
+from stagecraft.horses.branch import BRANCH, Choice, constrained, places
+from stagecraft.horses.evaluate import (
+    at_closed_bound,
+    beyond_bound,
+    discount,
+    envelope,
+    other_bound,
+    passive_marginal,
+    trade_off,
+)
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Continuation, Rows
 from stagecraft.operators.envelope.envelope import read, read_lines, refine
-
-# Knots on the constrained branch, where another branch that starts below its end may cross it.
-_BRANCH = 16
 
 
 class _Raw(NamedTuple):
@@ -43,46 +50,64 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     **Returns:** `Rows`, increasing in the state; without `problem.envelope` only where the problem is concave, and the caller
     looks for folds.
     """
-    raw, idle, maximal = _correspondence(problem, continuation)
-    low = (continuation.lowest_value, continuation.lowest_weight, continuation.lowest_others, continuation.lowest_inner)
-    # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch.
+    low = continuation.lowest
+    # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch from the corner.
     solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
-    first = raw.state[0]
-    least = jnp.where(solid, -jnp.inf, jax.lax.stop_gradient(first))
-    reachable = jnp.any(continuation.feasible)
+    raw, idle, maximal = _correspondence(problem, continuation, solid)
+    first, reachable = raw.state[0], jnp.any(continuation.feasible)
+    least = jnp.where(solid, -jnp.inf, jax.lax.stop_gradient(first - room_above(first) * problem.floored))
     least = jnp.where(reachable, least, jnp.finfo(first.dtype).max)
     if not problem.envelope:
-        rows = _rows(problem, raw, low, idle, maximal, reachable, jnp.zeros((), jnp.int32), jnp.asarray(False), first, least)
-        return rows
-    return _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least)
+        return _rows(problem, raw, low, idle, maximal, reachable, jnp.zeros((), jnp.int32), jnp.asarray(False), first, least)
+    return _enveloped(problem, raw, low, idle, maximal, reachable, least)
 
 
-def _correspondence(problem, continuation):
+def _correspondence(problem, continuation, solid):
     """The raw solutions at all knots, whether all are idle, and whether the conditions of the second order hold."""
+    if problem.holds:
+        problem, continuation = lengthened(problem, continuation, HELD)
     p, post, slope = problem.parameters, problem.knots, continuation.marginal
     idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     # A technology may be infinitely productive at the lowest post-state, and the condition have its limit there only.
     post = jnp.where(idle & (post <= problem.lowest(p)), post + room_above(post), post)
-    idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
+    idle = resting = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     slope = jnp.where(idle, 1.0, slope)
     control, state, out = _within_bounds(problem, post, slope)
-    # At an open bound a knot is the edge of the feasible set; at a closed one a choice like any other.
-    edge, held = ~continuation.feasible | (out & (not problem.floored)), out & problem.floored
     falls = _second_order(problem, idle, control, slope, post)
-    chosen = _spend_where_idle(problem, continuation, idle, state, control, post)
-    state, control, post, value, weight = chosen
+    used = jnp.asarray(True)
+    if problem.holds:
+        used, lost, continuation, (control, state, post) = along_bound(problem, continuation, HELD, (control, state, post), out)
+        idle, out = idle & (~lost | jnp.all(idle)), out | lost
+    # At an open bound a knot is the edge of the feasible set; at a closed one a choice like any other.
+    edge, held = (~continuation.feasible | (out & (not problem.floored))) & ~idle, out & problem.floored
+    # Posts that are worth nothing at the margin, below others that are worth something, are chosen by nobody.
+    busy_above = jnp.flip(jnp.cumsum(jnp.flip(~resting))) > 0
+    valid = _valid(continuation.feasible) & ~(resting & busy_above)
+    found = _spend_where_idle(problem, continuation, idle, state, control, post)
+    state, control, post, value, weight = found
+    chosen = Choice(state=state, control=control, post=post, value=value, weight=weight, slope=continuation.marginal,
+                    others=continuation.others, inner=continuation.inner)  # fmt: skip
+    if problem.branched:
+        branch = constrained(problem, continuation, chosen, valid, solid)
+        chosen = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), branch, chosen)
+        no = jnp.zeros(BRANCH, bool)
+        edge, held, valid = (jnp.concatenate([more, x]) for more, x in ((no, edge), (no, held), (no | valid[0], valid)))
+    raw = _worth(problem, chosen, held, edge, valid)
+    kept = places(problem, raw, continuation.feasible[0], solid, used)
+    return raw if kept is None else jax.tree.map(lambda x: x[kept], raw), jnp.all(idle), falls
+
+
+def _worth(problem, chosen, held, edge, valid):
+    """What choices are worth, and at the margin."""
+    p, (state, control, post, value, weight, slope, others, inner) = problem.parameters, chosen
     marginal = envelope(problem, state, control, post, value)
     if problem.floored:
-        marginal = jnp.where(held, _at_closed_bound(problem, state, post, value, continuation.marginal), marginal)
-    others = {n: passive_marginal(problem, n, state, control, post, value, continuation.others) for n in problem.passive}
-    by_value = discount(problem, state, control, post, value)
-    weight = 1.0 + by_value * weight
+        marginal = jnp.where(held, at_closed_bound(problem, state, post, value, slope)[0], marginal)
+    passive = {n: passive_marginal(problem, n, state, control, post, value, others) for n in problem.passive}
+    weight = 1.0 + discount(problem, state, control, post, value) * weight
     value = problem.objective(p, state, control, post, value) * jnp.ones_like(state)
-    # Posts that are worth nothing at the margin, below others that are worth something, are chosen by nobody.
-    busy_above = jnp.flip(jnp.cumsum(jnp.flip(~idle))) > 0
-    valid = _valid(continuation.feasible) & ~(idle & busy_above)
-    raw = _Raw(state, control, value, marginal, weight, others, continuation.inner, edge & ~idle, valid)
-    return raw, jnp.all(idle), falls
+    return _Raw(state=state, control=control, value=value, marginal=marginal, weight=weight, others=passive, inner=inner,
+                edge=edge, valid=valid)  # fmt: skip
 
 
 def _valid(feasible):
@@ -90,10 +115,8 @@ def _valid(feasible):
     return feasible | jnp.concatenate([feasible[1:], jnp.zeros(1, bool)])
 
 
-def _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least):
+def _enveloped(problem, joined, low, idle, maximal, reachable, least):
     """The rows on the upper envelope of the correspondence, the constrained branch among its runs."""
-    branch = _constrained(problem, continuation, raw)
-    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), branch, raw)
     n = joined.state.shape[0]
     slope = None if problem.interp == "linear" else joined.marginal
     found = refine(
@@ -104,10 +127,11 @@ def _enveloped(problem, continuation, raw, low, idle, maximal, reachable, least)
     control, weight, others, inner, line = jax.tree.unflatten(tree, read_lines(found, joined.state, *leaves))
     marginal = line if slope is None else marginal
     edge = joined.edge[found.segment] & (found.state == joined.state[found.segment])
-    raw = _Raw(found.state, control, value, marginal, weight, others, inner, edge, edge)
+    raw = _Raw(state=found.state, control=control, value=value, marginal=marginal, weight=weight, others=others, inner=inner,
+               edge=edge, valid=edge)  # fmt: skip
     # A cell of the branch ends at the next knot, the first interior one where no other run crosses before.
     ends = jnp.append(found.state[1:], found.state[-1])
-    corner = jnp.max(jnp.where(found.segment < _BRANCH, ends, -jnp.inf))
+    corner = jnp.max(jnp.where(found.segment < BRANCH, ends, -jnp.inf))
     corner = jax.lax.stop_gradient(jnp.maximum(corner, found.state[0]))
     return _rows(problem, raw, low, idle, maximal, reachable, found.crossings, found.overflow, corner, least)
 
@@ -120,43 +144,8 @@ def room_for(knots: int) -> int:
 def stored_knots(problem: ContinuousProblem) -> int:
     """The length of the rows that `egm` returns."""
     n, pairs = problem.knots.shape[0], problem.switch_knots
-    return room_for(n + 2 * pairs + _BRANCH) + 4 * pairs if problem.envelope else n
-
-
-def _constrained(problem, continuation, raw):
-    """Knots on the branch where the control is at its bound, up to the first interior one, from its bottom."""
-    p = problem.parameters
-    ones = jnp.ones(_BRANCH, raw.state.dtype)
-    lowest = problem.lowest(p) * ones
-    bottom = problem.lower(p, raw.state[0])
-    bottom = jnp.where(jnp.isfinite(bottom), bottom, jnp.minimum(raw.control[0], 0.0))
-    control = bottom + (raw.control[0] - bottom) * _shares(problem, raw, lowest, bottom)
-    state = problem.state_inverse(p, lowest, control, ones) * ones
-    good = jnp.isfinite(state) & (state <= raw.state[0]) & (continuation.feasible[0] & raw.valid[0])
-    # Where there is no such branch its knots fall on the first interior one, and make cells of no width.
-    state, control = jnp.where(good, state, raw.state[0]), jnp.where(good, control, raw.control[0])
-    behind = continuation.lowest_value * ones
-    value = problem.objective(p, state, control, lowest, behind) * ones
-    marginal = envelope(problem, state, control, lowest, behind)
-    weight = 1.0 + discount(problem, state, control, lowest, behind) * continuation.lowest_weight
-    lowest_others = {n: x * ones for n, x in continuation.lowest_others.items()}
-    others = {n: passive_marginal(problem, n, state, control, lowest, behind, lowest_others) for n in problem.passive}
-    at_first = lambda x, y: jnp.where(good, x, y[0])
-    others = {n: at_first(x, raw.others[n]) for n, x in others.items()}
-    value, marginal, weight = at_first(value, raw.value), at_first(marginal, raw.marginal), at_first(weight, raw.weight)
-    no = jnp.zeros(ones.shape, bool)
-    inner = {n: at_first(x * ones, raw.inner[n]) for n, x in continuation.lowest_inner.items()}
-    return _Raw(state, control, value, marginal, weight, others, inner, no, no | raw.valid[0])
-
-
-def _shares(problem, raw, lowest, bottom):
-    """Where on the branch its knots stand, as shares of its end: dense where another run lies above the branch."""
-    base = problem.state_inverse(problem.parameters, lowest[0], bottom, jnp.ones_like(bottom))
-    least = jnp.min(jnp.where(raw.valid, raw.state, jnp.inf))
-    reach = (least - base) / jnp.where(raw.state[0] == base, 1.0, raw.state[0] - base)
-    # A run that starts there reaches one cell further down on its own slope.
-    start = jax.lax.stop_gradient(jnp.clip(0.9 * jnp.where(jnp.isfinite(reach), reach, 1.0), 1e-3, 0.9))
-    return start ** (1.0 - jnp.arange(_BRANCH, dtype=raw.state.dtype) / _BRANCH)
+    n += 2 * len(problem.kinks) + (1 + HELD) * problem.holds + BRANCH * problem.branched
+    return room_for(n + 2 * pairs) + 4 * pairs if problem.envelope else n
 
 
 def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corner, least):
@@ -167,7 +156,6 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
     straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
-    lowest_value, lowest_weight, lowest_others, lowest_inner = low
     return Rows(
         state=raw.state,
         control=raw.control,
@@ -178,9 +166,7 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
         level=level,
         level_slope=level_slope,
         straight=straight,
-        lowest_value=lowest_value,
-        lowest_weight=lowest_weight,
-        lowest_others=lowest_others,
+        lowest=low,
         corner=corner,
         least=least,
         maximal=maximal,
@@ -188,7 +174,6 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
         switches=switches,
         overflow=overflow,
         inner=raw.inner,
-        lowest_inner=lowest_inner,
     )
 
 
@@ -210,16 +195,6 @@ def _second_order(problem, idle, control, slope, post):
     return worth & jnp.all(idle | ~(change > 0))
 
 
-def _at_closed_bound(problem, state, post, value, slope):
-    """The derivative of the value where the control follows its bound and the post-state follows both."""
-    p, ones = problem.parameters, jnp.ones_like(state)
-    bound = lambda m: other_bound(problem)(p, m) * ones
-    reached = lambda m: problem.transition(p, m, bound(m)) * ones
-    _, moved = jax.jvp(reached, (state,), (ones,))
-    along = lambda m, x, v: problem.objective(p, m, bound(m), x, v) * ones
-    return jax.jvp(along, (state, post, value), (ones, moved, slope * moved))[1]
-
-
 def _within_bounds(problem, post, slope):
     """The first-order condition at the knots, held at the bound that does not lead to the corner, or just inside it."""
     p = problem.parameters
@@ -228,7 +203,8 @@ def _within_bounds(problem, post, slope):
     bound = other_bound(problem)(p, state) * jnp.ones_like(control)
     room = 0.0 if problem.floored else room_above(bound)
     limit = bound + room if problem.corner == "upper" else bound - room
-    out = jax.lax.stop_gradient(beyond_bound(problem, control, limit))
+    # A choice that rounding takes beyond a closed bound is an interior one.
+    out = jax.lax.stop_gradient(beyond_bound(problem, control, limit, -1e3 * room_above(bound) if problem.floored else 0.0))
     control = jnp.where(out, limit, control)
     if problem.state_at_bound is None:
         return control, jnp.where(out, problem.state_inverse(p, post, control, slope), state), out
@@ -259,8 +235,8 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     pick = lambda corner, array: jnp.where(jnp.all(idle), corner, array)
     state = pick(spent, stay(state) + beyond)
     control = pick(bound, stay(control) + rise)
-    value = pick(continuation.lowest_value, stay(continuation.value))
-    weight = pick(continuation.lowest_weight, stay(continuation.weight))
+    value = pick(continuation.lowest.value, stay(continuation.value))
+    weight = pick(continuation.lowest.weight, stay(continuation.weight))
     return state, control, pick(problem.lowest(p), stay(post)), value, weight
 
 

@@ -41,26 +41,29 @@ def evaluate(
         feasible &= problem.allowed(p, state)
     control = jnp.maximum(jnp.minimum(line, high), low + room_above(low))
     post = jnp.where(binds, problem.lowest(p), problem.transition(p, state, control))
-    behind_corner = segment.own(rows.lowest_value) * ones
+    behind_corner = segment.own(rows.lowest.value) * ones
     constrained = problem.objective(p, state, control, post, behind_corner) * ones
     mean = segment.between(ends["weight"])
     value = jnp.where(binds, constrained, _between(problem, segment, segment.here(rows.straight), mean, ends))
     by_value = discount(problem, state, control, post, behind_corner)
-    weight = jnp.where(binds, 1.0 + by_value * segment.own(rows.lowest_weight), mean)
+    weight = jnp.where(binds, 1.0 + by_value * segment.own(rows.lowest.weight), mean)
     behind = _behind(problem, state, control, post, value) if problem.discounted_by_state else behind_corner
     marginal = envelope(problem, state, control, post, behind)
     if problem.floored:
         other = other_bound(problem)(p, state) * ones
         held = jax.lax.stop_gradient(beyond_bound(problem, line, other, 2 * room_above(other))) & ~binds
-        marginal = jnp.where(held, segment.linear(rows.marginal), marginal)
+        own, moved = at_closed_bound(problem, state, post, behind, jnp.zeros_like(behind))
+        # Where the post-state stays, what comes after does not count at the margin.
+        marginal = jnp.where(held, jnp.where(moved == 0, own, segment.linear(rows.marginal)), marginal)
     marginals = {"state": marginal}
-    lowest = {name: segment.own(x) for name, x in rows.lowest_others.items()}
+    lowest = {name: segment.own(x) for name, x in rows.lowest.others.items()}
     for name in problem.passive:
         at_corner = passive_marginal(problem, name, state, control, post, behind_corner, lowest)
         marginals[name] = jnp.where(binds, at_corner, segment.linear(rows.others[name]))
     outside = jax.lax.stop_gradient(jnp.where(~binds & (segment.share > 1), 1.0, 0.0))
-    inner = {n: jnp.where(binds, segment.own(rows.lowest_inner[n]), segment.linear(x)) for n, x in rows.inner.items()}
-    return Answer(value, marginals, weight, feasible, outside * ones, {"control": control, **inner})
+    inner = {n: jnp.where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x)) for n, x in rows.inner.items()}
+    policy = {"control": control, **inner}
+    return Answer(value=value, marginal=marginals, weight=weight, feasible=feasible, outside=outside * ones, policy=policy)
 
 
 def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:
@@ -71,6 +74,15 @@ def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[A
     total = lambda m, c: jnp.sum(problem.objective(problem.parameters, m, c, post, value) * jnp.ones_like(m))
     q_m, q_c = jax.grad(total, (0, 1))(state, control)
     return q_m - q_c * trade_off(problem, state, control)
+
+
+def at_closed_bound(problem: ContinuousProblem, state, post, value, slope) -> tuple[Points, Points]:
+    """The derivative of the value where the control follows its bound and the post-state follows both, and that of the post."""
+    p, ones = problem.parameters, jnp.ones_like(state)
+    bound = lambda m: other_bound(problem)(p, m) * ones
+    _, moved = jax.jvp(lambda m: problem.transition(p, m, bound(m)) * ones, (state,), (ones,))
+    along = lambda m, x, v: problem.objective(p, m, bound(m), x, v) * ones
+    return jax.jvp(along, (state, post, value), (ones, moved, slope * moved))[1], moved
 
 
 def passive_marginal(problem: ContinuousProblem, name: str, state, control, post, value, others) -> Float[Array, "..."]:

@@ -95,7 +95,8 @@ def follow_policy(
     feasible = room & jnp.broadcast_to(answer.feasible, shape)
     if problem.admitted is not None:
         feasible &= problem.admitted(p, states)
-    return Answer(value, marginal, weight, feasible, jnp.broadcast_to(answer.outside, shape), chosen)
+    outside = jnp.broadcast_to(answer.outside, shape)
+    return Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside, policy=chosen)
 
 
 def implied(problem: MaximumProblem, states: States, controls: States, answer: Answer) -> States:

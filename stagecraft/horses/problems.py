@@ -34,6 +34,7 @@ class ContinuousProblem(eqx.Module):
     - `trade_off`: $(p, m, c) \mapsto g_m/g_c$ simplified, for where both are infinite; `None` has JAX divide them.
     - `slope`: $(p, m, c, x', V) \mapsto dV/dm$ by the envelope condition, `by_value`: $(p, m, x') \mapsto Q_V$; `None` has JAX
       derive them.
+    - `kinks`: $p \mapsto x'$, where the slope of the problem, or of what follows it, jumps: there two knots stand.
     - `corner`: which bound leads to the lowest post-state, `"upper"` or `"lower"`.
     - `floored`: whether the other bound can bind.
     - `discounted_by_state`: whether $Q_V$ depends on $m$, so that $Q_m$ needs the continuation value.
@@ -61,6 +62,7 @@ class ContinuousProblem(eqx.Module):
     trade_off: Pointwise | None = eqx.field(static=True, default=None)
     slope: Pointwise | None = eqx.field(static=True, default=None)
     by_value: Pointwise | None = eqx.field(static=True, default=None)
+    kinks: tuple[Callable, ...] = eqx.field(static=True, default=())
     corner: str = eqx.field(static=True, default="upper")
     floored: bool = eqx.field(static=True, default=False)
     discounted_by_state: bool = eqx.field(static=True, default=True)
@@ -70,6 +72,16 @@ class ContinuousProblem(eqx.Module):
     allowed: Callable | None = eqx.field(static=True, default=None)
     passive: tuple[str, ...] = eqx.field(static=True, default=())
     others: tuple[tuple[str, Pointwise], ...] | None = eqx.field(static=True, default=None)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the other bound is closed and moves with the state, so that it may decide over the post-state."""
+        return self.floored and self.state_at_bound is not None
+
+    @property
+    def branched(self) -> bool:
+        """Whether the constrained branch has knots of its own."""
+        return self.envelope or self.floored
 
     def given(self, **values) -> "ContinuousProblem":
         """The problem of one row: with the values of passive states among its parameters."""

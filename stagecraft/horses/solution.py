@@ -4,6 +4,7 @@ Of whatever is stored one may ask which of its arrays are `policies`, `values`, 
 """
 
 import abc
+import dataclasses
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -34,14 +35,26 @@ class Answer(eqx.Module):
 
     def plain(self) -> "Answer":
         """The same without policy and probability."""
-        return Answer(self.value, self.marginal, self.weight, self.feasible, self.outside)
+        return dataclasses.replace(self, policy={}, probability={})
+
+
+class Lowest(eqx.Module):
+    """A continuation at the lowest post-state that the control's bound allows, for the constrained branch.
+
+    **Attributes:** `others`: marginal values of the passive post-states; `inner`: the controls that were chosen first.
+    """
+
+    value: Float[Array, "*rows"]
+    weight: Float[Array, "*rows"]
+    others: dict[str, Float[Array, "*rows"]]
+    inner: dict[str, Float[Array, "*rows"]] = eqx.field(default_factory=dict)
 
 
 class Continuation(eqx.Module):
-    """A continuation on the knots of the post-state, and at the lowest post-state that the control's bound allows.
+    """A continuation on the knots of the post-state, and at the `lowest` one.
 
-    **Attributes:** `marginal`: of the active post-state; `others`: of the passive ones, with their own `lowest_others`;
-    `inner`: the controls that were chosen first, given the post-state, with `lowest_inner`.
+    **Attributes:** `marginal`: of the active post-state; `others`: of the passive ones; `inner`: the controls that were chosen
+    first, given the post-state.
     """
 
     value: Float[Array, "*rows cntn"]
@@ -49,11 +62,8 @@ class Continuation(eqx.Module):
     weight: Float[Array, "*rows cntn"]
     feasible: Bool[Array, "*rows cntn"]
     others: dict[str, Float[Array, "*rows cntn"]]
-    lowest_value: Float[Array, "*rows"]
-    lowest_weight: Float[Array, "*rows"]
-    lowest_others: dict[str, Float[Array, "*rows"]]
+    lowest: Lowest
     inner: dict[str, Float[Array, "*rows cntn"]] = eqx.field(default_factory=dict)
-    lowest_inner: dict[str, Float[Array, "*rows"]] = eqx.field(default_factory=dict)
 
 
 class AbstractStored(eqx.Module):
@@ -86,12 +96,12 @@ class Rows(AbstractStored):
     - `control`, `value`, `marginal`, `weight`: at the knots; `others`: marginal values of continuous passive states.
     - `level`, `level_slope`: $w = u^{-1}(V/B)$ and $\partial w/\partial m$ at the knots, where they exist.
     - `straight`: whether $w$ is interpolated in the cell that a knot begins, or the value itself.
-    - `lowest_value`, `lowest_weight`, `lowest_others`: the continuation at the lowest post-state, for the constrained branch.
+    - `lowest`: the continuation at the lowest post-state, for the constrained branch.
     - `corner`: the state up to which the bound may hold, infinite where saving is worth nothing at any knot; `least`: states
       up to it are infeasible.
     - `maximal`: whether the conditions of the second order hold at every knot.
     - `reachable`: whether any post-state of the row is feasible.
-    - `inner`, `lowest_inner`: the controls that were chosen first, at the knots and on the constrained branch.
+    - `inner`: the controls that were chosen first, at the knots.
     - `switches`: how many times the policy jumps; `overflow`: whether there was no room for all of the jumps.
     """
 
@@ -104,9 +114,7 @@ class Rows(AbstractStored):
     level: Float[Array, "*rows dcsn"]
     level_slope: Float[Array, "*rows dcsn"]
     straight: Bool[Array, "*rows dcsn"]
-    lowest_value: Float[Array, "*rows"]
-    lowest_weight: Float[Array, "*rows"]
-    lowest_others: dict[str, Float[Array, "*rows"]]
+    lowest: Lowest
     corner: Float[Array, "*rows"]
     least: Float[Array, "*rows"]
     maximal: Bool[Array, "*rows"]
@@ -114,7 +122,6 @@ class Rows(AbstractStored):
     switches: Int[Array, "*rows"]
     overflow: Bool[Array, "*rows"]
     inner: dict[str, Float[Array, "*rows dcsn"]] = eqx.field(default_factory=dict)
-    lowest_inner: dict[str, Float[Array, "*rows"]] = eqx.field(default_factory=dict)
 
     @property
     def policies(self) -> tuple:

@@ -58,7 +58,7 @@ def vfi(problem: MaximumProblem, continuation: After, states: States) -> Found:
     at_bound = {n: held[n] & feasible & (high[n] > low[n]) for n in held}
     open_end = {n: (share[n] >= 1) & jnp.isinf(frozen[1][n]) | (share[n] <= 0) & jnp.isinf(frozen[0][n]) for n in share}
     bounded = ~jnp.any(jnp.stack([jnp.broadcast_to(x, shape) for x in open_end.values()]), axis=0)
-    return Found(controls, at_bound, feasible, bounded | ~feasible)
+    return Found(controls=controls, held=at_bound, feasible=feasible, bounded=bounded | ~feasible)
 
 
 def _place(share, low, high):

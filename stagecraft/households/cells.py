@@ -1,73 +1,11 @@
 """Where mass lives between periods: the grid of every arrival state, its own or that of a perch it comes from or goes to."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
-from stagecraft.functionals.axes import Axis, continuation_of
+from stagecraft.functionals.axes import Axis
 from stagecraft.households.population import Population
 from stagecraft.operators.lottery import Landed, lottery
-
-
-@functools.lru_cache(maxsize=64)
-def homes(structure) -> dict[str, dict[str, tuple]]:
-    """For every stage and arrival state (owner, perch, grid), if there is one.
-
-    A state keeps its grid where it keeps its value: through transitions that copy it, and along connections. Its own grid
-    on arrival comes first, then a continuous one (it holds whatever the state may be), the one with the most knots.
-    """
-    parent: dict = {}
-
-    def root(x):
-        while parent.setdefault(x, x) != x:
-            x = parent[x]
-        return x
-
-    for a, b in _copies(structure):
-        parent[root(a)] = root(b)
-    gridded: dict = {}
-    for place, grid in _grids(structure):
-        gridded.setdefault(root(place), []).append((place[0], place[1], grid))
-    found = {}
-    for num in structure.stages:
-        found[num.name] = {}
-        for name in num.dimensions("arvl"):
-            options = gridded.get(root((num.name, "arvl", name)), ())
-            found[num.name][name] = max(options, key=functools.partial(_preference, num.name), default=None)
-    return found
-
-
-def _preference(stage, home):
-    """The order of grids that a state may live on: the stage's own on arrival, a continuous one, one with more knots."""
-    owner, perch, grid = home
-    return (owner, perch) == (stage, "arvl"), not grid.discrete, grid.points
-
-
-def _copies(structure):
-    """Pairs of (stage, perch, name) that always hold the same value."""
-    for num in structure.stages:
-        yield from _equal(num.name, num.to_decision, "arvl", "dcsn")
-        for branch in num.branches:
-            yield from _equal(num.name, branch.to_continuation, "dcsn", continuation_of(branch.name))
-    for link in structure.links:
-        end = continuation_of(link.branch)
-        yield from (((link.source, end, here), (link.target, "arvl", there)) for here, there in link.mapping)
-
-
-def _equal(stage, transition, before, after):
-    tags, names = {"arvl": "[<]", "dcsn": "[~]"}, dict(transition.sources)
-    for name, formula in transition.equations:
-        if formula.tree[0] == "sym" and formula.tree[1] in names:
-            key = formula.tree[1]
-            yield (stage, before if key.endswith(tags[before]) else "drawn", names[key]), (stage, after, name)
-
-
-def _grids(structure):
-    for num in structure.stages:
-        yield from (((num.name, perch, name), grid) for perch, space in num.spaces for name, grid in space.grids)
-        yield from (((num.name, "dcsn", name), grid) for name, grid in num.solution.passive)
-        yield from (((num.name, "drawn", name), grid) for name, grid in num.discrete)
 
 
 def cells(circuit, stage: str, t, refine: int = 1) -> tuple[Axis, ...]:
@@ -77,7 +15,7 @@ def cells(circuit, stage: str, t, refine: int = 1) -> tuple[Axis, ...]:
 
     **Raises:** `ValueError` for a state without a grid, with the line to add.
     """
-    found, axes = homes(circuit.structure)[stage], []
+    found, axes = circuit.structure.homes[stage], []
     for name in circuit.structure.stage(stage).dimensions("arvl"):
         if found[name] is None:
             raise ValueError(

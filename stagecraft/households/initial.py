@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from stagecraft.arrays import dtype_of, traced
-from stagecraft.households.cells import cells, homes, settle, spread
+from stagecraft.households.cells import cells, settle, spread
 from stagecraft.households.population import Population
 from stagecraft.households.types import HouseholdTypes
 
@@ -162,7 +162,7 @@ def check_sets(solved, start, states, weights=None):
 
 def beyond(solved, start, arrays, weights=None):
     """In words, for every state of which values lie off the grid of its arrival; nothing where they are not yet known."""
-    found = homes(solved.structure)[start]
+    found = solved.structure.homes[start]
     for name, x in arrays.items():
         if found[name] is None or found[name][2].discrete or traced(x, weights):
             continue

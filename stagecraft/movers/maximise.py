@@ -86,7 +86,8 @@ class Maximise(AbstractHorse):
         empty = {n: jnp.broadcast_to(high <= low, shape) for n, (low, high) in low_high.items()}
         fill = lambda n, x: filled(states[self.state], jnp.broadcast_to(x, shape), found.feasible, empty[n])
         controls = {n: fill(n, x) for n, x in found.controls.items()}
-        return Policies(states[self.state], controls, found.held, found.feasible, found.bounded, table)
+        return Policies(state=states[self.state], controls=controls, held=found.held, feasible=found.feasible,
+                        bounded=found.bounded, after=table)  # fmt: skip
 
     def decide(self, stored: Policies) -> SearchedDecision:
         """The functional object of given policies."""
@@ -99,12 +100,14 @@ class Maximise(AbstractHorse):
         states, _ = self._states()
         rows, count = math.prod(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
         blank = jnp.broadcast_to(jnp.arange(count, dtype=self.knots.dtype), (rows, count))
-        answer = Answer(blank, dict.fromkeys(self.smooth, blank), blank, blank < 0, blank)
+        slopes = dict.fromkeys(self.smooth, blank)
+        answer = Answer(value=blank, marginal=slopes, weight=blank, feasible=blank < 0, outside=blank)
         others = dict.fromkeys(self.smooth[1:], blank) if self.scale.by_level else {}
-        table = PostTable(blank, answer, blank, blank, blank, blank < 0, blank[:, 0] < 0, others)
+        table = PostTable(knots=blank, answer=answer, divisor=blank, level=blank, level_slope=blank, straight=blank < 0,
+                          edge=blank[:, 0] < 0, level_others=others)  # fmt: skip
         own = states[self.state]
         controls, held = ({name: x for name in self.problem.controls} for x in (own, own < own))
-        return Policies(own, controls, held, own < own, own < own, table)
+        return Policies(state=own, controls=controls, held=held, feasible=own < own, bounded=own < own, after=table)
 
     def health(self, stored: Policies) -> dict[str, Bool[Array, ""]]:
         """What can be said of policies that were sought; they neither fold nor need room."""
@@ -120,7 +123,7 @@ class Maximise(AbstractHorse):
         sizes, n = tuple(axis.values.shape[0] for axis in self.post_axes), self.knots.shape[0]
         flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
         marginal = {name: answer.marginal.get(name, jnp.zeros_like(answer.value)) for name in self.smooth}
-        answer = jax.tree.map(flat, Answer(answer.value, marginal, answer.weight, answer.feasible, answer.outside))
+        answer = jax.tree.map(flat, dataclasses.replace(answer.plain(), marginal=marginal))
         knots, bottom = flat(points[self.post]), self.knots[0]
         # An open end was asked just above itself; it is no choice, and what was found there is its limit.
         opened = (knots > bottom) & (knots <= just_above(bottom))

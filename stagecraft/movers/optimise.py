@@ -13,12 +13,13 @@ from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.inner import InnerControl
+from stagecraft.horses.bounds import inserted
 from stagecraft.horses.edge import from_edge
 from stagecraft.horses.egm import egm, stored_knots
 from stagecraft.horses.health import finite, unfolded
 from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
-from stagecraft.horses.solution import Answer, Continuation, Rows
+from stagecraft.horses.solution import Answer, Continuation, Lowest, Rows
 from stagecraft.movers.switch_knots import with_switch_knots
 from stagecraft.whisperers.choice import choice_problem
 from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
@@ -73,8 +74,10 @@ class Optimise(AbstractHorse):
         others = {name: ramp for name in self.problem.passive}
         lowest = {name: one for name in self.others}
         inner = () if self.inner is None else (self.inner.control,)
-        return Rows(ramp, ramp, ramp, ramp, ramp, others, ramp, ramp, ramp < 0, one, one, lowest, one, one, no, no,
-                    jnp.zeros(rows, jnp.int32), no, dict.fromkeys(inner, ramp), dict.fromkeys(inner, one))  # fmt: skip
+        first = Lowest(value=one, weight=one, others=lowest, inner=dict.fromkeys(inner, one))
+        return Rows(state=ramp, control=ramp, value=ramp, marginal=ramp, weight=ramp, others=others, level=ramp,
+                    level_slope=ramp, straight=ramp < 0, lowest=first, corner=one, least=one, maximal=no, reachable=no,
+                    switches=jnp.zeros(rows, jnp.int32), overflow=no, inner=dict.fromkeys(inner, ramp))  # fmt: skip
 
     def passive(self, rank: int = 0) -> dict[str, Float[Array, "..."]]:
         """The passive states and discrete controls under their keys, each along its own axis, before `rank` others."""
@@ -86,9 +89,15 @@ class Optimise(AbstractHorse):
         """Where the continuation is asked: for each row the lowest post-state first, then the knots."""
         problem = self.problem.given(**self.passive(1))
         lowest = problem.lowest(problem.parameters).astype(problem.knots.dtype)
-        lowest = jnp.broadcast_to(lowest, (*lowest.shape[:-1], 1)) if lowest.ndim else lowest[None]
-        knots = jnp.broadcast_to(problem.knots, (*lowest.shape[:-1], problem.knots.shape[0]))
-        active = {self.post: jnp.concatenate([lowest, knots], axis=-1)}
+        single = lambda x: jnp.broadcast_to(x, (*x.shape[:-1], 1)) if x.ndim else x[None]
+        lowest, knots = single(lowest), problem.knots
+        more = [single(x.astype(knots.dtype)) for x in inserted(problem)]
+        if more:
+            rows = jnp.broadcast_shapes(*[x.shape[:-1] for x in more])
+            full = [jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (knots, *more)]
+            knots = jnp.sort(jnp.concatenate(full, axis=-1))
+        rows = jnp.broadcast_shapes(lowest.shape[:-1], knots.shape[:-1])
+        active = {self.post: jnp.concatenate([jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (lowest, knots)], axis=-1)}
         if problem.others is None:
             return active
         rank = len(self.axes) + len(self.options) + 1
@@ -122,9 +131,9 @@ class Optimise(AbstractHorse):
         rest = lambda x: x[:, 1:]
         low = lambda x: x[:, 0]
         inner = {name: flat(x) for name, x in answer.policy.items()}
-        continuation = Continuation(rest(value), rest(active), rest(weight), rest(feasible), jax.tree.map(rest, others),
-                                    low(value), low(weight), jax.tree.map(low, others), jax.tree.map(rest, inner),
-                                    jax.tree.map(low, inner))  # fmt: skip
+        lowest = Lowest(**jax.tree.map(low, {"value": value, "weight": weight, "others": others, "inner": inner}))
+        line = {"value": value, "marginal": active, "weight": weight, "feasible": feasible, "others": others, "inner": inner}
+        continuation = Continuation(**jax.tree.map(rest, line), lowest=lowest)
         passive = {k: jnp.broadcast_to(x, sizes).ravel() for k, x in self.passive().items()}
         knots = rest(flat(points[self.post]))
 

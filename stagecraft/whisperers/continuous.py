@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-import jax.numpy as jnp
 from jaxtyping import Array
 
-from stagecraft.arrays import room_above
 from stagecraft.functionals.axes import Axis
 from stagecraft.horses.inverses import control_by_newton, state_at_bound, state_by_newton
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.whisperers.bound import Bound, all_hold
 
 if TYPE_CHECKING:
-    from heptapod import Egm, Formula, NumericProblem
+    from heptapod import AbstractGrid, Egm, Formula, NumericProblem
 
 
 def _post(num, parameters, state, control):
@@ -44,7 +42,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
     """
     own, post = cast("Egm", num.solution), Bound(_post, (num,))
     other = own.lower if own.corner == "upper" else own.upper
-    knots = _knots(num, scope)
+    knots = cast("AbstractGrid", num.grid("cntn", own.post)).build(scope)
     return ContinuousProblem(
         parameters=scope,
         knots=knots,
@@ -62,6 +60,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         trade_off=own.trade_off,
         slope=own.slope,
         by_value=own.by_value,
+        kinks=own.kinks,
         corner=own.corner,
         floored=own.floored,
         discounted_by_state=own.discounted_by_state,
@@ -72,17 +71,6 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         passive=tuple(f"{name}[~]" for name, grid in own.passive if not grid.discrete),
         others=_other_posts(num) if own.passive else None,
     )
-
-
-def _knots(num, scope):
-    """The grid of the active post-state, with a knot on either side of every kink of the transition."""
-    knots = num.grid("cntn", num.solution.post).build(scope)
-    sides = []
-    for kink in num.solution.kinks:
-        at = kink(scope).astype(knots.dtype)
-        room = room_above(at)
-        sides += [at - room, at + room]
-    return jnp.sort(jnp.concatenate([knots, jnp.stack(sides)])) if sides else knots
 
 
 def axes_of(num: "NumericProblem", scope: Mapping[str, Array]) -> tuple[Axis, ...]:

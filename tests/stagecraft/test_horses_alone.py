@@ -10,7 +10,7 @@ from stagecraft.horses.egm import egm
 from stagecraft.horses.evaluate import evaluate
 from stagecraft.horses.policy import follow_policy
 from stagecraft.horses.problems import Alternative, ChoiceProblem, ContinuousProblem, ExpectationProblem, MaximumProblem
-from stagecraft.horses.solution import Answer, Continuation
+from stagecraft.horses.solution import Answer, Continuation, Lowest
 from stagecraft.horses.vfi import vfi
 
 BETA = 0.96
@@ -36,7 +36,8 @@ def continuation(value, knots):
     """A function of the post-state as the horse takes it: values, slopes, all feasible."""
     ones = jnp.ones_like(knots)
     slope = jax.vmap(jax.grad(value))(knots)
-    return Continuation(value(knots), slope, ones, ones > 0, {}, value(jnp.asarray(0.0)), jnp.asarray(1.0), {})
+    lowest = Lowest(value=value(jnp.asarray(0.0)), weight=jnp.asarray(1.0), others={})
+    return Continuation(value=value(knots), marginal=slope, weight=ones, feasible=ones > 0, others={}, lowest=lowest)
 
 
 def brute(value, m):

@@ -67,7 +67,7 @@ def test_an_unsolved_circuit_is_read_unsolved_and_solves_without_compiling(solve
     circuit = solved.with_parameters({"main.beta": 0.9})
     sc.save(circuit, tmp_path / "c.zip")
     found = sc.read(tmp_path / "c.zip")
-    assert found.rows is None
+    assert found.stored is None
     before = sc.compilations()
     equal(sc.solve(found), sc.solve(circuit))
     assert sc.compilations() == before

@@ -127,6 +127,13 @@ EXAMPLES_BY_NAME = {
          ("[0.15, 0.25, 0.30, 0.20, 0.10]", "[0.6, 0.4]")),
         knots=((80, 0),),
     ),
+    "retirement": Example(
+        "estimation/retirement.yml",
+        ("WORK", "RETD"),
+        (("horizon: 20", "horizon: 3"), ("n: 150, a_max: 400.0, n_w: 5", "n: {n}, a_max: 120.0, n_w: 3"), ("sigma_eps: {value: 0.15", "sigma_eps: {value: 2.0")),
+        knots=((60, 0),),
+    ),
+    "rust": Example("rust/rust.yml", (), (), methods=()),
     "mccall": Example("gallery/mccall.yml", (), (), methods=()),
     # The value that it records is no maximum.
     "sophisticated": Example("gallery/sophisticated.yml", ("SELF",), (), methods=()),

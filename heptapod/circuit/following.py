@@ -1,0 +1,87 @@
+"""Where the slope of what follows a stage jumps: kinks of the next arrival, as values of the post-state that leads to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import sympy as sp
+
+from heptapod.circuit.periods import Graph
+from heptapod.derivation.kinks import bends
+from heptapod.formulas.equation import key, real
+from heptapod.formulas.freeze import thaw
+from heptapod.problem.functional_problem import FunctionalProblem
+from heptapod.problem.solutions import AbstractConditions
+
+_DEEP = 3  # Stages without a continuous control that are looked through.
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is looked for: kinks in the post-state `x` of the stage `own`."""
+
+    graph: Graph
+    problems: Mapping[str, FunctionalProblem]
+    own: FunctionalProblem
+    x: sp.Symbol
+
+    def after(self, name: str, at: Mapping[str, sp.Expr], branch: str, deep: int) -> list[sp.Expr]:
+        """Behind the connections of one continuation.
+
+        **Arguments:** `at`: its post-states as expressions of `x` and of passive states.
+        """
+        found = []
+        for link in self.graph.links:
+            if link.source == name and link.branch == branch and link.target in self.problems:
+                found += self._inside(link.target, {b: at[a] for a, b in link.mapping if a in at}, deep)
+        return found
+
+    def _inside(self, name, at, deep):
+        """In the transition of an arrival, and behind its stage where nothing continuous is chosen there."""
+        equations, num = self.problems[name].equations, self.problems[name].num
+        here = {real(key(state, "arvl")): e for state, e in at.items()}
+        states = {state: g.subs(list(here.items()), simultaneous=True) for state, g in equations.g_av.items()}
+        ending = (
+            ()
+            if equations.terminal is None
+            else (thaw(equations.terminal.formula).subs(list(here.items()), simultaneous=True),)
+        )
+        found = [kink for g in (*states.values(), *ending) for kink in self._kinks(g)]
+        if num.controls or deep == 0:
+            return found
+        there = {real(key(state, "dcsn")): e for state, e in states.items()}
+        for branch in equations.branches:
+            posts = {post: g.subs(list(there.items()), simultaneous=True) for post, g in branch.g_ve.items()}
+            found += [kink for g in posts.values() for kink in self._kinks(g)]
+            found += self.after(name, posts, branch.name, deep - 1)
+        return found
+
+    def _kinks(self, g):
+        """The places of the kinks of an expression that the stage can name when it chooses, by its own parameters."""
+        if not g.has(self.x):
+            return []
+        places = bends(g, sp.Dummy(), sp.Dummy(), self.x)[0]
+        return [place for place in places if self._known(place)]
+
+    def _known(self, place: sp.Expr) -> bool:
+        passive = {key(state, "dcsn") for state, _ in cast(AbstractConditions, self.own.num.solution).passive}
+        seen = {name: x for name, x in {**self.own.settings, **self.own.parameters}.items() if np.ndim(x) == 0}
+        return {str(s) for s in place.free_symbols} <= passive | set(seen)
+
+
+def kinks_behind(name: str, graph: Graph, problems: Mapping[str, FunctionalProblem]) -> tuple[sp.Expr, ...]:
+    """The values of a stage's active post-state at which the next arrivals' transitions change their slope.
+
+    A rate that is higher on debt than on savings (`where(a < 0, Rb, Rs)*a`) makes the marginal value of the post-state fall at
+    0, and there people stay. Kinks whose place depends on what is drawn, or on a parameter by age, are left out.
+    """
+    own = problems[name]
+    if not isinstance(own.num.solution, AbstractConditions):
+        return ()
+    active = own.num.solution.post
+    x = real(key(active, "cntn"))
+    branch = own.equations.branches[0]
+    posts = {post: x if post == active else g for post, g in branch.g_ve.items()}
+    found = _Look(graph, problems, own, x).after(name, posts, branch.name, _DEEP)
+    return tuple(dict.fromkeys(found))
