@@ -1,4 +1,4 @@
-"""The tables of the language page, from the tables that the checker reads with.
+"""The tables of the language page and of the runner's, from the tables that the checker reads with.
 
 A comment `<!-- table keys `model` -->` stands above each of them; `python docs/_tables.py` writes all tables anew, and a test
 compares them.
@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dynx_runner.commands.config import KEYS, NEEDED
 from heptapod.dialect.codes import CODES
 from heptapod.dialect.keys import BLOCKS
 from heptapod.shocks.read import SHOCK_KEYS
 from heptapod.spaces.grids import GRID_KEYS, GRID_TYPES
 
-PAGE = Path(__file__).with_name("language.md")
+PAGES = [Path(__file__).with_name(name) for name in ("language.md", "runner.md")]
 MARK = re.compile(r"^<!-- table (\w+)(?: (.+?))? -->\n\n((?:\|.*\n)*)", flags=re.M)
 
 
@@ -24,6 +25,7 @@ def table(kind: str, of: str | None = None) -> str:
         "grids": lambda: (("key", "meaning"), [(f"`{k}`", m) for k, m in GRID_KEYS.items()]),
         "grid_types": lambda: (("type", "knots", "keys besides `type`"), list(_grid_types())),
         "shocks": lambda: (("key", "of", "meaning"), list(_shocks())),
+        "sweep": lambda: (("key", "is"), [(f"`{k}`", m + (" (needed)" if k in NEEDED else "")) for k, m in KEYS.items()]),
         "codes": lambda: (("code", "what is wrong"), [(f"`{c}`", m) for c, m in CODES.items()]),
     }[kind]()
     lines = [head, ["---"] * len(head), *rows]
@@ -58,4 +60,5 @@ def _written(found: re.Match) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(written(page.read_text()))

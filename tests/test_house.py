@@ -32,7 +32,7 @@ LAYERS = {
         "forward", "circuit", "load", "backward", "simulation", "distribution", "analysis", "storage", "reports", "precision",
     ],
     "dynx_runner": [
-        "launch", "design", "runner", "sweep", "estimation", "plots",
+        "launch", "design", "runner", "store", "sweep", "estimation", "plots", "commands", "__main__",
     ],
 }  # fmt: skip
 # Whoever stands outside a package imports what its `__init__` hands on, and this.

@@ -1,10 +1,15 @@
-"""The prior of one parameter: bounds, and a way to draw between them."""
+"""The prior of one parameter as a runner is told it: bounds, and a way to draw between them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from dynx_runner.design.laws import AbstractPrior, CategoricalPrior, UniformPrior
+
+# So many draws of a sampler stand for its quantiles, which it does not tell.
+_EMPIRICAL = 10_000
 
 
 class Prior:
@@ -14,30 +19,39 @@ class Prior:
 
     - `path`: the name of the parameter.
     - `low`, `high`: bounds of what may be drawn, both included.
-    - `sampler`: `n` to an array of `n` draws.
+    - `law`: told by quantiles; `None` for a sampler.
+    - `choices`: of a categorical parameter, `None` for a number.
     """
 
-    def __init__(self, path: str, spec: tuple):
-        """Read `(low, high, sampler)` or `(low, high)`.
+    def __init__(self, path: str, spec: Any):
+        """Read `(low, high, sampler)`, `(low, high)` or a prior.
 
         **Arguments:**
 
         - `path`: the name of the parameter, for messages.
-        - `spec`: the bounds and the sampler; without one, or with `None`, draws are uniform.
+        - `spec`: the bounds and a sampler, which may be a prior; without one, or with `None`, draws are uniform. Or a prior,
+          with bounds of its own.
 
         Raises `ValueError` where the bounds are not in order, or infinite without a sampler.
         """
+        if isinstance(spec, AbstractPrior):
+            spec = (spec.low, spec.high, spec)
         if not isinstance(spec, tuple | list) or len(spec) not in (2, 3):
-            raise ValueError(f"param_specs: `{path}`: expected (low, high, sampler) or (low, high), got {spec!r:.80}")
+            raise ValueError(
+                f"param_specs: `{path}`: expected (low, high, sampler) or (low, high) or a prior, got {spec!r:.80}"
+            )
         self.path, self.low, self.high = path, float(spec[0]), float(spec[1])
         sampler = spec[2] if len(spec) == 3 else None
-        if not self.low < self.high:
+        self.choices = tuple(sampler.choices) if isinstance(sampler, CategoricalPrior) else None
+        # A single value has no room between its bounds.
+        if not (self.low < self.high or (isinstance(sampler, AbstractPrior) and self.low == self.high)):
             raise ValueError(f"param_specs: `{path}`: low = {self.low} must be below high = {self.high}")
         if sampler is None and not np.isfinite([self.low, self.high]).all():
             raise ValueError(f"param_specs: `{path}`: an infinite bound needs a sampler")
-        if sampler is not None and not callable(sampler):
-            raise ValueError(f"param_specs: `{path}`: the sampler must be a function of n, got {sampler!r:.80}")
-        self.sampler: Callable[[int], Any] = sampler or self._uniform
+        if sampler is not None and not (callable(sampler) or isinstance(sampler, AbstractPrior)):
+            raise ValueError(f"param_specs: `{path}`: the sampler must be a function of n, or a prior, got {sampler!r:.80}")
+        self.law = UniformPrior(self.low, self.high) if sampler is None else sampler if not callable(sampler) else None
+        self._sampler: Callable[[int], Any] = sampler if callable(sampler) else self._inverted
 
     def draw(self, n: int) -> np.ndarray:
         """Draw `n` values.
@@ -45,7 +59,16 @@ class Prior:
         **Returns:** an array of shape `(n,)`. Raises `ValueError` where the sampler gives another shape, or a value
         out of the bounds.
         """
-        draws = np.asarray(self.sampler(n), dtype=np.float64)
+        return self.checked(np.asarray(self._sampler(n), dtype=np.float64), n)
+
+    def quantile(self, u: np.ndarray) -> np.ndarray:
+        """The values below which the shares `u` of the prior lie; those of a sampler are estimated from many draws."""
+        if self.law is None:
+            return self.checked(np.quantile(self.draw(_EMPIRICAL), u), len(u))
+        return self.checked(np.asarray(self.law.quantile(u), dtype=np.float64), len(u))
+
+    def checked(self, draws: np.ndarray, n: int) -> np.ndarray:
+        """Draws of the right number between the bounds; `ValueError` else."""
         if draws.shape != (n,):
             raise ValueError(f"`{self.path}`: the sampler returned shape {draws.shape}, expected ({n},)")
         outside = np.flatnonzero(~((self.low <= draws) & (draws <= self.high)))
@@ -56,9 +79,16 @@ class Prior:
             )
         return draws
 
-    def _uniform(self, n: int) -> np.ndarray:
+    def levels(self) -> np.ndarray | None:
+        """All values of a prior that has few, `None` where it has a range."""
+        values = getattr(self.law, "values", None) if self.choices is None else range(len(self.choices))
+        return None if values is None else np.asarray(values, dtype=np.float64)
+
+    def _inverted(self, n: int) -> np.ndarray:
         # The global state, as in users' own samplers, so that one seed governs all of them.
-        return np.random.uniform(self.low, self.high, n)  # noqa: NPY002
+        u = np.random.uniform(0.0, 1.0, n)  # noqa: NPY002
+        assert self.law is not None
+        return self.law.quantile(u)
 
 
 @contextlib.contextmanager

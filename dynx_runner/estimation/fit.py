@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynx_runner.estimation import check, inference, pictures, report, search, store
+from dynx_runner.estimation import check, inference, journal, pictures, report, search, store
 from dynx_runner.estimation.engines import METHODS, Trace
 from dynx_runner.estimation.task import FEW, Task
 
@@ -161,7 +161,17 @@ class Fit:
             warnings.warn(f"{at} stands at a bound, and has no standard error; the others are those given it", stacklevel=3)
 
 
-def fitted(estimator, start: Any, starts: int, key: Any, method: str | None, steps: int, checked: bool, progress: bool) -> Fit:
+def fitted(
+    estimator,
+    start: Any,
+    starts: int,
+    key: Any,
+    method: str | None,
+    steps: int,
+    checked: bool,
+    progress: bool,
+    kept: Any = None,
+) -> Fit:
     """The estimate from one start or several.
 
     **Raises:** `ValueError` for starts outside their bounds or where the criterion is not finite, and for parameters on which
@@ -177,8 +187,8 @@ def fitted(estimator, start: Any, starts: int, key: Any, method: str | None, ste
     if still:
         raise ValueError(f"nothing that is {'observed' if task.likelihood else 'matched'} depends on {', '.join(still)}; "
                          "the data cannot tell: fix it, or observe more")  # fmt: skip
-    with _Line(progress) as told:
-        traces = search.from_all(task, begin, method, steps, told)
+    with search.Line(progress) as told, journal.journal_of(kept, task) as around:
+        traces = search.from_all(task, begin, method, steps, told, around)
     best = min(traces, key=lambda trace: np.nan_to_num(trace.point.value, nan=np.inf))
     z, converged, outcome = _judged(task, best)
     checks = None
@@ -218,28 +228,6 @@ def _judged(task, trace: Trace) -> tuple[np.ndarray, bool, str]:
 def _curvature(task, z):
     """The second derivative of a likelihood, and that of a sum of squares but for the curvature of its terms."""
     return task.hessian(z) if task.likelihood else task.curvature(z)
-
-
-class _Line:
-    """A progress line: start, steps and the lowest criterion so far."""
-
-    def __init__(self, shown: bool):
-        self.shown, self.best = shown, np.inf
-
-    def __enter__(self):
-        from tqdm import tqdm
-
-        self.bar = tqdm(desc="estimation", unit="step", disable=not self.shown)
-        return self.told
-
-    def __exit__(self, *error):
-        self.bar.close()
-
-    def told(self, start: int, value: float) -> None:
-        """One step of one start."""
-        self.best = min(self.best, value if np.isfinite(value) else np.inf)
-        self.bar.set_postfix(start=start, value=f"{value:.6g}", best=f"{self.best:.6g}", refresh=False)
-        self.bar.update()
 
 
 def keys(key: Any, samples: int):

@@ -128,13 +128,14 @@ class AbstractMatching(abc.ABC):
         steps: int = 200,
         check: bool = True,
         progress: bool = False,
+        store: Any = None,
     ) -> Fit:
         """Bring the moments near the data.
 
-        **Arguments:** `start`, `starts`, `key`, `steps`, `check`, `progress` as of `MLE.fit`; `method`: `damped` (default:
-        Levenberg and Marquardt on exact Jacobians), `trf` (scipy's), `bfgs`, `l-bfgs-b`, `adam`, `nelder-mead`.
+        **Arguments:** `start`, `starts`, `key`, `steps`, `check`, `progress`, `store` as of `MLE.fit`; `method`: `damped`
+        (default: Levenberg and Marquardt on exact Jacobians), `trf` (scipy's), `bfgs`, `l-bfgs-b`, `adam`, `nelder-mead`.
         """
-        found = fitted(self, start, starts, key, method, steps, check, progress)
+        found = fitted(self, start, starts, key, method, steps, check, progress, store)
         if not (isinstance(self.weights, str) and self.weights == "two-step"):
             return found
         if not callable(self.covariance_of_data):
@@ -147,7 +148,9 @@ class AbstractMatching(abc.ABC):
         other.weights, other.covariance_of_data = np.linalg.inv(second), second - self.noise(found.z)
         other.task = dataclasses.replace(self.task, inputs=(self.task.inputs[0], root, self.key))
         begin = {path: x for path, x in found.parameters.items()}
-        return fitted(other, begin, 1, None, method, steps, check, progress)
+        # Other weights are another criterion.
+        again = None if store is None else store.beside("second step")
+        return fitted(other, begin, 1, None, method, steps, check, progress, again)
 
     def check_start(self, z: np.ndarray) -> None:
         """Speak of a start at which moments are not finite, and of moments on which nothing depends."""

@@ -143,6 +143,7 @@ class MLE:
         steps: int = 200,
         check: bool = True,
         progress: bool = False,
+        store: Any = None,
     ) -> Fit:
         """Maximise the likelihood.
 
@@ -153,9 +154,10 @@ class MLE:
         - `method`: `damped` (default: scores of units, and secants), `bfgs`, `l-bfgs-b` (default for many parameters), `adam`,
           `nelder-mead`, which takes no derivatives.
         - `steps`: at most; `check`: whether derivatives are held against central differences at start and end.
-        - `progress`: whether a line shows the steps.
+        - `progress`: whether a line shows the steps; `store`: a `ResultStore` in which every evaluation is kept, so that the
+          same call goes on where it was cut off.
         """
-        return fitted(self, start, starts, key, method, steps, check, progress)
+        return fitted(self, start, starts, key, method, steps, check, progress, store)
 
     def check_start(self, z: np.ndarray) -> None:
         """Speak of a start at which the likelihood is not finite; which observations, and at which parameters."""

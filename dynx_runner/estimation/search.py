@@ -9,22 +9,33 @@ import numpy as np
 
 from dynx_runner.estimation import adapter
 from dynx_runner.estimation.engines import Trace, minimise
+from dynx_runner.estimation.journal import Around
 
 
 def begin(task, start: Any, starts: int, key: Any) -> list[np.ndarray]:
     """The coordinates of all starts.
 
-    **Arguments:** `start`: `{path: value}` for some of the free parameters, a list of such, a frame with a row for each (the
-    best draws of a sweep), or `None`; `starts`: how many in all, those that are not given from a Sobol sequence, which `key`
-    scrambles.
+    **Arguments:** `start`: `{path: value}` for some of the free parameters, a list of such, a frame with a row for each
+    (`store.best(5, by=...)`, the best draws of a sweep), or `None`; `starts`: how many in all, those that are not given from a
+    Sobol sequence, which `key` scrambles.
 
     **Raises:** `ValueError` for a start outside its bounds, and for names that are not free.
     """
     if hasattr(start, "to_dict"):
-        start = [{k: v for k, v in row.items() if k in task.free.paths} for row in start.to_dict("records")]
+        start = _rows(task, start)
     given = list(start) if isinstance(start, Sequence) and not isinstance(start, str) else [start or {}]
     found = [_given(task, one) for one in given]
     return [*found, *_sobol(task, found[0], starts - len(found), key)]
+
+
+def _rows(task, frame) -> list[dict]:
+    """What is free in each row of a frame, which may spell `main.beta` as `main.parameters.beta`."""
+    names = {column: str(column).replace(".parameters.", ".", 1) for column in frame.columns}
+    free = {column: name for column, name in names.items() if name in task.free.paths}
+    if not free or frame.empty:
+        raise ValueError(f"start: the frame has {len(frame)} rows, and no column of {', '.join(task.free.paths)}"
+                         if not free else "start: the frame has no rows")  # fmt: skip
+    return [{free[column]: row[column] for column in free} for row in frame.to_dict("records")]
 
 
 def _given(task, start) -> np.ndarray:
@@ -69,9 +80,14 @@ def _plain(free) -> np.ndarray:
     return np.repeat([hasattr(t, "low") for t in free.transforms], free.sizes)
 
 
-def from_all(task, starts: list[np.ndarray], method: str, steps: int, told: Callable[[int, float], None]) -> list[Trace]:
-    """The end of every start; each uses the same programs. A start at which the criterion is not finite ends there."""
-    criterion, found = task.of_reals(), []
+def from_all(
+    task, starts: list[np.ndarray], method: str, steps: int, told: Callable[[int, float], None], around: Around
+) -> list[Trace]:
+    """The end of every start; each uses the same programs. A start at which the criterion is not finite ends there.
+
+    **Arguments:** `around`: what to put around the criterion, so that evaluations are kept.
+    """
+    criterion, found = around(task.of_reals()), []
     for i, z in enumerate(starts):
         x = np.asarray(task.free.real(jnp.asarray(z)))
         try:
@@ -102,3 +118,25 @@ def basins(task, traces: list[Trace]) -> Any:
 
 def _near(a, b) -> bool:
     return bool(np.all(np.abs(a - b) <= 1e-3 * np.maximum(1e-2, np.abs(a))))
+
+
+class Line:
+    """A progress line: start, steps and the lowest criterion so far."""
+
+    def __init__(self, shown: bool):
+        self.shown, self.best = shown, np.inf
+
+    def __enter__(self):
+        from tqdm import tqdm
+
+        self.bar = tqdm(desc="estimation", unit="step", disable=not self.shown)
+        return self.told
+
+    def __exit__(self, *error):
+        self.bar.close()
+
+    def told(self, start: int, value: float) -> None:
+        """One step of one start."""
+        self.best = min(self.best, value if np.isfinite(value) else np.inf)
+        self.bar.set_postfix(start=start, value=f"{value:.6g}", best=f"{self.best:.6g}", refresh=False)
+        self.bar.update()

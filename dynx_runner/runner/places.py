@@ -19,21 +19,24 @@ class Place(NamedTuple):
     config: int
     keys: tuple[str, ...]
 
-    def write(self, configs: tuple[dict, dict, dict], value: float) -> None:
-        """Put a number at this place, making the sections a model file does without."""
+    def write(self, configs: tuple[dict, dict, dict], value: Any) -> None:
+        """Put a value at this place, making the sections a model file does without."""
         section = configs[self.config]
         for key in self.keys[:-1]:
             section = section.setdefault(key, {})
         section[self.keys[-1]] = value
 
 
-def find_place(path: str, configs: tuple[dict, dict, dict]) -> Place:
+def find_place(path: str, configs: tuple[dict, dict, dict], *, categorical: bool = False) -> Place:
     """The place a path such as `main.parameters.beta` names.
 
     **Arguments:**
 
     - `path`: an epoch, a stage or `conn_cfg`, then keys of nested dictionaries, joined by dots.
     - `configs`: `(epochs_cfgs, stage_cfgs, conn_cfg)`.
+    - `categorical`: whether it may hold something else than a number.
+
+    The section `parameters` need not be written: `main.beta` is `main.parameters.beta`, unless `main` has a `beta` of its own.
 
     **Returns:** the place. Raises `ValueError` for a path that is not there, or holds no number.
     """
@@ -48,6 +51,7 @@ def find_place(path: str, configs: tuple[dict, dict, dict]) -> Place:
     else:
         pool = [*epochs, *stages, "conn_cfg"]
         raise ValueError(f"param_specs: `{path}`: no epoch or stage is called `{head}`; {advise(head, pool)}")
+    place = _with_parameters(place, configs[place.config])
     value, walked = configs[place.config], "conn_cfg" if head == "conn_cfg" else ""
     for key in place.keys:
         if not isinstance(value, Mapping):
@@ -58,9 +62,21 @@ def find_place(path: str, configs: tuple[dict, dict, dict]) -> Place:
             advice = f"did you mean `{deeper[0]}`?" if deeper else advise(key, value)
             raise ValueError(f"param_specs: `{path}`: `{walked}` has no `{key}`; {advice}")
         value, walked = value[key], f"{walked}.{key}".lstrip(".")
-    if not _is_number(value):
+    if not categorical and not _is_number(value):
         kind = "a section" if isinstance(value, Mapping) else f"{value!r:.60}"
         raise ValueError(f"param_specs: `{path}` holds {kind}; a parameter of a runner is one number")
+    return place
+
+
+def _with_parameters(place: Place, section: Mapping) -> Place:
+    """The place with the section that the path may leave out."""
+    for depth, key in enumerate(place.keys):
+        if not isinstance(section, Mapping) or key not in section:
+            inner = section.get("parameters") if isinstance(section, Mapping) else None
+            if depth == 1 and len(place.keys) == 2 and isinstance(inner, Mapping) and key in inner:
+                return place._replace(keys=(place.keys[0], "parameters", key))
+            break
+        section = section[key]
     return place
 
 

@@ -2,27 +2,37 @@
 
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from dynx_runner.runner.record import FAILED, Record
+from dynx_runner.runner.recorder import Recorder
+from dynx_runner.store.part import Part
+from dynx_runner.store.table import OUTCOMES
+from dynx_runner.sweep.ledger import Ledger, Task
 
-class Record(NamedTuple):
-    """What became of one draw; plain values, so that it travels between processes.
 
-    **Attributes:**
+class Worker:
+    """What a process needs to run draws: its own runner, which never travels, and its part of the store."""
 
-    - `metrics`: `{name: float}`, empty if the draw failed.
-    - `error`: one line that says what was raised and where, empty if nothing was.
-    - `traceback`: the whole of it.
-    - `seconds`: wall time.
-    """
+    def __init__(self, runner: Any, part: Part | None = None):
+        self._runner, self._part = runner, part
 
-    metrics: dict[str, float]
-    error: str
-    traceback: str
-    seconds: float
+    def run(self, tasks: list[Task]) -> list[tuple[Task, Record]]:
+        """Run draws, each of which is in the store before the next one begins.
+
+        Raises nothing but what ends a process: `KeyboardInterrupt`, `SystemExit`; and `StoreError`.
+        """
+        return [(task, self._one(task)) for task in tasks]
+
+    def _one(self, task: Task) -> Record:
+        if self._part is None:
+            return attempt(self._runner, task.x)
+        self._part.start([task.key])
+        record = attempt(self._runner, task.x)
+        self._part.done([(task.i, task.key, task.x, record)])
+        return record
 
 
 def attempt(runner: Any, x: np.ndarray) -> Record:
@@ -30,36 +40,29 @@ def attempt(runner: Any, x: np.ndarray) -> Record:
 
     **Arguments:**
 
-    - `runner`: has `run(x) -> {metric: float}`.
+    - `runner`: has `run(x) -> {metric: number or array}`.
     - `x`: a parameter vector.
 
     **Returns:** a record. Raises nothing but what ends a process: `KeyboardInterrupt`, `SystemExit`.
     """
-    start = time.perf_counter()
+    start, recorder = time.perf_counter(), None
+    if getattr(runner, "records", False):
+        recorder = Recorder((*runner.param_names, *runner.metric_names, *OUTCOMES))
+    notes = {} if recorder is None else recorder.notes
     try:
-        metrics, error, trace = runner.run(x), "", ""
+        metrics = runner.run(x) if recorder is None else runner.run(x, recorder=recorder)
+        return Record(metrics, seconds=time.perf_counter() - start, notes=notes)
     # Any error of the user's model, known to nobody here, is a result of the sweep.
     except Exception as failure:
-        metrics, error, trace = {}, _one_line(failure), traceback.format_exc()
-    return Record(metrics, error, trace, time.perf_counter() - start)
+        told = _one_line(failure), traceback.format_exc()
+        return Record({}, *told, time.perf_counter() - start, notes, FAILED)
 
 
-def solve_here(runner: Any, xs: np.ndarray, *, report: Callable[[], Any]) -> list[Record]:
-    """Run all draws in order.
-
-    **Arguments:**
-
-    - `runner`: has `run(x) -> {metric: float}`.
-    - `xs`: parameter vectors, of shape `(n, parameters)`.
-    - `report`: called after each draw.
-
-    **Returns:** `n` records in the order of `xs`.
-    """
-    records = []
-    for x in xs:
-        records.append(attempt(runner, x))
-        report()
-    return records
+def solve_here(worker: Worker, ledger: Ledger) -> None:
+    """Run all draws of a ledger in this process."""
+    while tasks := ledger.take(1):
+        for task, record in worker.run(tasks):
+            ledger.put(task, record)
 
 
 def _one_line(failure: Exception) -> str:

@@ -1,73 +1,37 @@
 """Draws, shared among the processes of `mpirun`: who is free takes the next one, rank 0 too."""
 
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from dynx_runner.launch import end_the_job, wait_until
-from dynx_runner.sweep.local import Record, attempt
+from dynx_runner.runner.record import Record
+from dynx_runner.sweep.ledger import Ledger, Task
+from dynx_runner.sweep.local import Worker
 
-_TOGETHER = 0.1
-
-
-class Ledger:
-    """Rank 0's book of the draws: which is next, and what became of those before.
-
-    **Attributes:** `records`, by the number of the draw.
-    """
-
-    def __init__(self, size: int, report: Callable[[], Any]):
-        self.records: dict[int, Record] = {}
-        self._next, self._size, self._seconds = 0, size, 0.0
-        self._report = report
-        self._lock = threading.Lock()
-
-    def take(self, ranks: int | None = None) -> list[int]:
-        """The next draw; or, for one of several ranks, as many as take a tenth of a second. None if there is none.
-
-        Short draws travel together, since every message interrupts rank 0; but never more than a rank's half of its share
-        of what is left, so that all end at one time.
-        """
-        with self._lock:
-            count = 1
-            if ranks is not None and self.records:
-                mean, left = self._seconds / len(self.records), self._size - self._next
-                count = max(1, min(int(_TOGETHER / max(mean, 1e-6)), left // (2 * ranks)))
-            first, self._next = self._next, min(self._next + count, self._size)
-            return list(range(first, self._next))
-
-    def put(self, i: int, record: Record) -> None:
-        """Enter what became of draw `i`."""
-        with self._lock:
-            self.records[i] = record
-            self._seconds += record.seconds
-            self._report()
+# How long one waits before asking again where another draw has to end first.
+_PAUSE = 0.005
 
 
-def solve_together(comm: Any, runner: Any, xs: np.ndarray | None, *, report: Callable[[], Any]) -> list[Record]:
-    """Run all draws of rank 0, on all processes.
+def solve_together(channel: Any, worker: Worker, ledger: Ledger | None) -> None:
+    """Run all draws of rank 0's ledger, on all processes.
 
     **Arguments:**
 
-    - `comm`: the communicator of all processes.
-    - `runner`: this process's own runner; it never travels, so that it may hold lambdas.
-    - `xs`: on rank 0, parameter vectors of shape `(n, parameters)`; elsewhere `None`.
-    - `report`: called on rank 0 after each draw.
+    - `channel`: a communicator of all processes, for nothing else.
+    - `worker`: this process's own.
+    - `ledger`: on rank 0, the draws and what becomes of them; elsewhere `None`.
 
-    **Returns:** on rank 0, `n` records in the order of `xs`; elsewhere none. What is raised outside a draw,
-    `KeyboardInterrupt` included, ends the whole job.
+    What is raised outside a draw, `KeyboardInterrupt` included, has to end the whole job: see `ending_the_job`.
     """
-    with ending_the_job(), own_channel(comm) as channel:
-        if xs is None:
-            records = _follow(channel, runner)
-        else:
-            records = _lead(channel, runner, xs, report)
-        wait_until(channel.Ibarrier().Test)
-    return records
+    if ledger is None:
+        _follow(channel, worker)
+    else:
+        _lead(channel, worker, ledger)
+    wait_until(channel.Ibarrier().Test)
 
 
 @contextmanager
@@ -89,46 +53,64 @@ def own_channel(comm: Any) -> Iterator[Any]:
     channel.Free()
 
 
-def _lead(comm: Any, runner: Any, xs: np.ndarray, report: Callable[[], Any]) -> list[Record]:
+def _lead(comm: Any, worker: Worker, ledger: Ledger) -> None:
     """Answer the other ranks from a thread, and work meanwhile."""
     from mpi4py import MPI
 
-    ledger = Ledger(len(xs), report)
     if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
         # This MPI allows calls from the main thread only.
-        _serve(comm, xs, ledger)
-    else:
-        # The draws stay on the main thread, where signals and JAX's settings are.
-        server = threading.Thread(target=_serve, args=(comm, xs, ledger), name="dynx-server", daemon=True)
-        server.start()
-        while taken := ledger.take():
-            for i in taken:
-                ledger.put(i, attempt(runner, xs[i]))
-        server.join()
-    return [ledger.records[i] for i in range(len(xs))]
+        _serve(comm, ledger)
+        return
+    # The draws stay on the main thread, where signals and JAX's settings are.
+    server = threading.Thread(target=_serve, args=(comm, ledger), name="dynx-server", daemon=True)
+    server.start()
+    while (tasks := ledger.take(comm.size)) != []:
+        if tasks is None:
+            time.sleep(_PAUSE)
+            continue
+        for task, record in worker.run(tasks):
+            ledger.put(task, record)
+    server.join()
 
 
-def _serve(comm: Any, xs: np.ndarray, ledger: Ledger) -> None:
+def _serve(comm: Any, ledger: Ledger) -> None:
     from mpi4py import MPI
 
     with ending_the_job():
-        message, working = MPI.Status(), comm.size - 1
+        message, working, waiting = MPI.Status(), comm.size - 1, list[int]()
         while working:
-            wait_until(lambda: comm.Iprobe(status=message))
-            for i, record in comm.recv(source=message.source):
-                ledger.put(i, record)
-            taken = ledger.take(comm.size)
-            comm.send([(i, xs[i]) for i in taken], dest=message.source)
-            working -= not taken
+            if not waiting:
+                wait_until(lambda: comm.Iprobe(status=message))
+            elif not comm.Iprobe(status=message):
+                time.sleep(_PAUSE)
+                working -= _answer(comm, ledger, waiting)
+                continue
+            for task, record in comm.recv(source=message.source):
+                ledger.put(task, record)
+            waiting.append(message.source)
+            working -= _answer(comm, ledger, waiting)
 
 
-def _follow(comm: Any, runner: Any) -> list[Record]:
+def _answer(comm: Any, ledger: Ledger, waiting: list[int]) -> int:
+    """Send draws to whoever waits and can have some; how many of them have none left to do."""
+    ended = 0
+    for source in tuple(waiting):
+        tasks = ledger.take(comm.size)
+        if tasks is None:
+            break
+        comm.send(tasks, dest=source)
+        waiting.remove(source)
+        ended += not tasks
+    return ended
+
+
+def _follow(comm: Any, worker: Worker) -> None:
     """Ask rank 0 for draws until there are none."""
-    finished: list[tuple[int, Record]] = []
+    finished: list[tuple[Task, Record]] = []
     while True:
         comm.send(finished, dest=0)
         wait_until(lambda: comm.Iprobe(source=0))
         tasks = comm.recv(source=0)
         if not tasks:
-            return []
-        finished = [(i, attempt(runner, x)) for i, x in tasks]
+            return
+        finished = worker.run(tasks)

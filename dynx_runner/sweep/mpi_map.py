@@ -1,21 +1,52 @@
 """A sweep: the metrics of many draws, as one table."""
 
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dynx_runner.launch import meet, world
-from dynx_runner.sweep.local import Record, solve_here
-from dynx_runner.sweep.mpi import ending_the_job, solve_together
+from dynx_runner.runner.record import Record
+from dynx_runner.store.lines import StoreError
+from dynx_runner.store.part import Part
+from dynx_runner.store.result_store import Missing, ResultStore
+from dynx_runner.store.table import OUTCOMES, frame_of
+from dynx_runner.sweep.ending import part_of
+from dynx_runner.sweep.ledger import Ledger, Task
+from dynx_runner.sweep.local import Worker, solve_here
+from dynx_runner.sweep.mpi import ending_the_job, own_channel, solve_together
+from dynx_runner.sweep.progress import progress_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_OUTCOMES = ("status", "error", "traceback", "seconds")
+
+class _Plan(NamedTuple):
+    """What rank 0 knows of a sweep: the vectors, and what is to be done of them."""
+
+    xs: np.ndarray
+    missing: Missing
+    share: tuple[int, int]
+
+    def tasks(self) -> list[Task]:
+        """Those draws of this share that are not known, each of them once."""
+        keys, (part, parts) = self.missing.keys, self.share
+        first = {key: i for i, key in reversed(list(enumerate(keys))) if key not in self.missing.known}
+        mine = sorted((i, key) for key, i in first.items() if i % parts == part)
+        return [Task(i, key, self.xs[i]) for i, key in mine]
 
 
-def mpi_map(runner: Any, xs: np.ndarray, *, progress: bool = False) -> "DataFrame":
+def mpi_map(
+    runner: Any,
+    xs: np.ndarray,
+    *,
+    store: ResultStore | None = None,
+    share: tuple[int, int] | None = None,
+    retry_quarantined: bool | None = None,
+    progress: bool = False,
+) -> "DataFrame":
     """Run every draw, in this process or on all processes of `mpirun -n N python script.py`.
 
     Under `mpirun` every process must call it, in the same order; whoever is free takes the next draw. Results do not
@@ -25,49 +56,104 @@ def mpi_map(runner: Any, xs: np.ndarray, *, progress: bool = False) -> "DataFram
 
     - `runner`: a `CircuitRunner`, built on every process by the same script.
     - `xs`: parameter vectors, of shape `(n, parameters)`. Those of rank 0 count; the others' are not read.
-    - `progress`: whether rank 0 shows a progress bar.
+    - `store`: where every draw is kept as soon as it is done. What is in it is not run again, so the same call resumes a sweep
+      that was cut off. A draw that was running alone when its process died, twice, is left out: its status is `quarantined`.
+    - `share`: `(k, n)` leaves all draws but every `n`-th from the `k`-th on to other jobs with the same store; the table then
+      has those rows that are known.
+    - `retry_quarantined`: whether such draws are run again; that of the store if not given.
+    - `progress`: whether rank 0 shows a progress bar, or a line each half minute where there is no terminal.
 
     **Returns:** the same DataFrame on every process, one row a draw in the order of `xs`: the parameters, the metrics,
-    `status` (`"ok"`, or `"failed"` where an exception was raised in the draw), `error` (one line), `traceback`, and
-    `seconds`. Raises `ValueError` for `xs` of another shape, `RuntimeError` for a mismatched `mpirun`.
+    `status` (`"ok"`, `"failed"` where an exception was raised in the draw, or `"quarantined"`), `error` (one line),
+    `traceback`, and `seconds`. Raises `ValueError` for `xs` of another shape, `RuntimeError` for a mismatched `mpirun`,
+    `StoreError` for a store that belongs to another runner, was altered, or cannot be written.
     """
-    columns = [*runner.param_names, *runner.metric_names, *_OUTCOMES]
+    if store is not None and not isinstance(store, ResultStore):
+        raise TypeError(f"mpi_map: store must be a ResultStore, found {store!r:.60}; write store=ResultStore(folder)")
+    columns = [*runner.param_names, *runner.metric_names, *OUTCOMES]
     repeated = {name for name in columns if columns.count(name) > 1}
     if repeated:
         raise ValueError(f"mpi_map: two columns are called {', '.join(sorted(repeated))}; rename a metric")
     comm = world()
     if comm is None:
-        xs = _vectors(xs, runner.param_names)
-        with _bar(len(xs), shown=progress) as bar:
-            records = solve_here(runner, xs, report=bar.update)
-        return _table(runner, xs, records)
-    vectors = _agreed(comm, runner, xs, columns)
-    with _bar(0 if vectors is None else len(vectors), shown=progress and comm.rank == 0) as bar:
-        records = solve_together(comm, runner, vectors, report=bar.update)
-    with ending_the_job():
-        return comm.bcast(None if vectors is None else _table(runner, vectors, records))
+        plan = _plan(runner, xs, store, share, retry_quarantined, 1)
+        with _ledger(plan, progress) as ledger, part_of(store, uuid.uuid4().hex, draws=len(plan.xs)) as part:
+            _condemn(plan, part)
+            solve_here(Worker(runner, part), ledger)
+        return _table(runner, plan, ledger.records)
+    job, plan = _agreed(comm, runner, xs, columns, store, share, retry_quarantined)
+    book = nullcontext() if plan is None else _ledger(plan, progress)
+    with ending_the_job(), own_channel(comm) as channel, book as ledger:
+        told = {} if plan is None else {"draws": len(plan.xs)}
+        with part_of(store, job, rank=comm.rank, **told) as part:
+            _condemn(plan, part)
+            solve_together(channel, Worker(runner, part), ledger)
+        return comm.bcast(None if plan is None or ledger is None else _table(runner, plan, ledger.records))
 
 
-def _agreed(comm: Any, runner: Any, xs: Any, columns: list[str]) -> np.ndarray | None:
-    """The vectors on rank 0, `None` elsewhere, once all processes know that they can be run; else all raise alike."""
-    vectors, refusal = None, None
+def _plan(runner: Any, xs: Any, store: ResultStore | None, share: Any, retry: bool | None, size: int) -> _Plan:
+    """Check the vectors, and ask the store what is missing."""
+    vectors, part = _vectors(xs, runner.param_names), _share(share, store)
+    if store is not None:
+        return _Plan(vectors, store.prepare(runner, vectors, retry_quarantined=retry, size=size), part)
+    # Without a store two equal vectors are two draws: their metrics may be random.
+    return _Plan(vectors, Missing([str(i) for i in range(len(vectors))], {}, frozenset(), frozenset(), frozenset()), part)
+
+
+def _share(share: Any, store: ResultStore | None) -> tuple[int, int]:
+    if share is None:
+        return 0, 1
+    if store is None:
+        raise ValueError("mpi_map: a share of a sweep needs a store, where the shares meet")
+    part, parts = share
+    if not 0 <= part < parts:
+        raise ValueError(f"mpi_map: share = {share}; expected (k, n) with 0 <= k < n")
+    return int(part), int(parts)
+
+
+def _agreed(
+    comm: Any, runner: Any, xs: Any, columns: list[str], store: Any, share: Any, retry: Any
+) -> tuple[str, _Plan | None]:
+    """The name of the job, and on rank 0 the plan, once all processes know that it can be run; else all raise alike."""
+    plan, refusal = None, None
     if comm.rank == 0:
         try:
-            vectors = _vectors(xs, runner.param_names)
-        except (TypeError, ValueError) as error:
-            refusal = str(error)
+            plan = _plan(runner, xs, store, share, retry, comm.size)
+        except (TypeError, ValueError, StoreError) as error:
+            refusal = (StoreError if isinstance(error, StoreError) else ValueError, str(error))
+    where = None if store is None else str(store.folder)
     with ending_the_job():
         meet(comm)
-        said = comm.allgather((columns, refusal))
-    if said[0][1] is not None:
-        raise ValueError(said[0][1])
-    others = [rank for rank, (theirs, _) in enumerate(said) if theirs != said[0][0]]
-    if others:
-        raise ValueError(
-            f"mpi_map: the runner of rank {others[0]} has {said[others[0]][0]}, that of rank 0 has {said[0][0]}; names"
-            " and their order must agree (a set has another order in each process)"
-        )
-    return vectors
+        told = comm.allgather((columns, where, refusal, uuid.uuid4().hex))
+    if told[0][2] is not None:
+        kind, message = told[0][2]
+        raise kind(message)
+    for rank, (theirs, folder, _, _) in enumerate(told):
+        if theirs != told[0][0]:
+            raise ValueError(
+                f"mpi_map: the runner of rank {rank} has {theirs}, that of rank 0 has {told[0][0]}; names and their order must"
+                " agree (a set has another order in each process)"
+            )
+        if folder != told[0][1]:
+            raise ValueError(f"mpi_map: the store of rank {rank} is {folder}, that of rank 0 is {told[0][1]}; they must agree")
+    return told[0][3], plan
+
+
+@contextmanager
+def _ledger(plan: _Plan, shown: bool) -> Iterator[Ledger]:
+    """The book of what is missing, with its progress bar."""
+    tasks, missing = plan.tasks(), plan.missing
+    known = len(plan.xs) - len(tasks) if plan.share == (0, 1) else 0
+    with progress_of(known + len(tasks), known, shown=shown) as report:
+        yield Ledger(tasks, report, suspects=missing.suspects, quiet=missing.quiet)
+
+
+def _condemn(plan: _Plan | None, part: Part | None) -> None:
+    """Write down which draws are quarantined, so that the store has a row for each."""
+    if plan is not None and part is not None and plan.missing.condemned:
+        keys, known = plan.missing.keys, plan.missing.known
+        rows = {key: (keys.index(key), key, plan.xs[keys.index(key)], known[key]) for key in plan.missing.condemned}
+        part.done(rows.values())
 
 
 def _vectors(xs: Any, names: tuple[str, ...]) -> np.ndarray:
@@ -80,19 +166,8 @@ def _vectors(xs: Any, names: tuple[str, ...]) -> np.ndarray:
     return vectors
 
 
-def _table(runner: Any, xs: np.ndarray, records: list[Record]) -> "DataFrame":
-    # Imported here, since a runner without a sweep needs no pandas.
-    import pandas as pd
-
-    columns: dict[str, Any] = {name: xs[:, position] for position, name in enumerate(runner.param_names)}
-    for name in runner.metric_names:
-        columns[name] = np.array([record.metrics.get(name, np.nan) for record in records], dtype=np.float64)
-    columns["status"] = ["failed" if record.error else "ok" for record in records]
-    columns["error"] = [record.error for record in records]
-    columns["traceback"] = [record.traceback for record in records]
-    columns["seconds"] = np.array([record.seconds for record in records], dtype=np.float64)
-    return pd.DataFrame(columns)
-
-
-def _bar(total: int, *, shown: bool) -> tqdm:
-    return tqdm(total=total, desc="draws", unit="draw", disable=not shown)
+def _table(runner: Any, plan: _Plan, new: dict[str, Record]) -> "DataFrame":
+    found = plan.missing.known | new
+    rows = [i for i, key in enumerate(plan.missing.keys) if key in found]
+    records = [found[plan.missing.keys[i]] for i in rows]
+    return frame_of(runner.param_names, runner.metric_names, plan.xs[rows], records, getattr(runner, "choices", {}))

@@ -74,8 +74,8 @@ def test_two_names_of_one_parameter_are_refused(factory):
 
 def test_what_a_model_file_decides_cannot_be_configured(factory):
     specs = {"CONS.beta": (0.9, 0.99)}
-    with pytest.raises(ValueError, match="`CONS` has `settings`"):
-        make_runner(factory, specs, ({}, {"CONS": {"settings": {"n_a": 10}}}, {}))
+    with pytest.raises(ValueError, match="`CONS` has `math`"):
+        make_runner(factory, specs, ({}, {"CONS": {"math": {"n_a": 10}}}, {}))
     with pytest.raises(ValueError, match="conn_cfg has `inter_period`"):
         make_runner(factory, specs, ({}, {}, {"inter_period": []}))
     with pytest.raises(ValueError, match=r"CONS\.bata"):

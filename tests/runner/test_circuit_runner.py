@@ -143,7 +143,7 @@ def test_configurations_are_never_changed_even_by_a_factory_that_writes_into_the
     [
         ("main.parameters.bata", r"`main\.parameters` has no `bata`; did you mean `beta`\?"),
         ("mian.parameters.beta", r"no epoch or stage is called `mian`; did you mean `main`\?"),
-        ("OWNH.r", r"`OWNH` has no `r`; did you mean `OWNH\.parameters\.r`\?"),
+        ("conn_cfg.r", r"`conn_cfg` has no `r`"),
         ("OWNH.xyz", r"`OWNH` has no `xyz`; there is `parameters`"),
         ("main.parameters.beta.value", r"`main\.parameters\.beta` is not a section"),
         ("main.parameters", "holds a section"),
@@ -155,6 +155,29 @@ def test_configurations_are_never_changed_even_by_a_factory_that_writes_into_the
 def test_a_path_that_is_not_there_is_refused(path, message):
     with pytest.raises(ValueError, match=message):
         make_runner(specs={path: (0.0, 1.0)})
+
+
+def test_the_section_of_parameters_need_not_be_written():
+    runner = make_runner(specs={"main.beta": (0.8, 0.99), "OWNH.parameters.r": (0.01, 0.05)})
+    assert runner.run([0.9, 0.02]) == make_runner().run([0.9, 0.02])
+    x = runner.pack({"OWNH.r": 0.02, "main.parameters.beta": 0.9})
+    assert x.tolist() == [0.9, 0.02] and tuple(runner.unpack(x)) == ("main.beta", "OWNH.parameters.r")
+    with pytest.raises(ValueError, match="`main.beta` is given twice"):
+        runner.pack({"main.parameters.beta": 0.9, "main.beta": 0.9, "OWNH.r": 0.02})
+    with pytest.raises(ValueError, match="are the same parameter"):
+        make_runner(specs={"main.beta": (0.8, 0.99), "main.parameters.beta": (0.8, 0.99)})
+    # What stands there to the letter comes first.
+    configs = ({"main": {"beta": 0.5, "parameters": {"beta": 0.6}}}, {}, {})
+    nearer = CircuitRunner(*configs, {"main.beta": (0, 1)}, lambda e, s, c: e["main"], lambda m: m, {"b": lambda m: m["beta"]})
+    assert nearer.run([0.25]) == {"b": 0.25}
+
+
+def test_configurations_may_be_left_out_and_nothing_else():
+    factory = lambda epochs, stages, connections: 2.0
+    runner = CircuitRunner(param_specs={}, model_factory=factory, solver=lambda m: m, metric_fns={"m": float})
+    assert runner.run([]) == {"m": 2.0}
+    with pytest.raises(TypeError, match="needs solver, metric_fns; only the configurations may be left out"):
+        CircuitRunner(param_specs={}, model_factory=factory)
 
 
 @pytest.mark.parametrize("leaf", ["egm", [1.0, 2.0], np.ones(3), True, {"value": 1.0}])
@@ -240,10 +263,16 @@ def test_what_fails_keeps_its_type_and_says_where_and_at_what_parameters():
         assert caught.value.__notes__ == [f"{place}, at main.parameters.beta = 0.9, OWNH.parameters.r = 0.02"]
 
 
-@pytest.mark.parametrize("value", [None, "high", np.ones(3), 1j, {}])
-def test_a_metric_that_is_not_one_number_is_refused(value):
+@pytest.mark.parametrize("value", [None, "high", 1j, {}])
+def test_a_metric_that_is_no_number_is_refused(value):
     with pytest.raises(TypeError, match="expected one real number"):
         make_runner(metrics={"LL": lambda m: value}).run([0.9, 0.02])
+
+
+@pytest.mark.parametrize("value", [np.ones(3), [1, 2], jnp.zeros((2, 2)), np.ones((0, 4))])
+def test_a_metric_may_have_any_shape(value):
+    found = make_runner(metrics={"LL": lambda m: value}).run([0.9, 0.02])["LL"]
+    assert isinstance(found, np.ndarray) and np.array_equal(found, np.asarray(value))
 
 
 def test_a_failed_metric_does_not_solve_again():

@@ -5,7 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynx_runner import plot_bars
+from dynx_runner import ResultStore, plot_bars, plot_failures, plot_heat, plot_load, plot_pairs, plot_scatter
+from dynx_runner.runner.record import Record
+from dynx_runner.store.part import Part
 
 matplotlib.use("Agg")
 
@@ -60,3 +62,76 @@ def test_all_draws_may_have_failed():
 def test_an_unknown_metric_is_refused_with_the_nearest_one():
     with pytest.raises(ValueError, match="no column `EulerErr`; did you mean `EulerError`"):
         plot_bars(pd.DataFrame({"EulerError": [1.0]}), "EulerErr")
+
+
+def sweep(n=40):
+    """A sweep of two parameters, the first draws of which failed."""
+    a, b = np.linspace(0.0, 1.0, n), np.tile([1.0, 2.0], n // 2)
+    value = np.where(a < 0.2, np.nan, a + b)
+    status = np.where(np.isnan(value), "failed", "ok")
+    return pd.DataFrame({"a": a, "b": b, "value": value, "status": status, "error": "", "seconds": 0.1})
+
+
+def test_a_scatter_has_a_point_for_each_draw_and_a_cross_for_each_failure():
+    fig, ax = plt.subplots()
+    assert plot_scatter(sweep(), "a", "value", ax=ax, color="b") is ax
+    assert len(ax.collections[0].get_offsets()) == 32 and len(ax.lines[0].get_xdata()) == 8
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "value")
+
+
+def test_pairs_are_a_square_of_pictures_inside_one():
+    ax = plot_pairs(sweep())
+    assert len(ax.child_axes) == 9
+    last = ax.child_axes[6]
+    assert (last.get_xlabel(), last.get_ylabel()) == ("a", "value")
+    assert [len(points.get_offsets()) for points in ax.child_axes[1].collections] == [32, 8]
+    fig, own = plt.subplots()
+    assert plot_pairs(sweep(), ["a", "b"], ax=own) is own and len(own.child_axes) == 4
+
+
+def test_a_heat_map_of_a_grid_has_a_cell_for_each_point():
+    grid = pd.DataFrame([(a, b, 10 * a + b) for a in (1.0, 2.0, 4.0) for b in (0.0, 1.0)], columns=["a", "b", "value"])
+    grid.loc[0, "value"] = np.nan
+    ax = plot_heat(grid, "a", "b", "value")
+    cells = np.ma.filled(ax.collections[0].get_array().reshape(2, 3), np.nan)
+    np.testing.assert_array_equal(cells, [[np.nan, 20.0, 40.0], [11.0, 21.0, 41.0]])
+    cells = plot_heat(sweep(400), "a", "b", "value", bins=4).collections[0].get_array()
+    assert cells.shape == (4, 4)
+
+
+def test_failures_are_shown_where_they_are_in_the_prior():
+    ax = plot_failures(sweep(), "a")
+    assert [bar.get_height() for bar in ax.patches] == [1.0, pytest.approx(0.6), 0, 0, 0, 0, 0, 0]
+    ax = plot_failures(sweep(), "a", "b")
+    assert [len(points.get_offsets()) for points in ax.collections] == [32, 8]
+
+
+def test_the_load_is_that_of_each_process(tmp_path):
+    for job, draws in (("one", 3), ("two", 1)):
+        part = Part(tmp_path, job, rank=draws)
+        for i in range(draws):
+            part.done([(i, f"{job}{i}", np.zeros(1), Record({"seconds": 9.0}, seconds=0.5, notes={"n": 1.0}))])
+        part.close()
+    ax = plot_load(ResultStore(tmp_path))
+    assert sorted(bar.get_width() for bar in ax.patches) == [0.5, 1.5]
+    assert any(label.get_text().endswith("(3 draws)") for label in ax.get_yticklabels())
+
+
+@pytest.mark.parametrize(
+    "plot",
+    [
+        lambda df: plot_scatter(df, "a", "valu"),
+        lambda df: plot_scatter(df, "a", "b", color="valu"),
+        lambda df: plot_pairs(df, ["valu"]),
+        lambda df: plot_heat(df, "a", "b", "valu"),
+        lambda df: plot_failures(df, "valu"),
+    ],
+)
+def test_every_plot_refuses_a_column_that_is_not_there(plot):
+    with pytest.raises(ValueError, match="no column `valu`; did you mean `value`"):
+        plot(sweep())
+
+
+def test_a_column_of_arrays_is_refused():
+    with pytest.raises(ValueError, match="column `m` holds ndarray, no numbers"):
+        plot_bars(pd.DataFrame({"m": [np.zeros(2), np.zeros(2)]}), "m")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynx_runner import CircuitRunner, mpi_map, prepare_mpi
+from dynx_runner import CircuitRunner, ResultStore, mpi_map, prepare_mpi
 
 
 def make_runner(solver=lambda model: None, metrics=None):
@@ -94,3 +94,54 @@ def alone():
     import os
 
     return {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "OMPI", "MV2"))}
+
+
+def test_what_a_recorder_is_told_becomes_columns(tmp_path):
+    def factory(epochs, stages, connections, recorder):
+        recorder.count("models")
+        return epochs["main"]["beta"]
+
+    def solver(beta, recorder):
+        with recorder.phase("thinking"):
+            recorder.count("steps", 3)
+            recorder.count("steps", 4)
+        if beta > 0.9:
+            recorder.note("last words", 1)
+            raise ZeroDivisionError("boom")
+
+    metrics = {"beta": lambda beta: beta, "steps so far": lambda beta, recorder: recorder.notes["steps"]}
+    runner = CircuitRunner({"main": {"beta": 0.5}}, {}, {}, {"main.beta": (0, 1)}, factory, solver, metrics)
+    xs = [[0.5], [0.95]]
+    table = mpi_map(runner, xs, store=ResultStore(tmp_path))
+    assert table["models"].tolist() == [1, 1] and table["steps"].tolist() == [7, 7] and table["steps so far"][0] == 7
+    assert np.isnan(table["last words"][0]) and table["last words"][1] == 1
+    phases = ["seconds in model_factory", "seconds thinking", "seconds in solver", "seconds in metrics", "seconds compiling"]
+    assert (table.loc[0, phases] >= 0).all() and table["seconds in solver"][0] >= table["seconds thinking"][0]
+    pd.testing.assert_frame_equal(mpi_map(runner, xs, store=ResultStore(tmp_path)), table, check_exact=True)
+    # By hand one need not care for it.
+    assert runner.run([0.25]) == {"beta": 0.25, "steps so far": 7}
+
+
+def test_a_recorder_tells_compiling_and_running_apart():
+    import jax
+
+    def solver(beta):
+        return jax.jit(lambda x: jax.numpy.linalg.eigh(x * jax.numpy.eye(5))[0].sum() + 0.123)(beta)
+
+    runner = CircuitRunner(
+        {"main": {"beta": 0.5}},
+        {},
+        {},
+        {"main.beta": (0, 1)},
+        lambda e, s, c, recorder: e["main"]["beta"],
+        solver,
+        {"m": float},
+    )
+    table = mpi_map(runner, [[0.5]])
+    assert table["seconds compiling"][0] > 0 and table["seconds in solver"][0] > 0
+
+
+def test_a_recorder_refuses_the_name_of_a_column():
+    metrics = {"m": lambda beta, recorder: recorder.note("status", 1.0)}
+    runner = CircuitRunner({"main": {"beta": 0.5}}, {}, {}, {"main.beta": (0, 1)}, lambda e, s, c: 0.0, lambda m: m, metrics)
+    assert "there is a column `status` already" in mpi_map(runner, [[0.5]])["error"][0]

@@ -1,10 +1,10 @@
-"""Pictures of a sweep."""
+"""The metric of each draw as a bar."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynx_runner.runner.places import advise
+from dynx_runner.plots.columns import axes, column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,14 +23,10 @@ def plot_bars(df: "DataFrame", metric: str, ax: "Axes | None" = None, **style: A
 
     **Returns:** the axes. Raises `ValueError` for a column that is not there.
     """
-    # Neither pandas nor matplotlib is needed to run a sweep.
-    import matplotlib.pyplot as plt
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    if metric not in df.columns:
-        raise ValueError(f"plot_bars: no column `{metric}`; {advise(metric, df.columns)}")
-    ax = plt.subplots(figsize=(10, 6))[1] if ax is None else ax
-    heights = df[metric].to_numpy(dtype=np.float64)
+    heights = column("plot_bars", df, metric)
+    ax = axes(ax, figsize=(10, 6))
     places, solved = np.arange(len(heights)), np.isfinite(heights)
     ax.bar(places[solved], heights[solved], **{"width": 0.8, "color": "tab:blue", **style})
     if not solved.all():

@@ -1,0 +1,1 @@
+"""Results on disk, safe from a process that dies: what is stored is not solved again."""
