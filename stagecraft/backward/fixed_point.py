@@ -140,8 +140,9 @@ def _plain(circuit, tolerance):
     near = jnp.maximum(tolerance, _NEAR)
     go = lambda s: (s[1].bound > near) & (s[2] < most) & jnp.isfinite(s[1].change)
     kept, _, count = jax.lax.while_loop(go, body, (kept, Watch.begin(tolerance.dtype), 0))
-    # Values begin at zero, with a weight of zero, as they do at the end of a life.
-    leaves = [jnp.zeros_like(x) for x in leaves]
+    # Values begin at zero, with a weight of zero, as they do at the end of a life; everything is feasible until it is shown not
+    # to be, since what never is would say so of itself for ever.
+    leaves = [jnp.zeros_like(x) if floating(x) else x for x in leaves]
     return fill(kept), count
 
 

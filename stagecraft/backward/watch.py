@@ -44,5 +44,5 @@ def typical(x: Float[Array, "..."]) -> Float[Array, ""]:
 def relative(new, old):
     """The largest change relative to the number itself, or to a small share of a typical one."""
     new, old = jax.lax.stop_gradient((new, old))
-    floor = 1e-3 * typical(old) + jnp.finfo(new.dtype).tiny
+    floor = 1e-3 * typical(old) + jnp.finfo(new.dtype).tiny ** 0.5
     return jnp.max(jnp.abs(new - old) / (jnp.abs(old) + floor))
