@@ -21,6 +21,7 @@ from stagecraft.horses.evaluate import (
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Continuation, Rows
 from stagecraft.operators.envelope.envelope import read, read_lines, refine
+from stagecraft.operators.interpolate import tamed
 
 
 class _Raw(NamedTuple):
@@ -152,8 +153,13 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
     """The solution with all that its evaluation needs."""
     level, level_slope, smooth = levels(problem, raw.value, raw.marginal, raw.weight)
     level_slope = secant_where(raw.edge, raw.state, level, level_slope)
+    if problem.open_end:
+        level_slope = _first_tamed(raw.state, level, level_slope)
+        raw = raw._replace(marginal=_first_tamed(raw.state, raw.value, raw.marginal))
     width = jnp.diff(raw.state)
     straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
+    if problem.open_end:
+        straighter = straighter.at[0].set(True)  # Values may begin at minus infinity.
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
     return Rows(
@@ -175,6 +181,14 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
         overflow=overflow,
         inner=raw.inner,
     )
+
+
+def _first_tamed(state, values, slopes):
+    """The slopes, that of the first knot so small that a cubic does not leave its cell: it may be infinite at an open end."""
+    width = state[1] - state[0]
+    secant = (values[1] - values[0]) / jnp.where(width > 0, width, 1.0)
+    first, _ = tamed(slopes[0], slopes[1], secant)
+    return slopes.at[0].set(jnp.where(width > 0, first, slopes[0]))
 
 
 def bend(width, values, slopes):
@@ -214,9 +228,19 @@ def _within_bounds(problem, post, slope):
 
 def _is_idle(problem, slope, post):
     """Where saving is worth nothing the first-order condition has no finite solution: then the bound holds."""
-    control = problem.control_inverse(problem.parameters, slope, post)
-    state = problem.state_inverse(problem.parameters, post, control, slope)
-    return jnp.isfinite(slope) & ~jnp.isfinite(control + state)
+    p = problem.parameters
+
+    def solved(post):
+        control = problem.control_inverse(p, slope, post)
+        return control, problem.state_inverse(p, post, control, slope)
+
+    control, state = solved(post)
+    idle = ~jnp.isfinite(control + state)
+    if problem.turns:
+        # Beyond a pole of the inverse the condition holds for states that nobody has: they fall in the post-state.
+        _, (_, rise) = jax.jvp(solved, (post,), (jnp.ones_like(post),))
+        idle |= ~(rise > 0)
+    return jnp.isfinite(slope) & idle
 
 
 def _spend_where_idle(problem, continuation, idle, state, control, post):
@@ -226,6 +250,9 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     """
     p, ones = problem.parameters, jnp.ones_like(post)
     spent = problem.state_inverse(p, problem.knots, problem.lower(p, state) * ones + 1.0, ones)
+    if problem.turns:
+        # Any states do, where the bound holds at all of them; those of the post-states are some that people have.
+        spent = problem.knots + room_above(problem.knots)
     bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
     last = post.shape[0] - 1 - jnp.argmin(idle[::-1])
     stay = lambda array: jnp.where(idle, array[last], array)
