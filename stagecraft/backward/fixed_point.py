@@ -63,6 +63,12 @@ def _may_jump(circuit) -> bool:
     return any(num.solution.upper_envelope and num.stored for num in stages)
 
 
+def _chooses_hard(circuit) -> bool:
+    """Whether a stage takes the best of finitely many alternatives without taste shocks."""
+    choices = [circuit.structure.stage(name).choice for name in circuit.structure.blocks[0].stages]
+    return any(choice is not None and choice.by == "agent" and choice.scale is None for choice in choices)
+
+
 @jax.custom_jvp
 def _stationary(circuit):
     """The fixed point, the health of the step that found it, and how it ended."""
@@ -70,7 +76,11 @@ def _stationary(circuit):
     if _may_jump(circuit):
         return _by_values(circuit, tolerance)
     rows, count = _plain(circuit, tolerance)
-    return _newton_steps(circuit, rows, tolerance, count)
+    found = _newton_steps(circuit, rows, tolerance, count)
+    if not _chooses_hard(circuit):
+        return found
+    # Newton steps improve a policy, and between knots two policies may each improve on the other for ever; values do not cycle.
+    return jax.lax.cond(found[2].converged, lambda: found, lambda: _by_values(circuit, tolerance, found[0]))
 
 
 @_stationary.defjvp
@@ -146,9 +156,12 @@ def _plain(circuit, tolerance):
     return fill(kept), count
 
 
-def _by_values(circuit, tolerance):
-    """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure."""
-    start = placeholders(circuit, circuit.structure.blocks[0])
+def _by_values(circuit, tolerance, found=None):
+    """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure.
+
+    **Arguments:** `found`: what to begin with, in place of the terminal value.
+    """
+    start = placeholders(circuit, circuit.structure.blocks[0]) if found is None else found
     nothing_told, nothing_asked = _blank(lambda rows: _backward(circuit, rows)[1:], start)
 
     def body(state):
@@ -159,7 +172,7 @@ def _by_values(circuit, tolerance):
         return new, health, asked, watch.seen(change, future_weight(new)), k + 1
 
     go = lambda s: (s[3].bound > tolerance) & (s[4] < _MOST) & jnp.isfinite(s[3].change)
-    state = (start, nothing_told, nothing_asked, Watch.begin(tolerance.dtype), 0)
+    state = (start, nothing_told, nothing_asked, Watch.begin(tolerance.dtype), int(found is not None))
     rows, health, _, watch, count = jax.lax.while_loop(go, body, state)
     bound = jnp.maximum(watch.bound, 1e4 * jnp.finfo(tolerance.dtype).eps)
     return rows, health, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)

@@ -1,10 +1,12 @@
 """Stages that lead straight on to the next period: no stage between stores a value, so that arrivals do, on grids they find."""
 
+import jax
 import numpy as np
 import pytest
 
 import heptapod
 import stagecraft as sc
+from stagecraft.backward import fixed_point
 
 HORIZONS = {"finite": ("7\n  terminal: 0", 7), "for ever": ("infinite", 4000)}
 
@@ -129,6 +131,29 @@ def test_entry_and_exit_are_those_of_value_iteration(horizon, scale):
         out, into = P @ best(0.9 * into - 2.0, 0.9 * out), P @ (z - 1.1 + best(0.9 * into, 0.5 + 0.9 * out))
     np.testing.assert_allclose(solved[0]["OUT"].arvl.sol.value(z_pre=z), out, rtol=1e-8)
     np.testing.assert_allclose(solved[0]["IN"].arvl.sol.value(z_pre=z), into, rtol=1e-8)
+
+
+def test_where_policies_do_not_settle_values_do(monkeypatch):
+    """Two policies may each improve on the other between knots; without a single Newton step the values are the same."""
+    monkeypatch.setattr(fixed_point, "_NEWTON", 0)
+    text = ENTRY.format(horizon="infinite", choice="{by: agent}").replace("n_points: 5", "n_points: 4")
+    solved = sc.solve(sc.load(text))
+    z, P = law(solved, "IN")
+    out, into = np.zeros(4), np.zeros(4)
+    for _ in range(400):
+        best = np.maximum(0.9 * into - 2.0, 0.9 * out), np.maximum(0.9 * into, 0.5 + 0.9 * out)
+        out, into = P @ best[0], P @ (z - 1.1 + best[1])
+    np.testing.assert_allclose(solved[0]["OUT"].arvl.sol.value(z_pre=z), out, rtol=1e-6)
+    np.testing.assert_allclose(solved[0]["IN"].arvl.sol.value(z_pre=z), into, rtol=1e-6)
+
+
+def test_the_price_of_a_dividend_moves_with_patience_as_its_closed_form_does():
+    circuit = sc.load(TREE.format(horizon="infinite", n=9, grid=""))
+    z, P = law(circuit, "C")
+    price = lambda beta: sc.solve(circuit.with_parameters({"main.beta": beta}))[0]["C"].arvl.sol.value(zp=z)
+    _, moved = jax.jvp(price, (0.95,), (1.0,))
+    inverse = np.linalg.inv(np.eye(9) - 0.95 * P)
+    np.testing.assert_allclose(moved, inverse @ P @ inverse @ P @ z**-2.0, rtol=1e-8)
 
 
 def firm_by_brute_force(periods):
