@@ -15,6 +15,7 @@ from heptapod.shocks.read import SHOCKS
 from heptapod.spaces.grids import GRIDS, AbstractGrid
 from heptapod.text.bundle import assemble
 from heptapod.text.dictionary import document_of
+from heptapod.text.shared import share
 from heptapod.text.yaml import read
 
 
@@ -57,12 +58,12 @@ def parts_of(horses=None, shocks=None, grids=None, functions=None) -> Parts:
 def reader_of(source: str | Path | Mapping, parts: Parts = Parts()) -> Reader:
     """A reader on a file with its imports, a folder, text, or dictionaries; what cannot be read is a `ModelError`, too."""
     if isinstance(source, Mapping):
-        return Reader(document_of(source), parts=parts)
+        return Reader(share(document_of(source)), parts=parts)
     if not isinstance(source, (str, Path)) or not str(source).strip():
         raise TypeError(f"a model is read from a path, from text or from a dictionary, found {source!r}")
     if isinstance(source, str) and "\n" in source:
-        return Reader(read(source), parts=parts)
-    document = assemble(Path(source))
+        return Reader(share(read(source)), parts=parts)
+    document = share(assemble(Path(source)))
     collector = Collector()
     for found in getattr(document, "found", ()):
         collector.add(found)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from heptapod.checks.contraction import warn_no_contraction
 from heptapod.checks.idle import warn_idle
 from heptapod.checks.sets import check_sets
-from heptapod.checks.unused import StageNames, provenance, warn_unread, warn_unused
+from heptapod.checks.unused import StageNames, check_shared, provenance, warn_unread, warn_unused
 from heptapod.circuit.clock import count_of, read_clock
 from heptapod.circuit.connections import read_links
 from heptapod.circuit.envelopes import envelopes
@@ -15,6 +15,7 @@ from heptapod.circuit.nodes import Nodes
 from heptapod.circuit.periods import Graph
 from heptapod.circuit.stages import read_kind, read_stages
 from heptapod.circuit.structure import Structure
+from heptapod.circuit.survival import warn_other_death
 from heptapod.circuit.terminal import read_terminals
 from heptapod.circuit_spec import CircuitSpec
 from heptapod.dialect import keys
@@ -54,6 +55,7 @@ class _Model:
         if not self._is_model():
             return None
         warn_unread(reader)
+        check_shared(reader)
         self.time, self.infinite = read_clock(reader)
         self.inherit = self._inherits()
         self.scopes = {MAIN: read_scope(reader, ("model",), MAIN, self.time, None, False)}
@@ -156,6 +158,7 @@ class _Model:
             warn_idle(readings[name], problem.equations)
         warn_unused(reader, scopes, looked_up, economy.used | self.time.settings)
         warn_no_contraction(reader, graph, built)
+        warn_other_death(reader, zip(graph.links, graph.places, strict=True), built)
         nums = {n: dataclasses.replace(p.num, solution=solutions[n]) for n, p in built.items()}
         stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, looked_up[n])) for n, p in built.items()}
         calibration = Calibration(tuple(d.table for d in scopes.values()), self.time.age, graph.periods)

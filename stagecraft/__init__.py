@@ -7,6 +7,7 @@ from stagecraft.analysis.comparative_statics import comparative_statics as compa
 from stagecraft.analysis.comparative_statics import consumption_equivalent as consumption_equivalent
 from stagecraft.analysis.euler_errors import EulerErrors as EulerErrors
 from stagecraft.analysis.euler_errors import euler_errors as euler_errors
+from stagecraft.backward.compile import compile as compile
 from stagecraft.backward.solve import solve as solve
 from stagecraft.board.circuit_board import CircuitBoard as CircuitBoard
 from stagecraft.board.circuit_board import pull as pull
@@ -39,5 +40,8 @@ from stagecraft.reports import to_latex as to_latex
 from stagecraft.results import Outcome as Outcome
 from stagecraft.results import SolveError as SolveError
 from stagecraft.simulation.simulate import simulate as simulate
+from stagecraft.storage.exported import Exported as Exported
+from stagecraft.storage.exported import export as export
+from stagecraft.storage.exported import load_exported as load_exported
 from stagecraft.storage.saved import read as read
 from stagecraft.storage.saved import save as save

@@ -1,9 +1,11 @@
-"""Arrays of a circuit: their float type, whether JAX traces them, and the room kept from an open bound."""
+"""Arrays of a circuit: their float type, whether JAX traces them, the room kept from an open bound, and how they are shown."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -15,7 +17,8 @@ def floating(x) -> bool:
 
 def dtype_of(*trees: Any) -> jnp.dtype:
     """The type of the first floating-point leaf: all of a circuit, and of what is solved of it, have the same."""
-    return next(x.dtype for x in jax.tree.leaves(trees) if floating(x))
+    # A circuit without a parameter has what it would be given.
+    return next((x.dtype for x in jax.tree.leaves(trees) if floating(x)), jnp.result_type(float))
 
 
 def traced(*trees) -> bool:
@@ -27,3 +30,24 @@ def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:
     """The distance kept from an open bound: small beside any choice, large beside rounding."""
     tiny = 1e-14 if jnp.finfo(bound.dtype).bits == 64 else 1e-6
     return tiny * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
+
+
+def shown(x) -> str:
+    """An array in a few characters: a number, or a shape and a range."""
+    if not hasattr(x, "__array__") or type(x).__name__.endswith("Tracer"):
+        return f"{getattr(x, 'dtype', type(x).__name__)}{list(getattr(x, 'shape', []))}"
+    array = np.asarray(x)
+    if array.ndim == 0:
+        return f"{array:.6g}"
+    there = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    span = f"[{there.min():.6g}, {there.max():.6g}]" if there.size else "[]"
+    return f"{'x'.join(map(str, array.shape))} in {span}" if array.size else "empty"
+
+
+def listed(title: str, rows: Iterable[tuple[str, str]], limit: int = 10) -> str:
+    """A title and aligned rows; no more than fit a screen."""
+    rows = list(rows)
+    shown = rows[:limit]
+    width = max((len(k) for k, _ in shown), default=0)
+    lines = [title, *[f"  {k:<{width}}  {v}"[:118] for k, v in shown]]
+    return "\n".join(lines + ([f"  ... and {len(rows) - limit} more"] if len(rows) > limit else []))

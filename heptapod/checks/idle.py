@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
-from heptapod.formulas.equation import key
+import sympy as sp
+
+from heptapod.formulas import builtins
+from heptapod.formulas.equation import key, real
 from heptapod.stage.equations import BranchEquations, Equations, StageReader
 
 
@@ -28,10 +31,23 @@ def warn_idle(reading: StageReader, equations: Equations) -> None:
             if key(name, perch) not in found and not (perch == "arvl" and name in given):
                 message = f"the state `{name}` on {perch} is used nowhere in stage {reading.name}"
                 reader.warning("unused", message, (*math, "state_space", perch), "drop it, or use it", key=True)
+    for name, bound in equations.bounds.items():
+        if bound.lower is None and any(_needs_positive(b.objective, real(name)) for b in equations.branches):
+            message = f"`{name}` has no lower bound, and Q has no value where it is negative"
+            reader.warning("bounds", message, (*math, "controls", name), f"write `{name}: 0 < {name} ...`")
     for name in (*equations.controls, *[n for n, _ in equations.discrete]):
         if name not in deciding:
             message = f"the control `{name}` is used nowhere in stage {reading.name}"
             reader.warning("unused", message, (*math, "controls", name), "use it in g_ve or Q, or drop it", key=True)
+
+
+def _needs_positive(objective: sp.Expr, control: sp.Symbol) -> bool:
+    """Whether the objective takes a logarithm, a root or a broken or parametric power of a control, or a utility of it."""
+    for part in objective.atoms(sp.Pow, sp.log, builtins.crra, builtins.ces):
+        whole = isinstance(part, sp.Pow) and part.exp.is_Integer and part.exp >= 0
+        if part.args[0] == control and not whole:
+            return True
+    return False
 
 
 def _parts(branch: BranchEquations) -> list:

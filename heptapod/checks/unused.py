@@ -8,6 +8,7 @@ from heptapod.parameters.calibration import MAIN
 from heptapod.parameters.declared import GROUPS, Declared
 from heptapod.parsing.reader import Path, Reader
 from heptapod.stage.scope import StageScope
+from heptapod.text.shared import HELPER
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,18 @@ def warn_unread(reader: Reader) -> None:
             wait.append(((*path, k), value))
 
 
+def check_shared(reader: Reader) -> None:
+    """An error for what no model can share, and a warning for what it shares and no stage names."""
+    for text in reader.mapping(("model", "functions"), None, "`model: functions:`"):
+        if not HELPER.match(text):
+            help = "a helper is written `name(arguments): ...`; an equation belongs to a stage"
+            reader.error("unknown-key", f"`{text}` is no helper", ("model", "functions", text), help, key=True)
+    reader.mapping(("model", "shocks"), None, "`model: shocks:`")
+    for path in getattr(reader.document, "idle", ()):
+        what = f"the helper `{path[-1]}` is called" if path[1] == "functions" else f"the shock `{path[-1]}` is drawn"
+        reader.warning("unused", f"{what} nowhere", path, "drop it, or name it in a stage", key=True)
+
+
 def _closed(table, used):
     """With what the definitions and sizes in use name themselves."""
     entries, done, wait = table.entries, set(), list(used)
@@ -91,7 +104,8 @@ def _warn_helpers(reader, stage):
     called = scope.called
     for path, helpers in scope.helper_places():
         for written, name in helpers:
-            if name not in called:
+            shared = (*path, written) in getattr(reader.document, "homes", ())
+            if name not in called and not shared:
                 message = f"the helper `{name}` is called nowhere"
                 reader.warning("unused", message, (*path, written), "drop it, or call it", key=True)
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from heptapod.circuit.link_parts import End, read_constants, read_pairs, read_periods, read_source, read_survival, read_target
+from heptapod.circuit.link_parts import End, read_constants, read_pairs, read_periods, read_source, read_target
+from heptapod.circuit.survival import read_survival
 from heptapod.errors import ANY
 from heptapod.formulas.formula import Formula
 from heptapod.parsing.kinds import kind
@@ -21,7 +22,8 @@ class Link:
     - `constants`: (arrival state, formula in the source's parameters) pairs.
     - `crosses`: whether it leads to the next period.
     - `periods`: (first, last) ranges of periods in which it holds; `None` for all.
-    - `survival`: the share of households that it carries, a formula in the source's parameters; `None` for all.
+    - `survival`: the share of households that it carries, a formula in the source's parameters, controls, and the keys of its
+      decision states and post-states; `None` for all.
     """
 
     source: str
@@ -116,5 +118,5 @@ def _link(reader, ends, path, source, target, block, ranges, crosses=True):
         listed = ", ".join(f"`{n}`" for n in dropped)
         message = f"{listed} of {name}.{perch} ends here: the arrival of {target} does not take it"
         reader.note("dropped", message, path, key=False)
-    survival = read_survival(reader, scope, (*path, "survival"), crosses)
+    survival = read_survival(reader, ends[name], branch, (*path, "survival"), crosses)
     return Link(name, target, pairs, branch, constants, crosses, ranges, survival)

@@ -4,11 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from heptapod.errors import ANY, did_you_mean
 from heptapod.formulas.formula import Formula
-from heptapod.formulas.in_numpy import number
 from heptapod.parsing.kinds import kind
 from heptapod.parsing.reader import Path, Reader
 from heptapod.stage.equations import Equations
@@ -168,19 +165,3 @@ def read_constants(
         if slot is not None:
             found.append((str(name), slot))
     return tuple(found)
-
-
-def read_survival(reader: Reader, scope: StageScope, path: Path, crosses: bool) -> Formula | None:
-    """The share that lives on, a formula; `None` where all do."""
-    if reader.get(path) is None:
-        return None
-    if not crosses:
-        return reader.error("structure", "households survive from period to period, not within one", path,
-                            "write it on the inter_period connection", key=True)  # fmt: skip
-    slot = reader.slot(path, scope.slots)
-    if slot is not None and slot.names <= set(scope.own.numbers):
-        value = number(slot, scope.own.numbers)
-        if np.any((value < 0) | (value > 1)):
-            wrong = np.ravel(value)[np.argmax(np.abs(np.ravel(value) - 0.5))]
-            reader.error("domain", f"the share that survives must lie in [0, 1], found {wrong:g}", path)
-    return slot

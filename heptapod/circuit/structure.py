@@ -8,6 +8,7 @@ from heptapod.circuit.connections import Link
 from heptapod.circuit.periods import Block
 from heptapod.parameters.calibration import Calibration
 from heptapod.problem.numeric_problem import NumericProblem
+from heptapod.shocks import in_numpy
 from heptapod.stage.homes import homes
 
 
@@ -40,6 +41,15 @@ class Structure:
     def homes(self) -> dict:
         """For every stage and arrival state the (owner, perch, grid) on which mass lives, `None` where there is none."""
         return homes(self)
+
+    def numbers(self, stage: str, parameters: Mapping, settings: Mapping, t: int) -> dict:
+        """The same in NumPy, without a backend; nodes of laws that have none there are left out."""
+        values = self.calibration.numbers(stage, parameters, settings, t)
+        for key, owner, position, dimension in self.borrowed:
+            scope = values if owner == stage else self.calibration.numbers(owner, parameters, settings, t)
+            found = in_numpy.nodes(self.stage(owner).shocks[position : position + 1], scope)
+            values |= {} if found is None else {key: found[0][dimension]}
+        return values
 
     def environment(self, stage: str, parameters: Mapping, settings: Mapping, t) -> dict:
         """All values that a stage sees in period `t`, the nodes of shocks among them."""

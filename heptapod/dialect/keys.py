@@ -110,6 +110,8 @@ BLOCKS: Mapping[str, Mapping[str, tuple[Kind, str]]] = MappingProxyType(
                 "the value on arrival after the last period, or `{STAGE: value}`; required for a finite horizon",
             ),
             **_SCOPE,
+            "functions": (ref("helpers"), "helpers for every stage that calls them"),
+            "shocks": (named(ref("shock")), "shocks for every stage that names their dimensions"),
             "defaults": (inside("`defaults`"), "what every stage inherits"),
             "connections": (inside("`connections`"), "what follows what; a single stage leads to itself if left out"),
             "types": (TYPES, "kinds of household: `{beta: [0.94, 0.97], weights: [0.5, 0.5]}`"),
@@ -141,7 +143,8 @@ BLOCKS: Mapping[str, Mapping[str, tuple[Kind, str]]] = MappingProxyType(
             ),
             "survival": (
                 SLOT,
-                "the share of households that it carries, a numeric slot of the source; to the next period only",
+                "the share of households that it carries, a formula in states, controls and parameters of the source and "
+                "`age`; to the next period only",
             ),
             "description": _KEPT,
             "direction": ({"const": "forward"}, "older: `forward` says nothing, `backward` is refused"),

@@ -91,7 +91,7 @@ def evaluate(formula: tuple, env: Mapping[str, Any], functions: Functions = IN_J
     - `env`: an array for each symbol.
     - `functions`: of JAX, or of NumPy (`in_numpy.number`).
     """
-    parts = list(_bottom_up(formula))
+    parts = list(bottom_up(formula))
     # Only a formula with branches can leave one untaken; any other is spared the guards, and so the compiler is.
     guarded = functions is IN_JAX and any(part[0] in ("where", "min", "max") for part in parts)
     done: dict[int, _Node] = {}
@@ -102,7 +102,7 @@ def evaluate(formula: tuple, env: Mapping[str, Any], functions: Functions = IN_J
 
 def names(formula: tuple) -> frozenset[str]:
     """The symbols that occur in a formula."""
-    return frozenset(part[1] for part in _bottom_up(formula) if part[0] == "sym")
+    return frozenset(part[1] for part in bottom_up(formula) if part[0] == "sym")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Formula:
         return names(self.tree)
 
     def __repr__(self) -> str:
-        size = sum(1 for _ in _bottom_up(self.tree))
+        size = sum(1 for _ in bottom_up(self.tree))
         return f"Formula({self.tree[0]}, {size} parts, of {', '.join(sorted(self.names)) or 'nothing'})"
 
 
@@ -149,7 +149,7 @@ def _children(formula: tuple) -> tuple:
     return formula[2:] if head == "call" else formula[1:]
 
 
-def _bottom_up(formula: tuple) -> Iterator[tuple]:
+def bottom_up(formula: tuple) -> Iterator[tuple]:
     """Every distinct part after its children; a loop, since the recursion limit is not ours."""
     seen: set[int] = set()
     stack = [(formula, False)]

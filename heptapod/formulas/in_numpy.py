@@ -1,5 +1,6 @@
 """Formulas in numpy: what reading a model needs to know of its numbers, without starting a backend."""
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
@@ -9,7 +10,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from heptapod.formulas import preferences
-from heptapod.formulas.formula import Formula, Functions, evaluate, names
+from heptapod.formulas.formula import Formula, Functions, bottom_up, evaluate, names
+from heptapod.formulas.freeze import thaw
 
 
 def _real(x: Any) -> np.ndarray:
@@ -65,6 +67,32 @@ def number(formula: Formula | tuple, scope: Mapping) -> np.ndarray:
     used = formula.names if isinstance(formula, Formula) else names(formula)
     with np.errstate(all="ignore"):
         return evaluate(tree, {name: _real(scope[name]) for name in used}, _IN_NUMPY)
+
+
+def overflowing(trees: list[tuple], scope: Mapping) -> list[str]:
+    """In words, powers and exponentials of finite numbers that are beyond double precision, with the values that make them so.
+
+    **Arguments:** `scope`: a number, or an array over points, for the names; formulas of others are left out.
+    """
+    found, parts = {}, [part for tree in trees for part in bottom_up(tree)]
+    for part in parts:
+        power = part[0] == "pow" and part[1][0] not in ("num", "float")
+        if not (power or part[:2] == ("call", "exp")) or not names(part) <= set(scope):
+            continue
+        inside = [number(x, scope) for x in (part[1:] if power else part[2:])]
+        with np.errstate(all="ignore"):
+            beyond = np.isinf(number(part, scope)) & np.all([np.isfinite(x) for x in np.broadcast_arrays(*inside)], axis=0)
+        beyond &= inside[0] != 0 if power else True
+        if np.any(beyond):
+            at = lambda x, where=np.argmax(beyond), like=beyond: np.broadcast_to(x, like.shape).ravel()[where]
+            values = ", ".join(f"{_bare(n)} = {at(scope[n]):g}" for n in sorted(names(part)))
+            found[f"`{_bare(str(thaw(part)).replace('**', '^'))}` overflows at {values}"] = None
+    return list(found)[:2]  # What follows from them overflows, too.
+
+
+def _bare(text: str) -> str:
+    """Without the tags of perches."""
+    return re.sub(r"\[[<~>]\]", "", text)
 
 
 def singular(trees: list[tuple], scope: Mapping) -> list[str]:

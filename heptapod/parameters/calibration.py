@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from heptapod.formulas.formula import Formula
+from heptapod.formulas.in_numpy import number
 
 _DOMAIN = re.compile(r"^\s*([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])\s*$")
 MAIN = "main"
@@ -115,42 +116,52 @@ class Calibration:
         - `t`: the period, an integer array. By-age data hold their last value after the last period.
         """
         held = t if self.horizon is None else jnp.clip(t, 0, self.horizon - 1)
-        time = self._time(held, parameters)
-        model = self._resolve(MAIN, parameters, settings, held, time, {})
-        own = model if stage == MAIN else self._resolve(stage, parameters, settings, held, time, model)
-        return own | self._movers(stage, parameters, settings, held, time, own) | self._time(t, parameters)
+        return self._seen(stage, parameters, settings, held, self._time(held, parameters)) | self._time(t, parameters)
 
-    def _movers(self, stage, parameters, settings, t, time, own) -> dict:
+    def numbers(self, stage: str, parameters: Mapping, settings: Mapping, t: int) -> dict:
+        """The same of concrete values in NumPy, without a backend."""
+        held = t if self.horizon is None else min(max(t, 0), self.horizon - 1)
+        time = {"t": np.float64(t)} | ({} if self.age is None else {"age": np.float64(self.age[0] + self.age[1] * t)})
+        return self._seen(stage, parameters, settings, held, time, number) | time
+
+    def _seen(self, stage, parameters, settings, t, time, value=Formula.__call__) -> dict:
+        """**Arguments:** `t`, `time`: the period whose data hold, and the clock; `value`: of a formula in a scope."""
+        model = self._resolve(MAIN, parameters, settings, t, time, {}, value)
+        own = model if stage == MAIN else self._resolve(stage, parameters, settings, t, time, model, value)
+        return own | self._movers(stage, parameters, settings, t, time, own, value)
+
+    def _movers(self, stage, parameters, settings, t, time, own, value) -> dict:
         """The names that movers of the stage declare themselves, as `mover.name`."""
         values = {}
         for table in self.scopes:
             if table.name.startswith(f"{stage}."):
-                found = self._resolve(table.name, parameters, settings, t, time, own)
+                found = self._resolve(table.name, parameters, settings, t, time, own, value)
                 mover = table.name.rpartition(".")[2]
                 values |= {f"{mover}.{name}": found[name] for name in table.entries}
         return values
 
     def _time(self, t, parameters) -> dict:
         leaf = next((x for scope in parameters.values() for x in scope.values()), None)
-        t = jnp.asarray(t, None if leaf is None else leaf.dtype)
+        t = jnp.asarray(t, jnp.result_type(float) if leaf is None else leaf.dtype)
         if self.age is None:
             return {"t": t}
         start, step = self.age
         return {"t": t, "age": start + step * t}
 
-    def _resolve(self, scope, parameters, settings, t, time, model) -> dict:
+    def _resolve(self, scope, parameters, settings, t, time, model, value) -> dict:
         """Leaves, references and definitions of one scope, on top of what it inherits."""
         table = self._tables[scope]
         values = dict(model) if table.inherits else {}
         for group, data in ((table.settings, settings), (table.parameters, parameters)):
             for name, entry in group:
                 if entry.kind == "leaf":
-                    leaf = data[scope][name]
+                    leaf = np.asarray(data[scope][name]) if value is number else data[scope][name]
                     values[name] = leaf[t] if entry.by_age else leaf
                 elif entry.kind == "integer":
-                    values[name] = jnp.asarray(entry.value, next(iter(time.values())).dtype)
+                    like = next(iter(time.values())).dtype
+                    values[name] = np.asarray(entry.value, like) if value is number else jnp.asarray(entry.value, like)
                 elif entry.kind == "reference":
                     values[name] = model[entry.target]
                 else:
-                    values[name] = entry.formula(values | time)
+                    values[name] = value(entry.formula, values | time)
         return values

@@ -20,14 +20,23 @@ def read_size(reader: Reader, path: Path, scope: Scope, integers: Mapping[str, i
         return None
     traced = sorted(str(s) for s in expression.free_symbols if str(s) not in integers)
     if traced:
-        reader.error("type", f"a size must not depend on `{traced[0]}`, which may change between solves", path,
-                     "sizes are integers from `settings:`")  # fmt: skip
+        message = f"a size must not depend on `{traced[0]}`, which may change between solves"
+        reader.error("type", message, path, _whole(reader, path, traced[0]) or "sizes are integers from `settings:`")
         return None
     value: Any = expression.xreplace({s: sp.Integer(integers[str(s)]) for s in expression.free_symbols})
     if not value.is_Integer or not least <= value <= MOST:
         reader.error("type", f"a size must be an integer from {least} to {MOST}, found {sp.sstr(value)}", path)
         return None
     return int(value)
+
+
+def _whole(reader: Reader, path: Path, name: str) -> str | None:
+    """What to write for a setting that is a whole number with a point, which makes it a real one."""
+    scopes = [path[:i] for i in range(len(path), 0, -1)] + [("model",)]
+    value = next((x for x in (reader.get((*scope, "settings", name)) for scope in scopes) if x is not None), None)
+    if not isinstance(value, float) or value != round(value):
+        return None
+    return f"a size is written without a point: in `settings:`, `{name}: {value:g}.0` is a real number; write {round(value)}"
 
 
 def read_fields(

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field, fields
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, Transition, mean_key
 from heptapod.formulas.formula import Formula
-from heptapod.formulas.in_numpy import singular
+from heptapod.formulas.in_numpy import number, overflowing, singular
 from heptapod.problem.solutions import AbstractSolution, Identity
+from heptapod.shocks import in_numpy
 from heptapod.shocks.base import AbstractShock
 from heptapod.shocks.odds import odds
 from heptapod.spaces.grids import AbstractGrid
@@ -124,15 +126,20 @@ class NumericProblem:
         """A continuation by name."""
         return next(b for b in self.branches if b.name == name)
 
-    def suspects(self, scope: Mapping) -> list[str]:
-        """Parameters whose values make a formula of the stage divide by zero or leave its domain, in words."""
+    def suspects(self, scope: Mapping, points: Mapping | None = None) -> list[str]:
+        """What makes a formula of the stage divide by zero, leave its domain or overflow, in words.
+
+        **Arguments:** `scope`: parameters; `points`: values of states, shocks and controls, arrays of one length.
+        """
         moves = [self.to_decision, *[b.to_continuation for b in self.branches]]
         formulas = [f for move in moves for _, f in move.equations]
         formulas += [self.aggregator.formula, *self.integrands.formulas]
         names = ("objective", "control_inverse", "state_inverse", "foc")
         derived = [getattr(self.solution, name, None) for name in names]
         formulas += [e.formula for e in (*derived, self.terminal) if e is not None]
-        return singular([f.tree for f in formulas], scope)
+        formulas += [b.objective for b in self.branches]
+        found = singular([f.tree for f in formulas], scope)
+        return found or overflowing([f.tree for f in formulas], {**scope, **(points or {})})
 
     def dimensions(self, perch: str) -> tuple[str, ...]:
         """The dimensions of a perch in the order of the file."""
@@ -158,6 +165,14 @@ class NumericProblem:
                 product = weights[..., None, :, None] * law[:, None, :]
                 weights = product.reshape(*weights.shape[:-1], law.shape[0], -1)
         return values, weights
+
+    def numbers(self, scope: Mapping) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
+        """The same in NumPy, without a backend; `None` where a law has no nodes there."""
+        return in_numpy.nodes(self.shocks, scope)
+
+    def value(self, formula: Formula, scope: Mapping) -> np.ndarray:
+        """A formula in NumPy, without a backend."""
+        return number(formula, scope)
 
     def draws(
         self, scope: Mapping, key: PRNGKeyArray, count: int, given: Mapping[str, Float[Array, " count"]] | None = None

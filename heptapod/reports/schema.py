@@ -50,6 +50,7 @@ def schema() -> dict[str, Any]:
         "grid": _grid(),
         "shock": _shock(),
         "functions": _functions(),
+        "helpers": _only({}) | {"patternProperties": {_HELPER: keys.EXPRESSION}},
         "methods": _only({key: word(*choices) for key, choices in METHODS.items()}),
         "math": _block("`math`"),
         "model": _block("`model`"),

@@ -17,9 +17,9 @@ from heptapod.parsing.parse import Helper, Scope
 from heptapod.parsing.reader import Path, Reader
 from heptapod.parsing.scope import inside
 from heptapod.spaces.perch_space import GridScope, PerchSpace
+from heptapod.text.shared import HELPER
 
 SLOTS = tuple(MOVER_OF)
-_HELPER = re.compile(r"^\s*([^\W\d]\w*)\s*\(([^()]*)\)\s*$")
 _CALLABLE = re.compile(r"^(\w+)_func$")
 
 
@@ -105,7 +105,7 @@ class StageScope:
         blocks = [(*self.path, "math", "functions"), *[(*self.path, "movers", m, "functions") for m in self.movers]]
         for path in blocks:
             written = self.reader.get(path)
-            pairs = [(text, match[1]) for text in written or () if (match := _HELPER.match(text))]
+            pairs = [(text, match[1]) for text in written or () if (match := HELPER.match(text))]
             yield path, [(text, name) for text, name in pairs if name not in SLOTS]
 
     def perches(self, perches: tuple[str, ...], others: Iterable[str], place: Path | None, where: str, *,
@@ -180,7 +180,7 @@ class StageScope:
         symbols = self._parameters(mover)[0]
         helpers, places = {}, {}
         for written, body in self.reader.mapping(path, None, "`functions`").items():
-            match = _HELPER.match(written)
+            match = HELPER.match(written)
             if match:
                 helper = self._helper(match[1], match[2], body, (*path, written), symbols)
                 helpers |= {} if helper is None else {match[1]: helper}
@@ -230,7 +230,7 @@ class StageScope:
             scope = Scope(parameters, functions=visible, elsewhere=self.elsewhere, helper_symbols=parameters, tags=False,
                           ambiguous=dict.fromkeys(hidden, ""), used=used, poison=self._poison_at(mover))  # fmt: skip
             for written in self.reader.mapping(path, None, "`functions`"):
-                match = _HELPER.match(written)
+                match = HELPER.match(written)
                 if match and match[1] in helpers:
                     self._check_helper(match[1], helpers[match[1]], (*path, written), scope)
 

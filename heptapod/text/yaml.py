@@ -131,7 +131,9 @@ class _NodeBuilder:
             return self._scalar(node, path)
         self.values[path] = _mark(self.file, self.lines, node.start_mark)
         if isinstance(node, yaml.SequenceNode):
-            return [self.build(item, (*path, i), depth + 1) for i, item in enumerate(node.value)]
+            cut = self._cut_at_commas(node.value, "[ ]") if node.flow_style else ()
+            whole = [item for item in node.value if id(item) not in cut]
+            return [self.build(item, (*path, i), depth + 1) for i, item in enumerate(whole)]
         data = {}
         for key, (key_node, value) in self._pairs(node, depth).items():
             self.keys[(*path, key)] = _mark(self.file, self.lines, key_node.start_mark, _width(key_node))
@@ -146,7 +148,10 @@ class _NodeBuilder:
     def _pairs(self, node: yaml.Node, depth: int) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         """The pairs of a mapping; `<<` comes first, so that own keys win over merged ones."""
         merged, own = {}, {}
+        cut = self._cut_at_commas([part for pair in node.value for part in pair], "{ }") if node.flow_style else ()
         for key, value in node.value:
+            if id(key) in cut:
+                continue
             if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":null"):
                 raise Refused("yaml-key", "a key must be a name or a number", key.start_mark)
             if key.value in own:
@@ -158,6 +163,33 @@ class _NodeBuilder:
             if key.tag.endswith(":merge"):
                 merged = self._merged(value, depth + 1)
         return merged | {name: pair for name, pair in own.items() if not pair[0].tag.endswith(":merge")}
+
+    def _cut_at_commas(self, parts: list[yaml.Node], brackets: str) -> set[int]:
+        """An error for every plain text that a comma inside its parentheses has cut; the pieces that follow are no entries.
+
+        **Arguments:** `parts`: keys and values of a flow mapping, or the items of a flow sequence, in order.
+        """
+        cut, depth, first = set(), 0, None
+        for part in parts:
+            plain = isinstance(part, yaml.ScalarNode) and part.style is None
+            if first is not None and plain:
+                cut.add(id(part))
+            step = part.value.count("(") - part.value.count(")") if plain else 0
+            if first is None and step > 0 and part.value.count("(") > 0:
+                first, depth = part, step
+            elif first is not None and plain:
+                depth += step
+                if depth <= 0:
+                    self._say_cut(first, part, brackets)
+                    first = None
+        return cut if first is None else set()
+
+    def _say_cut(self, first: yaml.Node, last: yaml.Node, brackets: str) -> None:
+        mark = _mark(self.file, self.lines, first.start_mark, max(1, last.end_mark.index - first.start_mark.index))
+        whole = last.end_mark.buffer
+        text = "..." if whole is None else whole[first.start_mark.pointer : last.end_mark.pointer]
+        message = f"quote the text: inside {brackets} a comma ends the entry"
+        self.found.error("yaml", message, mark, f'write "{text}"')
 
     def _merged(self, node: yaml.Node, depth: int) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         if depth > MAX_DEPTH:

@@ -162,7 +162,7 @@ def _places(solved, period, t, points):
         links = [x for x in period.links if x.source == name and not x.crosses and x.target in bare]
         ends = _posts_of(stage, found[name]) if links else {}
         for link in links:
-            states, _ = arrivals_of(solved, link, ends[link.branch], t)
+            states = arrivals_of(solved, link, ends[link.branch], t)
             reached.setdefault(link.target, []).append(states)
     return found
 

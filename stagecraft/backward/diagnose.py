@@ -11,6 +11,7 @@ from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.horses.solution import Rows
 from stagecraft.results import Outcome
 
+_MANY = 41  # Values of every variable at which formulas are looked at.
 _PERCHES = {0: "continuation (cntn)", 1: "decision (dcsn)"}
 
 
@@ -24,15 +25,57 @@ def describe(solved: ModelCircuit) -> str:
     where = f"stage {name}, {place}, period {t}{_age(structure, t)}"
     if outcome == Outcome.grid:
         where = f"stage {name}, grid of {num.solution.post} on cntn, period {t}{_age(structure, t)}"
+    lead, parameters = _suspects(solved, name, max(t, 0), outcome)
     if outcome == Outcome.not_converged:
         kappa = float(future_weight(cast(tuple, solved.stored)[0]))
         where = f"stage {name}, the fixed point, after {int(info.iterations)} steps"
+        bound = float(info.error_bound)
+        told = f"the error bound is {bound:.3g}" if np.isfinite(bound) else _infinite(solved)
         return (
-            f"{where}: {outcome.message}. Next period's value counts {kappa:.6g} times in this period's, less than 1 is asked; "
-            f"the error bound is {float(info.error_bound):.3g}. {_suspects(solved, name, 0, outcome)}"
+            f"{lead}{where}: {outcome.message}. Next period's value counts {kappa:.6g} times in this period's, less than 1 is "
+            f"asked; {told}. {parameters}"
         )
-    suspects = _suspects(solved, name, t, outcome)
-    return f"{where}: {outcome.message}.{_bad_shares(solved, name, t, outcome)} {suspects}"
+    return f"{lead}{where}: {outcome.message}.{_bad_shares(solved, name, t, outcome)} {parameters}".rstrip()
+
+
+def _infinite(solved) -> str:
+    """What grew without end in a stationary solve, and where: a stored number, or the value of a continuation on its grid."""
+    for name, stored in cast(tuple, solved.stored)[0].items():
+        for what in ("value", "control", "marginal", "weight"):
+            x = np.asarray(getattr(stored, what, 0.0))
+            if not np.all(np.isfinite(x)):
+                at = "" if not isinstance(stored, Rows) else f" at the knot {np.asarray(stored.state)[~np.isfinite(x)][0]:g}"
+                return f"the {what} of stage {name} is {x[~np.isfinite(x)][0]:g}{at}"
+    for num in solved.structure.stages:
+        for branch, perch in solved[0][num.name].ends.items() if num.stored else ():
+            states = _points(solved, num.name, 0, dict.fromkeys(perch.dimensions))
+            answer = perch.sol.at(states)
+            bad = ~np.isfinite(np.asarray(answer.value)) | np.any([~np.isfinite(x) for x in answer.marginal.values()], axis=0)
+            if np.any(bad):
+                place = ", ".join(f"{n} = {np.asarray(x)[bad][0]:g}" for n, x in states.items())
+                of = f" of branch {branch}" if branch else ""
+                return f"the continuation{of} of stage {name} is worth {np.asarray(answer.value)[bad][0]:g} at {place}"
+    return "the steps grow without end: no bound holds of their differences"
+
+
+def _points(solved, name, t, wanted=None) -> dict:
+    """Values of everything that the formulas of a stage name beside parameters, low ones first: of grids, knots and nodes.
+
+    **Arguments:** `wanted`: names of post-states alone, without their tags, if these are asked for.
+    """
+    num, scope = solved.structure.stage(name), solved.scope(name, t)
+    along = lambda x: np.interp(np.linspace(0.0, 1.0, _MANY), np.linspace(0.0, 1.0, len(x)), np.sort(np.asarray(x, float)))
+    grids = {n: along(np.ravel(grid.build(scope))) for _, space in num.spaces for n, grid in space.grids}
+    grids |= {n: along(np.ravel(grid.build(scope))) for n, grid in (*num.solution.passive, *num.discrete)}
+    span = [x for x in grids.values()]
+    widest = max(span, key=lambda x: x[-1] - x[0]) if span else np.linspace(0.0, 1.0, _MANY)
+    if wanted is not None:
+        return {n: grids.get(n, widest) for n in wanted}
+    found = {d: along(np.ravel(x)) for d, x in num.nodes(scope)[0].items()}
+    for perch, space in num.spaces:
+        tag = {"arvl": "[<]", "dcsn": "[~]"}.get(perch, "[>]")
+        found |= {n + tag: grids.get(n, widest) for n in space.dimensions}
+    return found | {n: grids.get(n, np.abs(widest) + 1e-3) for n in num.controls}
 
 
 def _bad_shares(solved, name, t, outcome) -> str:
@@ -70,8 +113,8 @@ def _age(structure, t) -> str:
     return "" if age is None or t < 0 else f" (age {age[0] + age[1] * t:g})"
 
 
-def _suspects(solved, name, t, outcome) -> str:
-    """Parameters outside their domain or not finite; formulas that divide by zero; else the values of the period."""
+def _suspects(solved, name, t, outcome) -> tuple[str, str]:
+    """What stands first: parameters outside their domain or not finite, formulas without a value; else the values there."""
     found = []
     for path, entry in solved.structure.calibration.leaves().items():
         scope, _, leaf = path.rpartition(".")
@@ -83,9 +126,9 @@ def _suspects(solved, name, t, outcome) -> str:
             found.append(f"`{path}` = {np.ravel(value)[0]:g} lies outside its domain {entry.domain}")
     scope = {k: np.asarray(v) for k, v in solved.scope(name, t).items()}
     # A terminal value that is finite nowhere is feasible nowhere.
-    if outcome in (Outcome.nonfinite, Outcome.infeasible):
-        found += solved.structure.stage(name).suspects(scope)
+    if outcome in (Outcome.nonfinite, Outcome.infeasible, Outcome.not_converged):
+        found += solved.structure.stage(name).suspects(scope, _points(solved, name, t))
     if found:
-        return "Look at " + "; ".join(dict.fromkeys(found))
+        return "; ".join(dict.fromkeys(found)) + ": ", ""
     used = sorted(k for k, v in scope.items() if v.ndim == 0)
-    return "Parameters there: " + ", ".join(f"{k} = {scope[k]:.6g}" for k in used)
+    return "", "Parameters there: " + ", ".join(f"{k} = {scope[k]:.6g}" for k in used)

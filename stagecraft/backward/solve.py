@@ -12,6 +12,7 @@ import numpy as np
 from stagecraft.arrays import traced
 from stagecraft.backward.diagnose import describe
 from stagecraft.backward.fixed_point import fixed_point
+from stagecraft.backward.midpoints import warn_between_knots
 from stagecraft.backward.sweep import sweep
 from stagecraft.circuit.info import CHECKS, Info, bounded
 from stagecraft.circuit.model_circuit import ModelCircuit
@@ -42,15 +43,26 @@ def solve(circuit: Solvable, *, throw: bool = True) -> Solvable:
         with compiling("solve", circuit):
             return _solve_alone(circuit, throw)
     _check(circuit)
-    # An old solution is no input: solving again must not compile again.
-    bare = dataclasses.replace(circuit, stored=None, info=None, dists=None)
     with compiling("solve", circuit):
-        stored, info = _solve(bare)
+        stored, info = _solve(_bare(circuit))
     solved = dataclasses.replace(circuit, stored=stored, info=info, dists=None)
     if throw and not traced(info):
         _raise_if_failed(solved)
         _warn_of_jumps(info)
+        warn_between_knots(solved)
     return solved
+
+
+def solve_ahead(circuit: ModelCircuit) -> None:
+    """Compile what `solve` will run, and run nothing; it refuses what `solve` refuses."""
+    _check(circuit)
+    with compiling("solve", circuit):
+        _solve.lower(_bare(circuit)).compile()
+
+
+def _bare(circuit: ModelCircuit) -> ModelCircuit:
+    """An old solution is no input: solving again must not compile again."""
+    return dataclasses.replace(circuit, stored=None, info=None, dists=None)
 
 
 def _warn_of_jumps(info):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from stagecraft.arrays import dtype_of, traced
+from stagecraft.arrays import dtype_of, listed, shown, traced
 from stagecraft.results import Outcome
 
 # What may be said of a stage in a period, in the order of `Health.well`.
@@ -63,6 +63,20 @@ class Info(eqx.Module):
     health: tuple[dict[str, Health], ...]
     parameters: dict[str, Array]  # Those that have a domain.
     ending: Ending | None = None
+
+    def __repr__(self) -> str:
+        if traced(self):
+            return "Info of a solve that is being traced"
+        outcome, period, stage, _ = (np.asarray(x) for x in _judge(jax.tree.map(np.asarray, self), np))
+        kinds = [Outcome(int(i)) for i in np.unique(outcome)]
+        rows = [("outcome", "; ".join(f"{kind.name}: {kind.message}" for kind in kinds))]
+        if np.any(stage >= 0):
+            rows.append(("first at", f"period {shown(period)}, stage {self.structure.stages[int(np.max(stage))].name}"))
+        steps, bound = (self._periods, 0.0) if self.ending is None else self.ending[:2]
+        rows += [("iterations", shown(np.asarray(steps))), ("error bound", shown(np.asarray(bound)))]
+        told = lambda health: np.asarray(health.outside)
+        asked = [(name, np.max(self._over_time(name, told, 0.0, np))) for name in self._stored]
+        return listed("Info of a solve", [*rows, *[("beyond grids", f"{x:.2%} of the questions of {n}") for n, x in asked]])
 
     @property
     def outcome(self) -> Int[Array, "..."]:

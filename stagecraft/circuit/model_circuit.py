@@ -104,7 +104,8 @@ class ModelCircuit(eqx.Module):
     def with_parameters(self, parameters: Mapping) -> "ModelCircuit":
         """The same circuit with other parameter values, and without a solution.
 
-        **Arguments:** `parameters`: `{"main.beta": 0.97}`, or `{scope: {name: array}}`, whole or in part.
+        **Arguments:** `parameters`: `{"main.beta": 0.97}`, or `{scope: {name: array}}`, whole or in part; one by age may be
+          one number, the same at every age.
 
         **Raises:** `ValueError` for an unknown path (with a suggestion), a wrong shape, or a value outside its domain.
         """
@@ -148,7 +149,14 @@ class ModelCircuit(eqx.Module):
         horizon = self.structure.horizon
         periods = "infinite horizon" if horizon is None else f"{horizon} periods"
         stages = ", ".join(num.name for num in self.structure.stages)
-        return f"ModelCircuit {self.source.spec.name}: {periods}, {stages}, {'not solved' if self.stored is None else 'solved'}"
+        return f"ModelCircuit {self.source.spec.name}: {periods}, {stages}, {self._status()}"
+
+    def _status(self) -> str:
+        if self.stored is None:
+            return "not solved"
+        if self.dists is None:
+            return "solved"
+        return f"solved, with distributions of {self.dists.periods} period{'s' * (self.dists.periods != 1)}"
 
     def scope(self, stage: str, t) -> dict[str, Array]:
         """The values that the equations of a stage see in period `t`."""

@@ -20,8 +20,8 @@ def replace(what: str, old: Mapping, new: Mapping, leaves: Mapping, calibration)
         scope, _, name = path.rpartition(".")
         if name not in result.get(scope, {}):
             raise ValueError(f"no {what} `{path}`; {_advice(path, old, calibration)}")
-        result[scope][name] = _cast(what, path, value, result[scope][name])
         entry = leaves.get(path)
+        result[scope][name] = _cast(what, path, value, result[scope][name], entry is not None and entry.by_age)
         if entry is not None and entry.domain is not None:
             _check_domain(path, result[scope][name], entry, calibration)
     return result
@@ -59,13 +59,16 @@ def _advice(path: str, old: Mapping, calibration) -> str:
     return did_you_mean(path, paths) or f"there are {', '.join(paths) or 'none'}"
 
 
-def _cast(what, path, value, old):
+def _cast(what, path, value, old, by_age):
+    """An array of the shape and type of the old one; what is the same at every age may be given once."""
     if isinstance(value, str) or value is None:
         raise ValueError(f"{what} `{path}` must be a number or an array, found {value!r}")
     try:
         value = jnp.asarray(value, old.dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{what} `{path}` must be a number or an array: {error}") from None
+    if by_age and value.shape == old.shape[1:]:
+        value = jnp.broadcast_to(value, old.shape)
     if value.shape != old.shape:
         raise ValueError(f"{what} `{path}` has shape {old.shape}; {value.shape} given")
     return value

@@ -47,6 +47,9 @@ class Branches(eqx.Module):
         """(name, thing) pairs."""
         return self.items_by_name.items()
 
+    def __repr__(self) -> str:
+        return show.text("of each branch", [(name, repr(x).split("\n")[0]) for name, x in self.items()])
+
 
 class Stage(eqx.Module):
     r"""The smallest independent piece of a recursive problem, $V(x_v) = \max_c Q(x_v, c, E(x_e))$.
@@ -91,12 +94,9 @@ class Stage(eqx.Module):
         **Arguments:** `what`: `"sol"` or `"dist"`; `arvl`, `dcsn`; `cntn`: by branch, as in `ends`.
         """
 
-        def put(perch, thing):
-            return dataclasses.replace(perch, **{what: thing})
-
-        ends = {branch: put(perch, cntn[branch]) for branch, perch in self.ends.items()}
+        ends = {branch: perch.holding(what, cntn[branch]) for branch, perch in self.ends.items()}
         after = Branches(ends) if self.branching else ends[""]
-        return dataclasses.replace(self, arvl=put(self.arvl, arvl), dcsn=put(self.dcsn, dcsn), cntn=after)
+        return dataclasses.replace(self, arvl=self.arvl.holding(what, arvl), dcsn=self.dcsn.holding(what, dcsn), cntn=after)
 
     @property
     def initialised(self) -> bool:
@@ -111,17 +111,17 @@ class Stage(eqx.Module):
     @property
     def solvable(self) -> bool:
         """Whether a continuation is there to solve from."""
-        return self.compiled and all(perch.sol is not None for perch in self.perches[2:])
+        return self.compiled and all(perch.sol for perch in self.perches[2:])
 
     @property
     def solved(self) -> bool:
         """Whether decision and arrival hold their solution."""
-        return self.dcsn.sol is not None and self.arvl.sol is not None
+        return bool(self.dcsn.sol and self.arvl.sol)
 
     @property
     def simulated(self) -> bool:
         """Whether every perch holds a population."""
-        return all(perch.dist is not None for perch in self.perches)
+        return all(perch.dist for perch in self.perches)
 
     def with_continuation(self, continuation) -> "Stage":
         """The same stage, unsolved, with something to come after it.

@@ -65,7 +65,7 @@ def of_all_types(periods: list[Period]) -> Period:
     """The households of all types on one period's perches, `type` among their states; a solution is each type's own."""
 
     def everybody(*perches):
-        dists = [_of_kind(p.dist, k) for k, p in enumerate(perches) if p.dist is not None]
+        dists = [_of_kind(p.dist, k) for k, p in enumerate(perches) if p.dist]
         return together(*dists) if dists else None
 
     def stage(*same):

@@ -1,9 +1,11 @@
 """What a push is told of: mass without a choice, mass beyond a grid, and derivatives that are not to be trusted."""
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +98,19 @@ def refinable(reports: dict) -> bool:
     return several or bool(doubts(reports, ("steep", "rough")))
 
 
+_speaking = contextvars.ContextVar("speaking", default=True)
+
+
+@contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """Derivatives that are traced in here hold no warning, as in programs that run where no Python hears it."""
+    token = _speaking.set(False)
+    try:
+        yield
+    finally:
+        _speaking.reset(token)
+
+
 def watched(dists):
     """The same; when a derivative is taken, and the compiled program runs, `doubts` are warned of."""
     if not dists.jumps:
@@ -112,6 +127,8 @@ def _watched(names, masses, reports):
 @_watched.defjvp
 def _watched_jvp(names, primals, tangents):
     masses, reports = primals
+    if not _speaking.get():
+        return masses, tangents[0]
     speak = lambda: jax.debug.callback(functools.partial(_speak_of_jumps, names), *reports)
     # A call of the host takes a tenth as long as a small push; where nothing jumps there is nothing to say.
     jax.lax.cond(functools.reduce(jnp.logical_or, [jnp.any(x > 0) for x in reports]), speak, lambda: None)

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from stagecraft.arrays import listed, shown
 from stagecraft.forward.density import with_density
 from stagecraft.forward.jumps import REPORT, jump_points
-from stagecraft.forward.walk import arrivals_of, walk
+from stagecraft.forward.walk import arrivals_of, survival_of, walk
 from stagecraft.horses.arrival import weights_of
 from stagecraft.households.cells import cells, settle, spread
 from stagecraft.households.population import Population, together
@@ -36,6 +37,12 @@ class Pushed(eqx.Module):
     refine: int = eqx.field(static=True, default=1)
     jumps: dict[str, Float[Array, "periods report"]] = eqx.field(default_factory=dict)
     error_bound: Float[Array, ""] | None = None
+
+    def __repr__(self) -> str:
+        rows = [("begins at", ", ".join(self.start)), ("cells cut into", str(self.refine))]
+        rows += [(f"beyond {name}'s grid", shown(x)) for name, x in self.outside.items()]
+        rows += [("error bound", shown(self.error_bound))] if self.error_bound is not None else []
+        return listed(f"Pushed: households in {self.periods} periods", rows)
 
     def jumps_to_pandas(self):
         """A row for each stage and period that meets jumps: the columns of `REPORT`; empty where nobody looked for them."""
@@ -104,10 +111,11 @@ def advance(
             decision = with_density(mover, decision, period.continuation(name, ""))
         passed = through(stage, decision, people, jumps)
         ends = [(period.block.following(name, branch), perch.dist) for branch, perch in passed[0].ends.items()]
-        return passed, [(link, arriving(link, people)) for link, people in ends]
+        return passed, [(link, arriving(link, passed[0].dcsn.dist.states, people)) for link, people in ends]
 
-    def arriving(link, people):
-        states, survival = arrivals_of(period.circuit, link, people.states, period.t)
+    def arriving(link, decided, people):
+        states = arrivals_of(period.circuit, link, people.states, period.t)
+        survival = survival_of(period.circuit, link, decided, people.states, period.t)
         return Population(states, people.weights if survival is None else people.weights * survival)
 
     return walk(period.block, entering, visit, together)

@@ -29,16 +29,23 @@ def walk(block, entering: Mapping[str, Any], visit: Callable, meet: Callable) ->
     return kept, {name: meet(*parts) for name, parts in leaving.items()}
 
 
-def arrivals_of(
-    circuit, link, posts: Mapping[str, Float[Array, " points"]], t
-) -> tuple[dict[str, Float[Array, " points"]], Float[Array, ""] | None]:
-    """Post-states along a connection: under the names of its target, with the constants that it sets.
-
-    **Returns:** the states on arrival; the share that lives on, `None` where all do.
-    """
+def arrivals_of(circuit, link, posts: Mapping[str, Float[Array, " points"]], t) -> dict[str, Float[Array, " points"]]:
+    """Post-states along a connection: under the names of its target, with the constants that it sets."""
     states = {there: posts[here] for here, there in link.mapping}
-    if not link.constants and link.survival is None:
-        return states, None
+    if not link.constants:
+        return states
     scope, shape = circuit.scope(link.source, t), next(iter(posts.values())).shape
-    states |= {name: jnp.full(shape, formula(scope), scope["t"].dtype) for name, formula in link.constants}
-    return states, None if link.survival is None else jnp.asarray(link.survival(scope))
+    return states | {name: jnp.full(shape, formula(scope), scope["t"].dtype) for name, formula in link.constants}
+
+
+def survival_of(circuit, link, decided: Mapping, posts: Mapping, t) -> Float[Array, "..."] | None:
+    """The share of those on a connection that lives on, one number or one for each; `None` where all do.
+
+    **Arguments:** `decided`: decision states and controls by name; `posts`: post-states by name.
+    """
+    if link.survival is None:
+        return None
+    tags = circuit.structure.stage(link.source).branch(link.branch).to_continuation.sources
+    variables = {tagged: decided[name] for tagged, name in tags if name in decided}
+    variables |= {f"{name}[>]": x for name, x in posts.items()}
+    return jnp.asarray(link.survival({**circuit.scope(link.source, t), **variables}))

@@ -25,7 +25,7 @@ class Arrival(AbstractFunctional):
         """The names of the states."""
         return self.names
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """Value and marginal values at arrival states."""
         return arrive(self.problem, self.decision.at, states)
 
@@ -47,7 +47,7 @@ class Linked(AbstractFunctional):
         """The names of the states on this side."""
         return self.names or tuple(here for here, _ in self.pairs)
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """The target's answer with its marginal values under the names of this side."""
         rank = next(iter(states.values())).ndim
         there = {name: jnp.reshape(x, (1,) * rank) for name, x in self.constants.items()}
@@ -68,7 +68,7 @@ class Either(AbstractFunctional):
         """The names of the states."""
         return self.first.dimensions
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """The first one's answer where the flag holds; only one of them is computed."""
         whole = jnp.broadcast_shapes(*[x.shape for x in states.values()])
         dtype = jnp.result_type(*states.values())

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from stagecraft.arrays import shown
 from stagecraft.functionals.axes import Axis, CellCorners, States, combinations, labels_of, row_of
 from stagecraft.functionals.functional import AbstractFunctional, Choices
 from stagecraft.horses.choice import join, options
@@ -53,7 +54,7 @@ class Optimum(AbstractFunctional):
         """The combinations of the discrete controls, by position."""
         return labels_of(self.options)
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """Value, marginal values and policy at decision states."""
         if not self.options:
             return self.given(states, {})
@@ -68,6 +69,20 @@ class Optimum(AbstractFunctional):
         like = lambda x: jnp.broadcast_to(x, answer.value.shape)
         policy = answer.policy | {axis.name: like(chosen[axis.name][1]) for axis in self.options}
         return jax.tree.map(like, dataclasses.replace(answer, policy=policy))
+
+    @property
+    def grids(self) -> list[tuple[str, str]]:
+        """In words, the knots along every axis of what is stored, and the policies there."""
+        own = [(self.state, f"knots {shown(self.stored.state)}")]
+        values = dict(zip(self.controls, self.stored.policies, strict=False))
+        axes = [(axis.name, shown(axis.values)) for axis in (*self.axes, *self.options)]
+        return own + axes + [(f'policy["{name}"]', shown(x)) for name, x in values.items()]
+
+    @property
+    def last_knots(self) -> dict[str, float]:
+        """The last knot along every continuous state, of the endogenous one the largest of all rows."""
+        ends = {self.state: float(jnp.max(self.stored.state[..., -1]))}
+        return ends | {axis.name: float(axis.values[-1]) for axis in self.gridded}
 
     @property
     def policy(self) -> Choices:
@@ -155,7 +170,7 @@ class ChosenAlternative(AbstractFunctional):
         """The names of the states."""
         return self.names
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """Value, marginal values, policy and probabilities at decision states."""
         return join(self.problem, states, self.stack(states), self.labels)
 
@@ -189,7 +204,7 @@ class Tabulated(AbstractFunctional):
         """The names of the states."""
         return tuple(axis.name for axis in self.axes)
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """The stored answers at the nearest values of discrete states, and between knots of continuous ones."""
         between = CellCorners([axis for axis in self.axes if not axis.discrete], states)
         row = row_of(self.axes, between, states)

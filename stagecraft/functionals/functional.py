@@ -5,15 +5,19 @@ the same method.
 """
 
 import abc
-from collections.abc import Callable
+import dataclasses
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.arrays import floating, room_above
+from stagecraft.arrays import floating, listed, room_above, shown, traced
 from stagecraft.horses.solution import Answer
 
 States = dict[str, Float[Array, "..."]]
@@ -28,13 +32,47 @@ class AbstractFunctional(eqx.Module):
         """The names of the states."""
 
     @abc.abstractmethod
-    def at(self, states: States) -> Answer:
-        """Value, marginal values and policies at states of one shape."""
+    def answer(self, states: States) -> Answer:
+        """Value, marginal values and policies at states of one shape; infeasible ones have finite numbers and are marked."""
+
+    def at(self, states: States | None = None, /, **named) -> Answer:
+        """All that is known at some states: `value`, `policy`, `marginal`, `outside`, `feasible`.
+
+        **Arguments:** the states by name, `sol.at(m=ms)`, of broadcastable shapes; or, for methods that solve and follow,
+        a dictionary of arrays of one shape.
+
+        **Returns:** an `Answer`. Asked by name it is NaN where no choice is feasible, and `outside` counts the grids of passive
+        states, too; asked by a dictionary its numbers are finite everywhere.
+        """
+        if states is not None and not named:
+            return self.answer(states)
+        return _ask(self, prepared(self, () if states is None else (states,), named))
 
     @property
     def decided(self) -> tuple[str, ...]:
         """The names of what is chosen, none away from a decision."""
         return ()
+
+    def __repr__(self) -> str:
+        of = ", ".join(self.dimensions)
+        rows = [("policy", ", ".join(self.policy.keys()))] if len(self.policy) else []
+        rows += [("at", f"sol.at({', '.join(f'{name}=...' for name in self.dimensions)})")]
+        return listed(f"{type(self).__name__}: value and marginal values of {of}", [*rows, *self.grids])
+
+    @property
+    def grids(self) -> list[tuple[str, str]]:
+        """In words, the knots along every axis of what is stored."""
+        return [(axis.name, shown(axis.values)) for axis in getattr(self, "axes", ())]
+
+    @property
+    def gridded(self) -> tuple:
+        """The grids of continuous passive states, beyond which one may be asked; none where nothing is stored by them."""
+        return tuple(axis for axis in getattr(self, "axes", ()) if not axis.discrete)
+
+    @property
+    def last_knots(self) -> dict[str, float]:
+        """The last knot along every state with knots of its own, the largest of all rows."""
+        return {axis.name: float(axis.values[-1]) for axis in self.gridded}
 
     @property
     def policy(self) -> "Choices":
@@ -59,28 +97,84 @@ class Named(eqx.Module):
     kind: str = eqx.field(static=True)
     name: str | None = eqx.field(static=True, default=None)
 
-    def __call__(self, **states) -> Float[Array, "..."]:
-        """Evaluate, vectorised over states of broadcastable shapes; `ValueError` on a wrong name."""
-        return _pick(self, _prepare(self.functional, states))
+    def __call__(self, *unnamed, **states) -> Float[Array, "..."]:
+        """Evaluate, vectorised over states of broadcastable shapes; NaN where no choice is feasible.
+
+        **Raises:** `ValueError` on a wrong name, or a state without one. Warns once of states beyond the grid.
+        """
+        given = prepared(self.functional, unnamed, states)
+        found, outside = _pick(self, given)
+        if not traced(found, outside, given):
+            _warn_of_outside(self, given, np.asarray(outside))
+        return found
+
+    def __repr__(self) -> str:
+        return f"{self} of {', '.join(self.functional.dimensions)}, on {type(self.functional).__name__}"
+
+    def __str__(self) -> str:
+        return self.kind if self.name is None else f'{self.kind}["{self.name}"]'
+
+
+@jax.jit
+def _ask(functional: AbstractFunctional, states: States) -> Answer:
+    """What users are told: of one shape, without numbers where there is no choice, and beyond passive grids marked."""
+    answer = functional.answer(states)
+    full = lambda x: jnp.broadcast_to(x, answer.value.shape)
+    answer = jax.tree.map(full, answer)
+    beyond = jnp.zeros((), bool)
+    for axis in functional.gridded:
+        x, room = states[axis.name], 1e-9 * (1.0 + jnp.max(jnp.abs(axis.values)))
+        beyond |= (x < axis.values[0] - room) | (x > axis.values[-1] + room)
+    outside = jax.lax.stop_gradient(full(jnp.where(beyond, 1.0, answer.outside)))
+    clean = lambda x: jnp.where(answer.feasible, x, jnp.nan) if floating(x) else x
+    marked = jax.tree.map(clean, answer)
+    return dataclasses.replace(marked, weight=answer.weight, outside=outside)
 
 
 @jax.jit
 def _pick(named: Named, states: States):
-    answer = named.functional.at(states)
+    answer = _ask(named.functional, states)
     found = getattr(answer, named.kind)
-    return found if named.name is None else found[named.name]
+    return found if named.name is None else found[named.name], answer.outside
 
 
-def _prepare(functional, states) -> States:
+def prepared(functional: AbstractFunctional, unnamed: tuple, states: Mapping) -> States:
     """Arrays of one shape and the solution's type, under the names that the functional object expects."""
     wanted = functional.dimensions
-    if set(states) != set(wanted):
+    if unnamed or set(states) != set(wanted):
+        call = ", ".join(f"{name}=..." for name in wanted)
         given = ", ".join(sorted(states)) or "nothing"
-        raise ValueError(f"this function is called with {', '.join(wanted)}; {given} given")
+        given = "a state without its name" if unnamed else given
+        raise ValueError(f"this function is called with {', '.join(wanted)}; {given} given; write ({call})")
     floats = (x.dtype for x in jax.tree.leaves(functional) if floating(x))
     dtype = next(floats, jnp.result_type(float))
     arrays = [jnp.asarray(states[name], dtype) for name in wanted]
     return dict(zip(wanted, jnp.broadcast_arrays(*arrays), strict=True))
+
+
+_warned: dict[int, set[str]] = {}
+
+
+def _warn_of_outside(named: Named, states: States, outside) -> None:
+    """Say once of each function that it was asked beyond the grid: where, of how many states, and how far."""
+    functional, off = named.functional, outside > 0
+    if not off.any():
+        return
+    if id(functional) not in _warned:
+        _warned[id(functional)] = set()
+        weakref.finalize(functional, _warned.pop, id(functional), None)
+    if str(named) in _warned[id(functional)]:
+        return
+    _warned[id(functional)].add(str(named))
+    last, spans = functional.last_knots, []
+    for name, x in states.items():
+        x = np.broadcast_to(np.asarray(x), off.shape)[off]
+        spans.append(f"{name} up to {x.max():.4g}" + (f", where the last knot is {last[name]:.4g}" if name in last else ""))
+    warnings.warn(
+        f"{named} was asked beyond the grid at {off.mean():.1%} of the states ({'; '.join(spans)}), and is extrapolated there; "
+        "raise the `max` of the grid, or ask `sol.at(...).outside` where",
+        stacklevel=3,
+    )
 
 
 class Choices(eqx.Module):
@@ -99,6 +193,10 @@ class Choices(eqx.Module):
     def keys(self) -> tuple[str, ...]:
         """The names."""
         return self.names
+
+    def __repr__(self) -> str:
+        call = ", ".join(f"{name}=..." for name in self.functional.dimensions)
+        return f"{self.kind} of {', '.join(self.names) or 'nothing'}: {self.kind}[name]({call})"
 
     def __iter__(self):
         return iter(self.names)
@@ -124,7 +222,7 @@ class Closed(AbstractFunctional):
         """The names of the states."""
         return self.names
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """Value and marginal values at states of one shape."""
         given = tuple(jnp.broadcast_arrays(*[states[name] for name in self.names]))
         total = lambda *xs: self.function(self.parameters, *xs) * jnp.ones_like(xs[0])

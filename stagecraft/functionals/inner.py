@@ -41,7 +41,7 @@ class WithInnerChosen(AbstractFunctional):
         """The names of the post-states that are left."""
         return tuple(name for name in self.continuation.dimensions if name != self.inner.post)
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """The best answer; where the control changes nothing it is that of the next post-state where it does."""
         inner, shape = self.inner, jnp.broadcast_shapes(*[x.shape for x in states.values()])
         whole = {name: jnp.broadcast_to(x, shape) for name, x in states.items()}

@@ -27,7 +27,7 @@ class AlongLines(AbstractFunctional):
         """The names of the controls."""
         return tuple(self.lines.controls)
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """Value, marginal value and policies."""
         x, knots = states[self.state], self.lines.knots
         read = lambda values: lambda y: jnp.interp(y, knots, values)

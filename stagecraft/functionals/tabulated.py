@@ -64,7 +64,7 @@ class TabulatedContinuation(AbstractFunctional):
         """The names of the post-states."""
         return (self.post, *[axis.name for axis in self.axes])
 
-    def at(self, states: States) -> Answer:
+    def answer(self, states: States) -> Answer:
         """Value and marginal values at post-states."""
         between = CellCorners([axis for axis in self.axes if not axis.discrete], states)
         row = row_of(self.axes, between, states)

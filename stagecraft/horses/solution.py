@@ -8,7 +8,10 @@ import dataclasses
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+
+from stagecraft.arrays import listed, shown, traced
 
 
 class Answer(eqx.Module):
@@ -32,6 +35,16 @@ class Answer(eqx.Module):
     outside: Float[Array, "..."]
     policy: dict[str, Float[Array, "..."]] = eqx.field(default_factory=dict)
     probability: dict[str, Float[Array, "..."]] = eqx.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        rows = [("value", shown(self.value))]
+        for kind in ("policy", "marginal", "probability"):
+            rows += [(f'{kind}["{name}"]', shown(x)) for name, x in getattr(self, kind).items()]
+        if traced(self.feasible, self.outside):
+            return listed("Answer", rows)
+        feasible, outside = np.asarray(self.feasible), np.asarray(self.outside)
+        share = [("feasible", f"at {feasible.mean():.1%}"), ("outside", f"at {np.mean(outside > 0):.1%}")]
+        return listed("Answer", [rows[0], *share, *rows[1:]])
 
     def plain(self) -> "Answer":
         """The same without policy and probability."""

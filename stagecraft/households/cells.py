@@ -26,8 +26,25 @@ def cells(circuit, stage: str, t, refine: int = 1) -> tuple[Axis, ...]:
         # A continuation's grid was built one period before.
         scope = circuit.scope(owner, jnp.maximum(t - 1, 0) if perch.startswith("cntn") else t)
         knots = grid.build(scope)
-        axes.append(Axis(name, name, knots if grid.discrete else _finer(knots, refine), grid.discrete))
+        kinks = _kinks(circuit.structure.stage(owner), grid, scope)
+        axes.append(Axis(name, name, knots if grid.discrete else _through(_finer(knots, refine), kinks), grid.discrete))
     return tuple(axes)
+
+
+def _kinks(num, grid, scope):
+    """Where people stay because the slope of what follows falls there, on the grid of the post-state that a stage chooses."""
+    kinks, post = getattr(num.solution, "kinks", ()), getattr(num.solution, "post", None)
+    mine = bool(kinks) and num.grid("cntn", post) == grid
+    return [kink(scope) for kink in kinks if set(kink.names) <= set(scope)] if mine else []
+
+
+def _through(knots, places):
+    """The knots, the nearest inner one moved to each place, so that those who stay there are not spread over two cells."""
+    for place in places:
+        inside = (place > knots[0]) & (place < knots[-1])
+        nearest = 1 + jnp.argmin(jnp.abs(jax.lax.stop_gradient(knots[1:-1] - place)))
+        knots = knots.at[nearest].set(jnp.where(inside, place, knots[nearest]))
+    return knots
 
 
 def _finer(knots, refine):

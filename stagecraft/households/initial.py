@@ -75,16 +75,18 @@ def read_initial(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Initial:
     also = tuple(name for name in also if name not in wanted)
     given = set(initial) if isinstance(initial, Mapping) else set()
     if not isinstance(initial, Mapping) or not set(wanted) <= given or (weights is None and given - set(wanted) - set(also)):
-        shown = ", ".join(map(str, initial)) if isinstance(initial, Mapping) and initial else "nothing"
         hint = "; rename it: dist.rename({...})" if weights is not None else ""
-        raise ValueError(f"`initial` must give {', '.join(wanted)}; it gives {shown}{hint}")
+        raise ValueError(f"`initial` must give {', '.join(wanted)}; it gives {_given(initial, wanted)}{hint}")
     arrays = {name: _array_of(name, initial[name], dtype) for name in (*wanted, *[n for n in also if n in initial])}
     if weights is not None:
         weights = _weights(_array_of("weight", weights, dtype))
         weights = weights / jnp.sum(weights) if frame else weights
     lengths = {x.shape[0] for x in (*arrays.values(), *([] if weights is None else [weights])) if x.ndim == 1}
     if any(x.ndim > 1 for x in arrays.values()) or len(lengths) > 1 or lengths == {0}:
-        raise ValueError("`initial` takes numbers, or arrays of one axis and one length, at least one entry long")
+        shapes = ", ".join(f"{name} of shape {x.shape}" for name, x in arrays.items() if x.ndim)
+        raise ValueError(
+            f"`initial` takes numbers, or arrays of one axis and one length, at least one entry long; it gives {shapes}"
+        )
     kinds = arrays.pop("type", None) if "type" in also else None
     for name, x in arrays.items():
         _check_finite(name, x, weights)
@@ -93,6 +95,15 @@ def read_initial(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Initial:
         kept, some = lambda x: (weights > 0) | jnp.isfinite(x), jnp.argmax(weights)
         arrays = {name: jnp.where(kept(x), x, x[some]) if x.ndim else x for name, x in arrays.items()}
     return Initial(arrays, weights, kinds)
+
+
+def _given(initial, wanted) -> str:
+    """What `initial` gives where it does not give what is wanted, in words."""
+    if isinstance(initial, Mapping):
+        return ", ".join(map(str, initial)) or "nothing"
+    call = ", ".join(f'"{name}": ...' for name in wanted)
+    kind = f"an array of shape {np.shape(initial)}" if hasattr(initial, "shape") else repr(initial)
+    return f"{kind} without names: write {{{call}}}, a number or an array of one axis for each"
 
 
 def _frame_columns(frame, wanted, also):

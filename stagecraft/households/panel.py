@@ -41,7 +41,8 @@ class Panel(eqx.Module):
         homes = [stage for stage, variables in self.data.items() if name in variables]
         if len(homes) != 1:
             known = ", ".join(f"{stage}.{v}" for stage, variables in self.data.items() for v in variables)
-            raise KeyError(f"`{name}` is in {len(homes)} stages; the panel has {known}")
+            what = f"`{name}` is in {' and '.join(homes)}; name one of them" if homes else f"no variable and no stage `{name}`"
+            raise KeyError(f"{what}; the panel has {known}")
         return homes[0]
 
     def inside(self, stage: str) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.arrays import traced
+from stagecraft.arrays import listed, traced
 from stagecraft.operators.interpolate import Segment
 
 
@@ -27,6 +27,16 @@ class Population(eqx.Module):
     states: dict[str, Float[Array, " points"]]
     weights: Float[Array, " points"]
     sizes: tuple[tuple[str, int], ...] = eqx.field(static=True, default=())
+
+    def __repr__(self) -> str:
+        if traced(self):
+            return f"Population of {', '.join(self.states)}, being traced"
+        w = np.asarray(self.weights, float)
+        rows = [("mass", f"{w.sum():.6g}, at {np.sum(w > 0)} points")]
+        for name, x in self.states.items() if w.any() else ():
+            x = np.broadcast_to(np.asarray(x, float), w.shape)[w != 0]
+            rows.append((name, f"mean {np.average(x, weights=w[w != 0]):.6g}, from {x.min():.6g} to {x.max():.6g}"))
+        return listed("Population", rows)
 
     @property
     def mass(self) -> Float[Array, ""]:

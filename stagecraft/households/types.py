@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from stagecraft.arrays import listed, shown
+
 
 class HouseholdTypes(eqx.Module):
     """The parameters in which types differ.
@@ -18,6 +20,10 @@ class HouseholdTypes(eqx.Module):
 
     values: dict[str, Float[Array, " types"]]
     weights: Float[Array, " types"]
+
+    def __repr__(self) -> str:
+        rows = [(path, shown(x)) for path, x in self.values.items()]
+        return listed("HouseholdTypes", [("weights", shown(self.weights)), *rows])
 
     def __len__(self) -> int:
         """The number of types."""

@@ -31,6 +31,9 @@ class Mover(eqx.Module):
         """`source_to_target`."""
         return f"{self.source}_to_{self.target}"
 
+    def __repr__(self) -> str:
+        return f"Mover {self.name}: {self.method}"
+
     def __call__(self, *arguments):
         """What the operator makes of what stands at the source; compiled once for all movers of one structure."""
         return _apply(self.operator, *arguments)

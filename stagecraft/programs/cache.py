@@ -1,5 +1,7 @@
 """JAX's cache of compiled programs on disk: turned on by the first verb that compiles, never by an import."""
 
+import contextlib
+import functools
 import hashlib
 import os
 import platform
@@ -23,7 +25,7 @@ def compilation_cache(folder: str | Path | None) -> None:
     code, which runs as soon as it is loaded: a folder that is another user's, or that others may write into, is refused.
 
     **Arguments:** `folder`: made, with mode 0700, where it is not there; each jaxlib and each kind of processor has a part of
-    it to itself. What has not been used for longest goes once there are more than 2 GiB.
+    it to itself. What has not been used for longest goes once there are more than 2 GiB, whenever something new is kept.
 
     **Warns** where programs cannot be kept there, says why, and goes on without.
     """
@@ -40,6 +42,14 @@ def begin() -> None:
     if told.jax_enable_compilation_cache and not told.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         said = os.environ.get("DYNX_CACHE", "")
         compilation_cache(None if said == "off" else said or _home())
+
+
+def bound() -> None:
+    """Keep the folder to its size, where it is one of ours; a solve never fails of it."""
+    place = Path(jax.config.jax_compilation_cache_dir or "")  # pyright: ignore[reportAttributeAccessIssue]
+    if place.name == _machine():
+        with contextlib.suppress(OSError):
+            _trim(place.parent)
 
 
 def _home() -> Path:
@@ -65,6 +75,7 @@ def _keep(folder: Path) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 
+@functools.cache
 def _machine() -> str:
     """What machine code depends on, in a few letters."""
     info = Path("/proc/cpuinfo")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import jax
 
 from stagecraft.arrays import traced
-from stagecraft.programs.cache import begin
+from stagecraft.programs.cache import begin, bound
 
 _COMPILED, _LOADED = "/jax/core/compile/backend_compile_duration", "/jax/compilation_cache/cache_hits"
 _LONG = 2.0  # Seconds.
@@ -41,7 +41,7 @@ def compiling(verb: str, circuit) -> Iterator[None]:
     """Around what a verb may compile: the cache is turned on, and programs are counted as its own."""
     _listen()
     begin()
-    before, name = _here.verb, f"{verb} {_name(circuit)}"
+    before, name, compiled = _here.verb, f"{verb} {_name(circuit)}", _counts.total()
     if traced(circuit):
         _here.around = name
     _here.verb = name
@@ -49,6 +49,8 @@ def compiling(verb: str, circuit) -> Iterator[None]:
         yield
     finally:
         _here.verb = before
+        if _counts.total() > compiled:
+            bound()
 
 
 def _name(circuit) -> str:

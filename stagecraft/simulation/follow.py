@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.circuit.composer import period_at
 from stagecraft.forward.agent import log_chance, log_odds, pass_through, record
-from stagecraft.forward.walk import arrivals_of, walk
+from stagecraft.forward.walk import arrivals_of, survival_of, walk
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ def _over_and_over(period):
 
 def _depart(world, link, step, t, active, key, weighted) -> tuple[tuple, Any]:
     """Agents along a connection: their states, and who goes; where it is wanted the log-probability of who lives on."""
-    arriving, survival = arrivals_of(world, link, step.posts[link.branch], t)
+    posts = step.posts[link.branch]
+    arriving, survival = arrivals_of(world, link, posts, t), survival_of(world, link, {**step.controls, **step.dcsn}, posts, t)
     goes = active & step.taken[link.branch]
     if survival is None:
         return (arriving, goes), 0.0

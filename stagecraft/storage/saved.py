@@ -5,25 +5,16 @@ a solution looks like is not taken from the file: it follows from the model, and
 """
 
 import dataclasses
-import io
-import json
-import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from stagecraft.arrays import dtype_of, traced
 from stagecraft.backward.solve import solve
 from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.load import load
-
-_FORMAT = 1
-_TEXT = 2**24  # Bytes of text and of `about.json`, at most.
-_HEAD = 2**16  # Bytes before the numbers of an array, at most.
+from stagecraft.storage.archive import Archive, opened, write
 
 
 def save(circuit: ModelCircuit, path: str | Path) -> None:
@@ -39,21 +30,18 @@ def save(circuit: ModelCircuit, path: str | Path) -> None:
         raise ValueError("inside a transformation there are no numbers to save; save what it returns")
     spec = circuit.source.spec
     _readable(spec)
-    about = {"format": _FORMAT, "model": spec.name, "dtype": str(dtype_of(circuit.parameters)), "jax": jax.__version__,
+    parts = {"given": _given(circuit), "found": (circuit.stored, circuit.info)}
+    about = {"model": spec.name, "dtype": str(dtype_of(circuit.parameters)), "jax": jax.__version__,
              "solved": circuit.stored is not None}  # fmt: skip
-    target, parts = Path(path), {"given": _given(circuit), "found": (circuit.stored, circuit.info)}
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("about.json", json.dumps(about | {k: _names(tree) for k, tree in parts.items()}, indent=1))
-            archive.writestr("model.yml", spec.text)
-            for part, tree in parts.items():
-                for i, leaf in enumerate(jax.tree.leaves(tree)):
-                    with archive.open(f"{part}/{i}.npy", "w") as file:
-                        np.lib.format.write_array(file, np.asarray(leaf), allow_pickle=False)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    write(path, about | {part: names(tree) for part, tree in parts.items()}, _members(spec, parts))
+
+
+def _members(spec, parts):
+    """The text, and one array after another, each as it is asked for."""
+    yield "model.yml", spec.text.encode()
+    for part, tree in parts.items():
+        for i, leaf in enumerate(jax.tree.leaves(tree)):
+            yield f"{part}/{i}.npy", np.asarray(leaf)
 
 
 def _readable(spec) -> None:
@@ -79,77 +67,32 @@ def read(path: str | Path, **parts) -> ModelCircuit:
     **Raises:** `ValueError` for a file that is no saved circuit, is cut short or altered, or is of another version or float
     type; `heptapod.ModelError` where its text is no model.
     """
+    with opened(path, "saved circuit", "save") as archive:
+        return _circuit(archive, parts)
+
+
+def _circuit(archive: Archive, parts) -> ModelCircuit:
+    about = archive.about()
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _circuit(_Archive(archive, str(path)), parts)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ValueError(f"{path} is no saved circuit, or is cut short or altered: {error}") from None
-
-
-class _Archive:
-    """The members of a file, each read only if it is as large as it may be."""
-
-    def __init__(self, archive: zipfile.ZipFile, path: str):
-        self.archive, self.path = archive, path
-
-    def wrong(self, what: str) -> ValueError:
-        return ValueError(f"{self.path}: {what}")
-
-    def read(self, name: str, most: int) -> bytes:
-        try:
-            size = self.archive.getinfo(name).file_size
-        except KeyError:
-            raise self.wrong(f"`{name}` is missing; the file is no saved circuit, or is altered") from None
-        if size > most:
-            raise self.wrong(f"`{name}` is larger than it can be ({size} bytes); the file is altered")
-        return self.archive.read(name)
-
-    def json(self) -> dict:
-        try:
-            about = json.loads(self.read("about.json", _TEXT))
-        except (ValueError, RecursionError) as error:
-            raise self.wrong(f"`about.json` cannot be read ({error}); the file is no saved circuit, or is altered") from None
-        if not isinstance(about, dict) or about.get("format") != _FORMAT:
-            found = about.get("format") if isinstance(about, dict) else about
-            raise self.wrong(f"written in format {found!r}, and this version reads {_FORMAT}; save the circuit again")
-        return about
-
-    def leaves(self, part: str, tree, names):
-        """The arrays of a part, in the structure of `tree`, whose leaves say shape and type."""
-        wanted, structure = jax.tree.flatten(tree)
-        if names != _names(tree):
-            raise self.wrong("its arrays are not those of its model as it is read today; save the circuit again")
-        return structure.unflatten([self.array(f"{part}/{i}.npy", leaf) for i, leaf in enumerate(wanted)])
-
-    def array(self, name: str, leaf):
-        content = self.read(name, leaf.size * leaf.dtype.itemsize + _HEAD)
-        try:
-            found = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise self.wrong(f"`{name}` cannot be read ({error}); the file is altered") from None
-        if (found.shape, found.dtype) != (leaf.shape, leaf.dtype):
-            raise self.wrong(f"`{name}` is {found.dtype}{list(found.shape)}, expected {leaf.dtype}{list(leaf.shape)}")
-        return jnp.asarray(found)
-
-
-def _circuit(archive: _Archive, parts) -> ModelCircuit:
-    about = archive.json()
-    here = str(jnp.result_type(float))
-    if about.get("dtype") != here:
-        help = "call stagecraft.enable_x64() first" if here == "float32" else "read it without stagecraft.enable_x64()"
-        raise archive.wrong(f"saved in {about.get('dtype')}, and this process computes in {here}; {help}")
-    try:
-        text = archive.read("model.yml", _TEXT).decode()
+        text = archive.read("model.yml").decode()
     except UnicodeDecodeError:
         raise archive.wrong("`model.yml` is no text; the file is altered") from None
     circuit = load(text + "\n", **parts)
-    parameters, settings, types = archive.leaves("given", _given(circuit), about.get("given"))
+    parameters, settings, types = _leaves(archive, "given", _given(circuit), about)
     circuit = dataclasses.replace(circuit.with_settings(settings).with_parameters(parameters), types=types)
     if about.get("solved") is not True:
         return circuit
     shapes = jax.eval_shape(lambda c: solve(c, throw=False), circuit)
-    stored, info = archive.leaves("found", (shapes.stored, shapes.info), about.get("found"))
+    stored, info = _leaves(archive, "found", (shapes.stored, shapes.info), about)
     return dataclasses.replace(circuit, stored=stored, info=info)
+
+
+def _leaves(archive: Archive, part: str, tree, about: dict):
+    """The arrays of a part, in the structure of `tree`, whose leaves say shape and type."""
+    wanted, structure = jax.tree.flatten(tree)
+    if about.get(part) != names(tree):
+        raise archive.wrong("its arrays are not those of its model as it is read today; save the circuit again")
+    return structure.unflatten([archive.array(f"{part}/{i}.npy", leaf) for i, leaf in enumerate(wanted)])
 
 
 def _given(circuit):
@@ -157,6 +100,6 @@ def _given(circuit):
     return circuit.parameters, circuit.settings, circuit.types
 
 
-def _names(tree) -> list[str]:
+def names(tree) -> list[str]:
     """The places of the arrays, for whoever looks into the file, and to compare."""
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree_util.tree_leaves_with_path(tree)]

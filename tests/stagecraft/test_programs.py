@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -145,15 +146,74 @@ def test_a_folder_that_will_not_do_is_refused_with_a_reason_and_work_goes_on(nam
     assert float(jax.jit(lambda x: x + 1)(1.0)) == 2.0
 
 
-def test_the_folder_is_bounded_and_the_latest_stay(undecided, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_MOST", 2_500)
-    (tmp_path / "place").mkdir()
-    for age in range(4):
-        path = tmp_path / "place" / f"{age}-cache"
+def aged(place, ages):
+    """Entries of 1,000 bytes, the oldest the one of the highest number."""
+    place.mkdir(exist_ok=True)
+    for age in ages:
+        path = place / f"{age}-cache"
         path.write_bytes(bytes(1_000))
         os.utime(path, (10_000 - age, 10_000 - age))
+
+
+def test_the_folder_is_bounded_and_the_latest_stay(undecided, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_MOST", 2_500)
+    aged(tmp_path / "place", range(4))
     sc.compilation_cache(tmp_path)
     assert sorted(path.name for path in (tmp_path / "place").iterdir()) == ["0-cache", "1-cache"]
+
+
+def test_the_folder_is_bounded_whenever_a_verb_has_compiled(undecided, tmp_path, monkeypatch):
+    sc.compilation_cache(tmp_path)
+    monkeypatch.setattr(cache, "_MOST", 2_500)
+    aged(tmp_path / "place", range(4))
+    with counts.compiling("verb", "model"):
+        pass
+    assert len(list((tmp_path / "place").iterdir())) == 4
+    with counts.compiling("verb", "model"):
+        jax.jit(lambda x: x - 2)(1.0)
+    assert sorted(path.name for path in (tmp_path / "place").iterdir()) == ["0-cache", "1-cache"]
+
+
+def test_a_folder_of_jax_s_own_is_not_ours_to_bound(undecided, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_MOST", 0)
+    aged(tmp_path / "place", range(2))
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "place"))
+    cache.bound()
+    assert len(list((tmp_path / "place").iterdir())) == 2
+
+
+@pytest.fixture
+def entry(undecided, tmp_path):
+    """A program, what it answers, and where it is kept."""
+    sc.compilation_cache(tmp_path / "programs")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    kept = jax.jit(lambda x: jax.numpy.sin(x) @ jax.numpy.cumsum(x))
+    answer = float(kept(jax.numpy.arange(9.0)))
+    (path,) = tmp_path.glob("programs/*/jit__lambda*-cache")
+    return kept, answer, path
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.6, 0.99])
+def test_an_entry_that_was_altered_is_not_run(part, entry):
+    kept, answer, path = entry
+    content = bytearray(path.read_bytes())
+    content[int(part * len(content))] ^= 0xFF
+    path.write_bytes(content)
+    jax.clear_caches()
+    with pytest.warns(UserWarning, match="Error reading persistent compilation cache entry"):
+        assert float(kept(jax.numpy.arange(9.0))) == answer
+
+
+def test_a_folder_that_is_lost_while_a_process_runs_is_not_missed(entry, tmp_path):
+    kept, answer, _ = entry
+    shutil.rmtree(tmp_path / "programs")
+    (tmp_path / "programs").write_text("")
+    jax.clear_caches()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with counts.compiling("verb", "model"):
+            assert float(kept(jax.numpy.arange(9.0))) == answer
+    assert any("persistent compilation cache" in str(warning.message) for warning in said)
 
 
 def test_programs_are_counted_by_verb_and_model_and_new_parameters_bring_none():
@@ -183,6 +243,38 @@ def test_a_long_compilation_says_so_once_and_a_short_one_does_not(monkeypatch, c
     monkeypatch.setattr(counts, "_LONG", 1e9)
     sc.solve(sc.load(BUFFER.replace("Buffer", "Fast").replace("n_y: 5", "n_y: 2")))
     assert capsys.readouterr().err == ""
+
+
+def first_value(solved):
+    return solved[0]["CONS"].dcsn.sol.value(m=2.0)
+
+
+@pytest.mark.parametrize("gradient", [True, first_value])
+def test_what_is_compiled_ahead_is_not_compiled_again(gradient, undecided, monkeypatch, capsys):
+    """Every program but the smallest says that it is compiled, those of derivatives too."""
+    monkeypatch.setattr(counts, "_LONG", 0.1)
+    sc.compilation_cache(None)
+    if gradient is True:  # The second finds what the first has compiled.
+        jax.clear_caches()
+    circuit = sc.load(BUFFER)
+    sc.compile(circuit, gradient=gradient)
+    assert ("compiled solve Buffer in" in capsys.readouterr().err) == (gradient is True)
+    before = sc.compilations()
+    sc.solve(circuit.with_parameters({"CONS.gamma": 3.0}))
+    jax.grad(lambda p: first_value(sc.solve(circuit.with_parameters(p))))(
+        circuit.with_parameters({"CONS.gamma": 3.0}).parameters
+    )
+    assert sc.compilations() == before and capsys.readouterr().err == ""
+
+
+def test_compiling_ahead_runs_nothing_and_refuses_what_a_solve_refuses(monkeypatch):
+    circuit = sc.load(BUFFER)
+    monkeypatch.setattr("stagecraft.backward.compile.solve", None)
+    sc.compile(circuit)
+    with pytest.raises(TypeError, match="takes a ModelCircuit"):
+        sc.compile(circuit.parameters)
+    with pytest.raises(ValueError, match="compile it outside"):
+        jax.jit(sc.compile)(circuit)
 
 
 def same(text, before, after):

@@ -160,7 +160,7 @@ def test_nobody_is_lost(pushed):
         left = 0.0
         for n in block.stages:
             stage = period[n]
-            if stage.arvl.dist is None:
+            if not stage.arvl.dist:
                 continue
             ends = stage.cntn.items() if stage.branching else [("", stage.cntn)]
             out = sum(end.dist.mass for _, end in ends)
@@ -200,7 +200,7 @@ def test_moments_agree_with_those_of_a_panel(name):
     pushed = sc.push_forward(solved, initial, refine=refine)
     for t in range(len(pushed)):
         for stage, names in WATCHED[name].items():
-            if stage not in pushed[t].stages or pushed[t][stage].dcsn.dist is None:
+            if stage not in pushed[t].stages or not pushed[t][stage].dcsn.dist:
                 continue
             here = pushed[t][stage]
             share = float(here.dcsn.dist.mass)
@@ -310,7 +310,7 @@ def test_mass_without_a_choice_is_an_error():
 def test_a_pushed_circuit_forgets_when_it_is_solved_again(buffer):
     pushed = sc.push_forward(buffer, {"a": 1.0})
     assert pushed.with_parameters({"main.beta": 0.9}).dists is None and sc.solve(pushed).dists is None
-    assert buffer[0]["CONS"].arvl.dist is None and pushed[0]["CONS"].simulated
+    assert not buffer[0]["CONS"].arvl.dist and pushed[0]["CONS"].simulated
 
 
 def test_who_dies_leaves():

@@ -73,6 +73,28 @@ def test_an_unsolved_circuit_is_read_unsolved_and_solves_without_compiling(solve
     assert sc.compilations() == before
 
 
+BARE = """
+model: {name: Bare, horizon: 2, terminal: 0, connections: {inter_period: [{source: CONS, target: CONS, mapping: {b: a}}]}}
+stage:
+  name: CONS
+  math:
+    functions: {g_av: m = 1.02*a + 1, g_ve: b = m - c, Q: "log(c) + 0.9*V[>]"}
+    controls: {c: 0 < c <= m}
+    state_space: {arvl: {dimensions: [a]}, dcsn: {dimensions: [m]}, cntn: {grid: {b: {type: exp, min: 0, max: 20, points: 9}}}}
+"""
+
+
+def test_a_model_without_a_parameter_is_saved_exported_and_solved(tmp_path):
+    """Cake of two periods: of m + 1/1.02 in all, the first 1/(1 + 0.9) is eaten at once."""
+    circuit = sc.load(BARE)
+    assert jax.tree.leaves((circuit.parameters, circuit.settings)) == []
+    sc.save(circuit, tmp_path / "c.zip")
+    sc.export(circuit, tmp_path / "e.zip")
+    assert sc.load_exported(tmp_path / "e.zip").parameters == circuit.parameters
+    eaten = sc.solve(sc.read(tmp_path / "c.zip"))[0]["CONS"].dcsn.sol.policy["c"](m=5.0)
+    np.testing.assert_allclose(eaten, (5.0 + 1 / 1.02) / 1.9, rtol=1e-9)
+
+
 def test_a_model_of_several_files_is_one_file_when_saved(tmp_path):
     folder = tmp_path / "model"
     (folder / "stages").mkdir(parents=True)

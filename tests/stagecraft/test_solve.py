@@ -154,7 +154,7 @@ def test_the_seven_parts_of_a_stage(circuit):
     assert (stage.arvl.dimensions, stage.dcsn.dimensions, stage.cntn.dimensions) == (("a",), ("m",), ("a_nxt",))
     movers = (stage.arvl_to_dcsn, stage.dcsn_to_cntn, stage.cntn_to_dcsn, stage.dcsn_to_arvl)
     assert [m.name for m in movers] == ["arvl_to_dcsn", "dcsn_to_cntn", "cntn_to_dcsn", "dcsn_to_arvl"]
-    assert stage.dcsn.sol is None
+    assert not stage.dcsn.sol
 
 
 def test_a_mover_solves_a_stage_from_its_continuation(circuit):

@@ -59,6 +59,8 @@ def perfect_foresight(m, periods, beta, R, gamma, y):
     return best, choice
 
 
+# Far beyond the last knot the policy is as straight as it is inside.
+@pytest.mark.filterwarnings("ignore:.*beyond the grid")
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
 def test_a_cake_without_income_is_eaten_in_fixed_shares(gamma):
     """Policy and value are exact everywhere, from a crumb to beyond the grid."""

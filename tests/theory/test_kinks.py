@@ -93,3 +93,13 @@ def test_the_ends_of_the_flat_piece_move_as_central_differences_say(name):
     x = circuit.parameters["main"][name]
     slope = jax.jvp(chosen, (x,), (jnp.ones_like(x),))[1]
     np.testing.assert_allclose(slope, (chosen(x + 1e-6) - chosen(x - 1e-6)) / 2e-6, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_as_many_stand_at_a_kink_as_in_a_long_panel():
+    solved = sc.solve(sc.load(MODEL.format(horizon="horizon: infinite", arrival=ARRIVALS["rates"][0], n=150)))
+    dist = sc.stationary(solved)[0]["C"].cntn.dist
+    begin = {"a": jnp.zeros(10_000), "e_pre": jnp.full(10_000, 0.6)}
+    panel = np.asarray(sc.simulate(solved, begin, key=jax.random.key(0), periods=150)["b"])[75:]
+    share = np.asarray(dist.weights)[np.abs(np.asarray(dist.states["b"])) < 1e-9].sum()
+    assert share > 0.01 and share == pytest.approx((np.abs(panel) < 1e-9).mean(), abs=0.006)

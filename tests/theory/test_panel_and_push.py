@@ -33,7 +33,7 @@ def beginning(solved) -> dict:
 def moments(period):
     """The mass, and the mean and variance of everything at the decision and after it, by stage; of whoever is there."""
     for name, stage in ((name, period[name]) for name in period.stages):
-        if stage.arvl.dist is None:
+        if not stage.arvl.dist:
             continue
         yield (name, None), stage.dcsn.dist, None
         ends = [] if stage.branching else [("cntn", stage.cntn.dist)]
