@@ -120,6 +120,9 @@ def read_config(path: str | Path) -> SweepConfig:
         raise marked.error("file", f"there is no model file {beside('model')}", "model")
     texts = {"solver": None, "method": METHODS, "backend": BACKENDS, "precision": PRECISIONS, "version": None}
     metrics = mapping(marked, "metrics")
+    given: dict[str, Any] = {name: word(marked, name, among=among) for name, among in texts.items() if name in data}
+    if "seed" in data:
+        given["seed"] = whole(marked, "seed")
     return SweepConfig(
         file=file,
         model=beside("model"),
@@ -129,8 +132,7 @@ def read_config(path: str | Path) -> SweepConfig:
         draws=whole(marked, "draws"),
         fixed={name: number(marked, "fixed", name) for name in data.get("fixed") or {}},
         marked=marked,
-        **{name: word(marked, name, among=among) for name, among in texts.items() if name in data},
-        **({"seed": whole(marked, "seed")} if "seed" in data else {}),
+        **given,
     )
 
 

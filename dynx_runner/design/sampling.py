@@ -53,11 +53,13 @@ def _uniform(dimensions: int, n: int, method: str, seed: int | None) -> np.ndarr
     from scipy.stats import qmc  # It takes a third of a second, which independent draws do not need.
 
     # NumPy's global state stands behind `seed=None`, as it does behind samplers.
+    # SciPy 1.15 calls the argument `rng`, and still takes its older name.
     generator = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)  # noqa: NPY002
+    known: dict = {"seed": generator}
     if method == "lhs":
-        return qmc.LatinHypercube(dimensions, seed=generator).random(n)
+        return qmc.LatinHypercube(dimensions, **known).random(n)
     # The sequence is balanced at powers of two only; its beginning is the best there is of another length.
-    return qmc.Sobol(dimensions, seed=generator).random_base2(int(np.ceil(np.log2(n))))[:n]
+    return qmc.Sobol(dimensions, **known).random_base2(int(np.ceil(np.log2(n))))[:n]
 
 
 def _grid(priors: Sequence[Prior], n: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dynx_runner.estimation.engines import Criterion, Point
@@ -53,12 +54,15 @@ class Journal:
         def value(x):
             return self._ask("value", x, lambda: {"criterion": criterion.value(x)})["criterion"]
 
+        squares = criterion.residual
+        if squares is None:
+            return Criterion(point, value)
+
         def residual(x):
-            assert criterion.residual is not None
-            told = self._ask("residual", x, lambda: dict(zip(("residuals", "jacobian"), criterion.residual(x), strict=True)))
+            told = self._ask("residual", x, lambda: dict(zip(("residuals", "jacobian"), squares(x), strict=True)))
             return told["residuals"], told["jacobian"]
 
-        return Criterion(point, value, None if criterion.residual is None else residual)
+        return Criterion(point, value, residual)
 
     def _ask(self, what: str, x: np.ndarray, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         key = key_of(self._digest + what.encode(), np.asarray(x, dtype=np.float64))
@@ -99,5 +103,5 @@ def _number(value: Any) -> Any:
 
 def _plain(leaf: Any) -> np.ndarray:
     """Numbers; those of a key are what it consists of."""
-    key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if key else leaf)

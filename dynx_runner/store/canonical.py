@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dynx_runner.runner.circuit_factory import CircuitFactory
-from dynx_runner.store.sources import name_of, names_in, of_library, source_of
+from dynx_runner.store.sources import functions_in, name_of, names_in, of_library, source_of
 
 _IDLE = {"__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__qualname__", "__firstlineno__"}
 
@@ -99,10 +99,11 @@ class Canon:
         if isinstance(value, CircuitFactory):
             # Where the file lies and what was read of it before is not what it says.
             return self.of(value.circuit, place)
-        spec = getattr(getattr(value, "source", None), "spec", None)
-        if hasattr(spec, "text") and hasattr(value, "with_parameters"):
+        text = getattr(getattr(getattr(value, "source", None), "spec", None), "text", None)
+        if text is not None and hasattr(value, "with_parameters"):
             # A circuit: its text says more, and shorter, than its structure.
-            return {"model": spec.text, "values": self.of([value.parameters, value.settings], place)}
+            own = [value.horses, functions_in(value.source.spec)]
+            return {"model": text, "values": self.of([value.parameters, value.settings, *own], place)}
         fields = getattr(value, "__dict__", None)
         # Objects of compiled libraries hide what they hold: two generators look alike.
         if fields is None or (not fields and of_library(type(value))):

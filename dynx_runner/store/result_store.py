@@ -143,7 +143,8 @@ class ResultStore:
         if by not in table.columns:
             raise ValueError(f"best: no metric `{by}`; {advise(by, table.columns)}")
         solved = table[(table["status"] == OK) & np.isfinite(table[by].to_numpy(dtype=np.float64))]
-        return solved.sort_values([by], ascending=not largest, kind="stable").head(k)
+        values = np.asarray(solved[by], dtype=np.float64)
+        return solved.iloc[np.argsort(-values if largest else values, kind="stable")[:k]]
 
     def load(self) -> "DataFrame":
         """What each process did: its `rank`, its `host`, how many `draws`, and its `seconds` in them.

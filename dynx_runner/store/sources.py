@@ -2,12 +2,13 @@
 
 import ast
 import copy
+import dataclasses
 import dis
 import functools
 import inspect
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Methods by which a function writes into a container, which then is no input of it.
@@ -58,6 +59,25 @@ def names_in(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from names_in(constant)
+
+
+def functions_in(value: Any) -> list[types.FunctionType]:
+    """The users' functions that static records hold, such as those that a model's equations call."""
+    found, seen, left = [], set(), [value]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, types.FunctionType):
+            found += [] if of_library(one) else [one]
+        elif isinstance(one, tuple | list):
+            left += one
+        elif isinstance(one, Mapping):
+            left += one.values()
+        elif dataclasses.is_dataclass(one) and not isinstance(one, type):
+            left += [getattr(one, field.name, None) for field in dataclasses.fields(one)]
+    return sorted(found, key=name_of)
 
 
 def bytecode(code: types.CodeType) -> str:

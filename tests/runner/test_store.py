@@ -392,3 +392,30 @@ def test_a_store_that_is_none_is_refused(store):
 def test_nothing_is_made_where_nothing_is_swept(tmp_path):
     store = ResultStore(tmp_path / "new")
     assert store.status().draws == 0 and not store.folder.exists()
+
+
+MINE = """
+model: {name: Mine, horizon: 2, terminal: 0, parameters: {beta: 0.9}, connections: {inter_period: [{source: EAT, target: EAT, mapping: {b: a}}]}}
+stage:
+  name: EAT
+  parameters: {beta: [beta]}
+  math:
+    functions: {g_av: m = a + 1, g_ve: b = m - c, Q: "felicity(c) + beta*V[>]"}
+    controls: {c: 0 < c <= m}
+    state_space: {arvl: {dimensions: [a]}, dcsn: {dimensions: [m]}, cntn: {grid: {b: {min: 0.0, max: 9.0, points: 9}}}}
+"""
+
+
+def test_functions_that_a_model_calls_are_part_of_what_it_is():
+    import jax.numpy as jnp
+
+    import stagecraft as sc
+    from dynx_runner.store.canonical import Canon
+
+    def circuit(felicity):
+        return sc.load(MINE, functions={"felicity": felicity})
+
+    told = [Canon().of(circuit(f), "model") for f in (lambda c: jnp.log(c), lambda c: jnp.log(c), lambda c: jnp.sqrt(c))]
+    canon = Canon()
+    canon.of(circuit(lambda c: jnp.log(c)), "model")
+    assert canon.unknown == [] and told[0] != told[2] and "jnp.sqrt" in str(told[2])
