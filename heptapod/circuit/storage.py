@@ -44,7 +44,7 @@ def stored_where_needed(
         if not fit:
             _nowhere(reader, chain, found[chain[0]], places[chain[0]])
             break
-        name = min(fit, key=lambda name: (_rank(name, found[name]), chain.index(name)))
+        name = min(fit, key=lambda name: _rank(name, found[name]))  # The first of equals.
         nums[name] = replace(
             nums[name], spaces=tuple((p, replace(s, tabulate=s.tabulate or p == "arvl")) for p, s in nums[name].spaces)
         )

@@ -73,7 +73,7 @@ def warn_other_death(reader: Reader, links, problems) -> None:
         own = set(problem.equations.spaces["dcsn"].dimensions)
         chosen = {*problem.num.controls, *[name for name, _ in problem.num.discrete]}
         moving = {real(key(n, "dcsn")) for n in own} | {real(n) for n in chosen}
-        names = [s for s in sorted(survival.free_symbols & moving, key=str) if _depends(weight, survival, s, sets)]
+        names = [s for s in sorted(survival.free_symbols & moving, key=str) if _depends(sp.sympify(weight), survival, s, sets)]
         if names:
             shown = ", ".join(f"`{str(s).removesuffix(TAGS['dcsn'])}`" for s in names)
             message = f"who survives depends on {shown}, and Q of stage {link.source} counts on another survival"

@@ -86,10 +86,11 @@ class _Side:
         self.nodes = num.numbers(self.scope)
         self.axes = self._axes()
 
-    def _axes(self):
+    def _axes(self) -> list[np.ndarray] | None:
         """The values of every axis of the rows; `None` where they are not listed."""
         found = [_listed(grid, self) for _, grid in self.own.passive]
-        return None if any(x is None for x in found) else found
+        listed = [x for x in found if x is not None]
+        return listed if len(listed) == len(found) else None
 
     def value(self, formula, **variables):
         """A formula at the parameters and these values of its variables, by key."""
@@ -106,8 +107,8 @@ def _listed(grid, side: _Side) -> np.ndarray | None:
 def _row(here: _Side, there: _Side, link, r: int) -> np.ndarray:
     """The errors of one row."""
     own, m, c = here.own, *(0.5 * (x[r, 1:] + x[r, :-1]) for x in (here.state, here.control))
-    places = np.unravel_index(r, [len(x) for x in here.axes]) if here.axes else ()
-    known = {f"{n}[~]": x[i] for (n, _), x, i in zip(own.passive, here.axes, places, strict=True)}
+    places = np.unravel_index(r, [x.size for x in here.axes]) if here.axes else ()
+    known = {f"{n}[~]": x[i] for (n, _), x, i in zip(own.passive, here.axes or (), places, strict=True)}
     at = {**known, f"{own.state}[~]": m, own.control: c}
     high, low = (here.value(side.formula, **at) for side in (own.upper, own.lower))
     free = (np.diff(here.state[r]) > 0) & (m >= here.corner[r]) & (c < high * (1 - 1e-6)) & (c > low)
@@ -138,7 +139,7 @@ def _marginal(there: _Side, arriving: dict, moved: str) -> np.ndarray:
     ahead = decided({**states, f"{moved}[<]": states[f"{moved}[<]"] + step})
     rise = (ahead[own.state] - at[own.state]) / step
     row = np.zeros(whole.shape, int)
-    for (n, _), values in zip(own.passive, there.axes, strict=True):
+    for (n, _), values in zip(own.passive, there.axes or (), strict=True):
         row = row * len(values) + np.argmin(np.abs(at[n][..., None] - values), axis=-1)
     keys = {f"{n}[~]": x for n, x in at.items()}
     m = at[own.state]
