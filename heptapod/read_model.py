@@ -14,6 +14,7 @@ from heptapod.circuit.link_parts import End
 from heptapod.circuit.nodes import Nodes
 from heptapod.circuit.periods import Graph
 from heptapod.circuit.stages import read_kind, read_stages
+from heptapod.circuit.storage import stored_where_needed
 from heptapod.circuit.structure import Structure
 from heptapod.circuit.survival import warn_other_death
 from heptapod.circuit.terminal import read_terminals
@@ -160,6 +161,7 @@ class _Model:
         warn_no_contraction(reader, graph, built)
         warn_other_death(reader, zip(graph.links, graph.places, strict=True), built)
         nums = {n: dataclasses.replace(p.num, solution=solutions[n]) for n, p in built.items()}
+        nums = stored_where_needed(reader, nums, graph, blocks, nodes, {n: r.math for n, r in readings.items()})
         stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, looked_up[n])) for n, p in built.items()}
         calibration = Calibration(tuple(d.table for d in scopes.values()), self.time.age, graph.periods)
         structure = Structure(graph.periods, calibration, tuple(s.num for s in stages.values()), graph.links, blocks,

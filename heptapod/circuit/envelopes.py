@@ -27,6 +27,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
         num, asked = problem.num, problem.methods["upper_envelope"]
         # A condition that opens or shuts something may make a value jump.
         shut = any(b.conditions for n in graph.downstream(name) for b in stages[n][0].num.branches)
+        steep = any(_steep(stages[n][0].equations) for n in (name, *graph.downstream(name)))
         if isinstance(num.solution, Search):
             # A search looks everywhere by itself; between its knots it must know where policies may jump.
             bent = any(n in sources for n in (name, *graph.downstream(name)))
@@ -52,7 +53,13 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             reason += f"; what follows has kinks where {num.solution.post} is {places}: two knots there"
         kinks = dict.fromkeys((*num.solution.kinks, *map(freeze, behind)))
         found[name] = replace(
-            num.solution, upper_envelope=envelope, switch_knots=refined, reason=reason, may_jump=shut, kinks=tuple(kinks)
+            num.solution,
+            upper_envelope=envelope,
+            switch_knots=refined,
+            reason=reason,
+            may_jump=shut,
+            kinks=tuple(kinks),
+            open_end=num.solution.open_end or steep,
         )
     return found
 
@@ -84,3 +91,11 @@ def _condition_varies(part):
 
 def _varies(expression) -> bool:
     return any(perch_of(str(s)) or str(s) == "V" for s in expression.free_symbols)
+
+
+def _steep(equations) -> bool:
+    """Whether a power or a logarithm of states stands in a stage, whose slope may be infinite where they begin."""
+    parts = [*equations.g_av.values(), equations.arrival]
+    parts += [e for branch in equations.branches for e in (*branch.g_ve.values(), branch.objective)]
+    powers = [power for part in parts for power in part.atoms(sp.Pow, sp.log)]
+    return any(_varies(p.args[0]) and not (p.is_Pow and p.exp.is_Integer and p.exp > 0) for p in powers)

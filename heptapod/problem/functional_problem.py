@@ -219,5 +219,15 @@ def _conditions(chosen: ChosenMethod) -> Egm | Nested:
         floored=other is not None and (not strict or moves),
         bound_moves=moves,
         discounted_by_state=derived.discount.has(real(state)),
+        turns=_turns(derived, real(control)),
+        open_end=bound.upper_strict if derived.corner == "upper" else bound.lower_strict,
         **first,
     )
+
+
+def _turns(derived: Derived, control) -> bool:
+    """Whether the state that leads to a post-state may rise or fall in it, as the marginal value says."""
+    if derived.control_inverse is None or derived.state_inverse is None:
+        return False
+    change = sp.diff(derived.state_inverse.subs(control, derived.control_inverse), real(derived.post))
+    return change.has(real(SLOPE))

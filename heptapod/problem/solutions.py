@@ -90,8 +90,9 @@ class AbstractConditions(AbstractOptimum):
 
     **Attributes:** `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$; `foc`, `control_inverse`, `state_inverse`,
     `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`; `corner`,
-    `floored`, `bound_moves`, `discounted_by_state`: as of a `ContinuousProblem`; `kinks`: values of the active post-state at
-    which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides of its own switches.
+    `floored`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a `ContinuousProblem`; `kinks`: values of the
+    active post-state at which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides
+    of its own switches.
     """
 
     inner = None
@@ -109,6 +110,8 @@ class AbstractConditions(AbstractOptimum):
     floored: bool = False
     bound_moves: bool = False
     discounted_by_state: bool = False
+    turns: bool = False
+    open_end: bool = False
     kinks: tuple[Formula, ...] = ()
     switch_knots: bool = False
 

@@ -108,3 +108,7 @@ def _grids(structure) -> Iterator[tuple[Place, AbstractGrid]]:
         yield from (((num.name, perch, name), grid) for perch, space in num.spaces for name, grid in space.grids)
         yield from (((num.name, "dcsn", name), grid) for name, grid in num.solution.passive)
         yield from (((num.name, "drawn", name), grid) for name, grid in num.discrete)
+    # What is drawn from a finite law has one of its values.
+    for name, stage, position, dimension in structure.borrowed:
+        shock = next(num for num in structure.stages if num.name == stage).shocks[position]
+        yield (stage, "drawn", dimension), Grid("nodes", shock.count, vector=name, discrete=True)

@@ -51,3 +51,25 @@ class Refused(Exception):
 
     def __init__(self, code: str, message: str, where: yaml.Mark, help: str | None = None):
         self.code, self.message, self.where, self.help = code, message, where, help
+
+
+def cut_texts(parts: list[yaml.Node]) -> tuple[list[tuple[yaml.Node, yaml.Node]], set[int]]:
+    """The texts that a comma in their parentheses has cut: (first, last) piece of each, and all pieces but the first.
+
+    **Arguments:** `parts`: keys and values of a mapping, or the items of a sequence, in order.
+    """
+    found, pieces, depth, first = [], set(), 0, None
+    for part in parts:
+        if not isinstance(part, yaml.ScalarNode) or part.style is not None:
+            continue
+        step = part.value.count("(") - part.value.count(")")
+        if first is None:
+            first, depth = (part, step) if step > 0 else (None, 0)
+            continue
+        pieces.add(id(part))
+        depth += step
+        if depth <= 0:
+            found.append((first, part))
+            first = None
+    # What is never closed is no matter of commas.
+    return found, pieces if first is None else set()

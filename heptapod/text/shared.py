@@ -61,7 +61,7 @@ def share(document: Any) -> Any:
     if not any(groups.values()):
         return document
     helpers = {match[1]: text for text in groups["functions"] if (match := HELPER.match(text))}
-    homes, taken, stages = {}, set(), _stages(data)
+    homes, stages = {}, _stages(data)
     for path, stage in stages.items():
         name = path[1] if len(path) > 1 else stage.get("name")
         math = dict(_mapping(stage, "math"))
@@ -71,14 +71,9 @@ def share(document: Any) -> Any:
         words = _words([math, stage.get("movers"), _around(model, name)])
         math["functions"] = _with_helpers(math, groups["functions"], helpers, words, homes, path)
         stages[path] = {**stage, "math": {k: v for k, v in math.items() if v is not None}}
-    taken = {*homes.values()}
     stages = _nodes_at_owners(stages, groups["shocks"])
-    idle = tuple(p for g, names in groups.items() for n in names if (p := ("model", g, n)) not in taken and _sound(g, n))
-    return Shared(document, _placed(data, stages), homes, idle)
-
-
-def _sound(group: str, name: str) -> bool:
-    return group == "shocks" or HELPER.match(name) is not None
+    named = {("model", g, n) for g, names in groups.items() for n in names if g == "shocks" or HELPER.match(n)}
+    return Shared(document, _placed(data, stages), homes, tuple(sorted(named - {*homes.values()})))
 
 
 def _mapping(node: Any, key: str) -> Mapping:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from heptapod.errors import Collector, Diagnostic, Mark, ModelError
-from heptapod.text.loader import MAX_CHARACTERS, MAX_DEPTH, MAX_INTEGER, MAX_NODES, Loader, Refused
+from heptapod.text.loader import MAX_CHARACTERS, MAX_DEPTH, MAX_INTEGER, MAX_NODES, Loader, Refused, cut_texts
 from heptapod.text.marked import Text as Text
 
 
@@ -165,31 +165,14 @@ class _NodeBuilder:
         return merged | {name: pair for name, pair in own.items() if not pair[0].tag.endswith(":merge")}
 
     def _cut_at_commas(self, parts: list[yaml.Node], brackets: str) -> set[int]:
-        """An error for every plain text that a comma inside its parentheses has cut; the pieces that follow are no entries.
-
-        **Arguments:** `parts`: keys and values of a flow mapping, or the items of a flow sequence, in order.
-        """
-        cut, depth, first = set(), 0, None
-        for part in parts:
-            plain = isinstance(part, yaml.ScalarNode) and part.style is None
-            if first is not None and plain:
-                cut.add(id(part))
-            step = part.value.count("(") - part.value.count(")") if plain else 0
-            if first is None and step > 0 and part.value.count("(") > 0:
-                first, depth = part, step
-            elif first is not None and plain:
-                depth += step
-                if depth <= 0:
-                    self._say_cut(first, part, brackets)
-                    first = None
-        return cut if first is None else set()
-
-    def _say_cut(self, first: yaml.Node, last: yaml.Node, brackets: str) -> None:
-        mark = _mark(self.file, self.lines, first.start_mark, max(1, last.end_mark.index - first.start_mark.index))
-        whole = last.end_mark.buffer
-        text = "..." if whole is None else whole[first.start_mark.pointer : last.end_mark.pointer]
-        message = f"quote the text: inside {brackets} a comma ends the entry"
-        self.found.error("yaml", message, mark, f'write "{text}"')
+        """Tell of every text that a comma has cut in a flow collection; the pieces that follow are no entries."""
+        found, pieces = cut_texts(parts)
+        for first, last in found:
+            start, end = first.start_mark, last.end_mark
+            text = "..." if end.buffer is None else end.buffer[start.pointer : end.pointer]
+            message = f"quote the text: inside {brackets} a comma ends the entry"
+            self.found.error("yaml", message, _mark(self.file, self.lines, start, end.index - start.index), f'write "{text}"')
+        return pieces
 
     def _merged(self, node: yaml.Node, depth: int) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         if depth > MAX_DEPTH:

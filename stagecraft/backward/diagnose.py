@@ -67,8 +67,7 @@ def _points(solved, name, t, wanted=None) -> dict:
     along = lambda x: np.interp(np.linspace(0.0, 1.0, _MANY), np.linspace(0.0, 1.0, len(x)), np.sort(np.asarray(x, float)))
     grids = {n: along(np.ravel(grid.build(scope))) for _, space in num.spaces for n, grid in space.grids}
     grids |= {n: along(np.ravel(grid.build(scope))) for n, grid in (*num.solution.passive, *num.discrete)}
-    span = [x for x in grids.values()]
-    widest = max(span, key=lambda x: x[-1] - x[0]) if span else np.linspace(0.0, 1.0, _MANY)
+    widest = max(grids.values(), key=lambda x: x[-1] - x[0], default=np.linspace(0.0, 1.0, _MANY))
     if wanted is not None:
         return {n: grids.get(n, widest) for n in wanted}
     found = {d: along(np.ravel(x)) for d, x in num.nodes(scope)[0].items()}

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.arrays import dtype_of, floating
 from stagecraft.backward.sweep import nothing, placeholders, step
-from stagecraft.backward.watch import Watch, relative, typical
+from stagecraft.backward.watch import Watch, gap_of, policies_of, relative, same_rules, typical, values_of
 from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import Ending, Health
 from stagecraft.functionals.composed import Either
@@ -63,6 +63,12 @@ def _may_jump(circuit) -> bool:
     return any(num.solution.upper_envelope and num.stored for num in stages)
 
 
+def _chooses_hard(circuit) -> bool:
+    """Whether a stage takes the best of finitely many alternatives without taste shocks."""
+    choices = [circuit.structure.stage(name).choice for name in circuit.structure.blocks[0].stages]
+    return any(choice is not None and choice.by == "agent" and choice.scale is None for choice in choices)
+
+
 @jax.custom_jvp
 def _stationary(circuit):
     """The fixed point, the health of the step that found it, and how it ended."""
@@ -70,7 +76,11 @@ def _stationary(circuit):
     if _may_jump(circuit):
         return _by_values(circuit, tolerance)
     rows, count = _plain(circuit, tolerance)
-    return _newton_steps(circuit, rows, tolerance, count)
+    found = _newton_steps(circuit, rows, tolerance, count)
+    if not _chooses_hard(circuit):
+        return found
+    # Newton steps improve a policy, and between knots two policies may each improve on the other for ever; values do not cycle.
+    return jax.lax.cond(found[2].converged, lambda: found, lambda: _by_values(circuit, tolerance, found[0]))
 
 
 @_stationary.defjvp
@@ -85,7 +95,7 @@ def _stationary_jvp(primals, tangents):
     solution = solve_near_identity(linear, push, _scales(floats))
     if _may_jump(circuit):
         # Where knots still change places there is nothing to differentiate; that is said by NaN.
-        still_there = _gap(_backward(circuit, rows)[0], rows) < jnp.finfo(ending.bound.dtype).eps ** 0.25
+        still_there = gap_of(_backward(circuit, rows)[0], rows) < jnp.finfo(ending.bound.dtype).eps ** 0.25
         solution = tuple(jnp.where(still_there, x, jnp.nan) for x in solution)
     solution = iter(solution)
     still = lambda x: jnp.zeros_like(x) if floating(x) else np.zeros(x.shape, jax.dtypes.float0)
@@ -122,7 +132,7 @@ def _plain(circuit, tolerance):
     start = placeholders(circuit, circuit.structure.blocks[0])
     leaves, tree = jax.tree.flatten(start)
     apply = lambda rows: _backward(circuit, rows)[0]
-    judged, most = (_policies, _MOST) if _policies(start) else (_values, _FEW)
+    judged, most = (policies_of, _MOST) if policies_of(start) else (values_of, _FEW)
     places = judged(jax.tree.unflatten(tree, range(len(leaves))))
     needed = dependencies(apply, start, [i in places for i in range(len(leaves))])
 
@@ -134,20 +144,24 @@ def _plain(circuit, tolerance):
         kept, watch, k = state
         old = fill(kept)
         new, *_ = _backward(circuit, old, k == 0)
-        return [x for x, n in zip(jax.tree.leaves(new), needed, strict=True) if n], watch.seen(_gap(new, old, judged)), k + 1
+        return [x for x, n in zip(jax.tree.leaves(new), needed, strict=True) if n], watch.seen(gap_of(new, old, judged)), k + 1
 
     kept = [x for x, n in zip(leaves, needed, strict=True) if n]
     near = jnp.maximum(tolerance, _NEAR)
     go = lambda s: (s[1].bound > near) & (s[2] < most) & jnp.isfinite(s[1].change)
     kept, _, count = jax.lax.while_loop(go, body, (kept, Watch.begin(tolerance.dtype), 0))
-    # Values begin at zero, with a weight of zero, as they do at the end of a life.
-    leaves = [jnp.zeros_like(x) for x in leaves]
+    # Values begin at zero, with a weight of zero, as they do at the end of a life; everything is feasible until it is shown not
+    # to be, since what never is would say so of itself for ever.
+    leaves = [jnp.zeros_like(x) if floating(x) else x for x in leaves]
     return fill(kept), count
 
 
-def _by_values(circuit, tolerance):
-    """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure."""
-    start = placeholders(circuit, circuit.structure.blocks[0])
+def _by_values(circuit, tolerance, found=None):
+    """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure.
+
+    **Arguments:** `found`: what to begin with, in place of the terminal value.
+    """
+    start = placeholders(circuit, circuit.structure.blocks[0]) if found is None else found
     nothing_told, nothing_asked = _blank(lambda rows: _backward(circuit, rows)[1:], start)
 
     def body(state):
@@ -158,7 +172,7 @@ def _by_values(circuit, tolerance):
         return new, health, asked, watch.seen(change, future_weight(new)), k + 1
 
     go = lambda s: (s[3].bound > tolerance) & (s[4] < _MOST) & jnp.isfinite(s[3].change)
-    state = (start, nothing_told, nothing_asked, Watch.begin(tolerance.dtype), 0)
+    state = (start, nothing_told, nothing_asked, Watch.begin(tolerance.dtype), int(found is not None))
     rows, health, _, watch, count = jax.lax.while_loop(go, body, state)
     bound = jnp.maximum(watch.bound, 1e4 * jnp.finfo(tolerance.dtype).eps)
     return rows, health, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)
@@ -192,10 +206,10 @@ def _newton_steps(circuit, rows, tolerance, count):
             return _floats_of(new)[0], (new, health)
 
         image, linear, (new, health) = jax.linearize(image_of, floats, has_aux=True)
-        gap = _gap(new, state.rows)
+        gap = gap_of(new, state.rows)
         small = state.bound <= tolerance
         # What is read between knots may change by more than what stands on them, where another rule reads it.
-        settled = _same_rules(new, state.rows) | (state.looks > _NEWTON // 2)
+        settled = same_rules(new, state.rows) | (state.looks > _NEWTON // 2)
         sound = gap <= jnp.maximum(state.bound, noise)
         done = small & sound & settled
         # A small step that leaves a larger residual met a kink.
@@ -208,12 +222,12 @@ def _newton_steps(circuit, rows, tolerance, count):
             sharp = jnp.where(state.bound > 1e-2, 1e-4, 1e-8)
             move = solve_near_identity(linear, residual, _scales(floats), sharp)
             there = _floats_of(new)[1](tuple(a + d for a, d in zip(floats, move, strict=True)))
-            return _Attempt(there, health, new, gap, 2 * _gap(there, state.rows), state.count + 1, state.looks + 1, done)
+            return _Attempt(there, health, new, gap, 2 * gap_of(there, state.rows), state.count + 1, state.looks + 1, done)
 
         def walk():
             most = jnp.where(state.looks == 0, _BEGIN, _BATCH)
             go = lambda s: (s[1].bound > tolerance) & (s[1].count < most)
-            on = lambda s: (lambda x: (x, s[1].seen(_gap(x, s[0]))))(_backward(circuit, s[0])[0])
+            on = lambda s: (lambda x: (x, s[1].seen(gap_of(x, s[0]))))(_backward(circuit, s[0])[0])
             found, watch = jax.lax.while_loop(go, on, (state.safe, Watch.begin(tolerance.dtype)))
             return _Attempt(found, health, found, jnp.inf * gap, watch.bound, state.count + watch.count, state.looks + 1, done)
 
@@ -227,22 +241,3 @@ def _newton_steps(circuit, rows, tolerance, count):
     go = lambda s: ~s.done & (s.looks < _NEWTON)
     ended = jax.lax.while_loop(go, body, start)
     return ended.rows, ended.health, Ending(ended.count, jnp.maximum(ended.bound, noise), ended.done)
-
-
-def _same_rules(new, old):
-    """Whether all that is not a floating-point number is the same."""
-    pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
-    return jnp.all(jnp.stack([jnp.all(a == b) for a, b in pairs if not floating(a)]))
-
-
-def _policies(rows) -> list:
-    return [x for stored in rows.values() for x in stored.policies]
-
-
-def _values(rows) -> list:
-    return [x for stored in rows.values() for x in stored.values]
-
-
-def _gap(new, old, judged=lambda rows: _policies(rows) + _values(rows)):
-    """The largest relative change of a policy or of a value."""
-    return jnp.max(jnp.stack([relative(a, b) for a, b in zip(judged(new), judged(old), strict=True)]))

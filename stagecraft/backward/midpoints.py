@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from stagecraft.arrays import traced
 from stagecraft.horses.solution import Rows
 
 LARGE = 1e-2  # From this error on a warning says so.
@@ -16,6 +17,8 @@ _ROWS = 20  # Of a stage no more are looked at.
 
 def warn_between_knots(solved) -> None:
     """Warn where Euler errors midway between knots are above a hundredth of consumption, at three periods."""
+    if traced(solved):
+        return
     horizon, worst = solved.structure.horizon, {}
     # Of types a solution is each one's own.
     for num in solved.structure.stages if solved.types is None else ():
@@ -41,7 +44,7 @@ def midway(solved, name: str, t: int) -> np.ndarray | None:
     if structure.horizon is not None and following >= structure.horizon or name not in structure.block(t).stages:
         return None
     num, link = structure.stage(name), structure.block(t).following(name, "") if not structure.stage(name).branching else None
-    if link is None or not link.crosses or not _inverts(num):
+    if link is None or not link.crosses or not _egm(num):
         return None
     after = structure.stage(link.target)
     if link.target not in structure.block(following).stages or not _tells(after):
@@ -57,12 +60,8 @@ def midway(solved, name: str, t: int) -> np.ndarray | None:
 
 def _egm(num) -> bool:
     own = num.solution
-    plain = num.method == "egm" and not num.discrete and not own.upper_envelope
-    return plain and own.corner == "upper" and all(grid.discrete for _, grid in own.passive)
-
-
-def _inverts(num) -> bool:
-    return _egm(num) and num.solution.foc_in_control and num.solution.control_inverse is not None
+    plain = num.method == "egm" and not num.discrete and not own.upper_envelope and own.corner == "upper"
+    return plain and own.foc_in_control and own.control_inverse is not None and all(grid.discrete for _, grid in own.passive)
 
 
 def _tells(num) -> bool:

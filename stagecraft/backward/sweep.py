@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from stagecraft.circuit.composer import Composer, arrival_axes
+from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import FLAGS, Health
 from stagecraft.functionals.axes import along
 from stagecraft.functionals.composed import Either
@@ -13,6 +13,7 @@ from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.health import finite
 from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.solution import AbstractStored, Answer, Table
+from stagecraft.households.cells import cells
 from stagecraft.operators.packed import Packing
 
 # So many cells above the lowest feasible post-state no jump is looked for.
@@ -92,8 +93,9 @@ def step(circuit, block, t, onward) -> tuple[dict[str, AbstractStored], dict, di
             flags[name] = _asked_flags(points, answer, num.solution) | operator.health(stored)
             asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
         if dict(num.spaces)["arvl"].tabulate:
-            table = period.stored[name] = _strong(_tabulate(period, num, name))
+            table = period.stored[name] = _strong(_tabulate(period, name))
             flags[name] = flags.get(name) or _table_flags(table)
+            asked.setdefault(name, jax.lax.stop_gradient(jnp.where(table.answer.feasible, table.answer.value, 0.0)))
     return period.stored, {name: _health(told) for name, told in flags.items()}, asked
 
 
@@ -103,9 +105,9 @@ def _health(told: dict) -> Health:
     return Health(jnp.stack(well), told["outside"], told["jumps"])
 
 
-def _tabulate(period, num, name) -> Table:
+def _tabulate(period, name) -> Table:
     """The answers on the grid of the arrival."""
-    axes = arrival_axes(num, period.circuit.scope(name, period.t))
+    axes = cells(period.circuit, name, period.t)
     sizes = tuple(axis.values.shape[0] for axis in axes)
     states = {axis.name: x for axis, x in zip(axes, along(axes), strict=True)}
     answer = period.composed(name).at(states).plain()
@@ -158,7 +160,7 @@ def placeholders(circuit, block) -> dict[str, AbstractStored]:
         if isinstance(operator, AbstractHorse):
             found[name] = _strong(operator.placeholder())
         if dict(num.spaces)["arvl"].tabulate:
-            found[name] = _blank_table(arrival_axes(num, circuit.scope(name, jnp.asarray(block.last))))
+            found[name] = _blank_table(cells(circuit, name, jnp.asarray(block.last)))
     return found
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from stagecraft.arrays import floating
+
 _WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
 
 
@@ -44,5 +46,26 @@ def typical(x: Float[Array, "..."]) -> Float[Array, ""]:
 def relative(new, old):
     """The largest change relative to the number itself, or to a small share of a typical one."""
     new, old = jax.lax.stop_gradient((new, old))
-    floor = 1e-3 * typical(old) + jnp.finfo(new.dtype).tiny
+    floor = 1e-3 * typical(old) + jnp.finfo(new.dtype).tiny ** 0.5
     return jnp.max(jnp.abs(new - old) / (jnp.abs(old) + floor))
+
+
+def same_rules(new, old):
+    """Whether all that is not a floating-point number is the same."""
+    pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
+    return jnp.all(jnp.stack([jnp.all(a == b) for a, b in pairs if not floating(a)]))
+
+
+def policies_of(rows) -> list:
+    """The policies of all that is stored."""
+    return [x for stored in rows.values() for x in stored.policies]
+
+
+def values_of(rows) -> list:
+    """The values of all that is stored."""
+    return [x for stored in rows.values() for x in stored.values]
+
+
+def gap_of(new, old, judged=lambda rows: policies_of(rows) + values_of(rows)):
+    """The largest relative change of a policy or of a value."""
+    return jnp.max(jnp.stack([relative(a, b) for a, b in zip(judged(new), judged(old), strict=True)]))

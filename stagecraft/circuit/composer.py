@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from stagecraft.circuit.stage import Stage
-from stagecraft.functionals.axes import Axis, continuation_of
+from stagecraft.functionals.axes import continuation_of
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Tabulated
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.solution import AbstractStored, Table
+from stagecraft.households.cells import cells
 
 
 class Composer:
@@ -38,8 +39,7 @@ class Composer:
             num = self.circuit.structure.stage(name)
             stored = self.stored.get(name)
             if isinstance(stored, Table):
-                scope = self.circuit.scope(name, self.t)
-                self._arrivals[name] = Tabulated(stored, arrival_axes(num, scope), num.interp)
+                self._arrivals[name] = Tabulated(stored, cells(self.circuit, name, self.t), num.interp)
             else:
                 self._arrivals[name] = self.composed(name)
         return self._arrivals[name]
@@ -105,10 +105,3 @@ def linked(circuit, link, target: AbstractFunctional, t) -> Linked:
     constants = {name: jnp.asarray(formula(scope), scope["t"].dtype) for name, formula in link.constants}
     states = circuit.structure.stage(link.source).dimensions(continuation_of(link.branch))
     return Linked(target, link.mapping, constants, states)
-
-
-def arrival_axes(num, scope: Mapping) -> tuple[Axis, ...]:
-    """The axes of a stage whose values are stored on arrival."""
-    space = dict(num.spaces)["arvl"]
-    grids = [(n, space.grid(n)) for n in space.dimensions]
-    return tuple(Axis(n, f"{n}[<]", grid.build(scope), grid.discrete, grid.even) for n, grid in grids)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from stagecraft.arrays import room_above
 from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.functional import AbstractFunctional
-from stagecraft.horses.egm import bend, levels, marginal_utility, secant_where
+from stagecraft.horses.levels import bend, levels, marginal_utility, secant_where
 from stagecraft.horses.problems import Scale
 from stagecraft.horses.solution import Answer, PostTable
 from stagecraft.operators.interpolate import Segment, tamed

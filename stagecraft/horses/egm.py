@@ -18,6 +18,7 @@ from stagecraft.horses.evaluate import (
     passive_marginal,
     trade_off,
 )
+from stagecraft.horses.levels import bend, first_tamed, levels, secant_where
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Continuation, Rows
 from stagecraft.operators.envelope.envelope import read, read_lines, refine
@@ -152,8 +153,13 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
     """The solution with all that its evaluation needs."""
     level, level_slope, smooth = levels(problem, raw.value, raw.marginal, raw.weight)
     level_slope = secant_where(raw.edge, raw.state, level, level_slope)
+    if problem.open_end:
+        level_slope = first_tamed(raw.state, level, level_slope)
+        raw = raw._replace(marginal=first_tamed(raw.state, raw.value, raw.marginal))
     width = jnp.diff(raw.state)
     straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
+    if problem.open_end:
+        straighter = straighter.at[0].set(True)  # Values may begin at minus infinity.
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
     return Rows(
@@ -175,12 +181,6 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
         overflow=overflow,
         inner=raw.inner,
     )
-
-
-def bend(width, values, slopes):
-    """How far a cell is from a parabola: the error of the trapezoid rule on its slopes, relative to its rise."""
-    rise = jnp.diff(values)
-    return jnp.abs(rise - 0.5 * width * (slopes[1:] + slopes[:-1])) / jnp.where(rise == 0, 1.0, jnp.abs(rise))
 
 
 def _second_order(problem, idle, control, slope, post):
@@ -214,9 +214,19 @@ def _within_bounds(problem, post, slope):
 
 def _is_idle(problem, slope, post):
     """Where saving is worth nothing the first-order condition has no finite solution: then the bound holds."""
-    control = problem.control_inverse(problem.parameters, slope, post)
-    state = problem.state_inverse(problem.parameters, post, control, slope)
-    return jnp.isfinite(slope) & ~jnp.isfinite(control + state)
+    p = problem.parameters
+
+    def solved(post):
+        control = problem.control_inverse(p, slope, post)
+        return control, problem.state_inverse(p, post, control, slope)
+
+    control, state = solved(post)
+    idle = ~jnp.isfinite(control + state)
+    if problem.turns:
+        # Beyond a pole of the inverse the condition holds for states that nobody has: they fall in the post-state.
+        _, (_, rise) = jax.jvp(solved, (post,), (jnp.ones_like(post),))
+        idle |= ~(rise > 0)
+    return jnp.isfinite(slope) & idle
 
 
 def _spend_where_idle(problem, continuation, idle, state, control, post):
@@ -226,6 +236,9 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     """
     p, ones = problem.parameters, jnp.ones_like(post)
     spent = problem.state_inverse(p, problem.knots, problem.lower(p, state) * ones + 1.0, ones)
+    if problem.turns:
+        # Any states do, where the bound holds at all of them; those of the post-states are some that people have.
+        spent = problem.knots + room_above(problem.knots)
     bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
     last = post.shape[0] - 1 - jnp.argmin(idle[::-1])
     stay = lambda array: jnp.where(idle, array[last], array)
@@ -238,32 +251,3 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     value = pick(continuation.lowest.value, stay(continuation.value))
     weight = pick(continuation.lowest.weight, stay(continuation.weight))
     return state, control, pick(problem.lowest(p), stay(post)), value, weight
-
-
-def levels(problem, value, marginal, weight):
-    r"""$w = u^{-1}(V/B)$ and its slope $V_m/(B\,u'(w))$ at the knots, and where they exist."""
-    if problem.utility is None or problem.interp == "linear":
-        return value, marginal, jnp.zeros(value.shape, bool)
-    p, mean = problem.parameters, value / weight
-    level_of = lambda v: problem.utility_inverse(p, v) * jnp.ones_like(v)
-    trial = jax.lax.stop_gradient(level_of(jax.lax.stop_gradient(mean)))
-    steep = jax.lax.stop_gradient(marginal_utility(problem, trial))
-    smooth = jnp.isfinite(trial) & (trial > 0) & jnp.isfinite(steep) & (steep > 0) & jnp.isfinite(marginal / steep)
-    # Any value that the inverse can take will do where the answer is not used.
-    safe = jax.lax.stop_gradient(mean[jnp.argmax(smooth)])
-    level = level_of(jnp.where(smooth, mean, safe))
-    level = jnp.where(jnp.any(smooth), level, 1.0)
-    slope = marginal / (weight * marginal_utility(problem, level))
-    return level, jnp.where(smooth, slope, 0.0), smooth
-
-
-def marginal_utility(scale, level: Float[Array, "..."]) -> Float[Array, "..."]:
-    """$u'$ at each level of consumption, of a problem or a scale that has a `utility`."""
-    return jax.grad(lambda w: jnp.sum(scale.utility(scale.parameters, w)))(level)
-
-
-def secant_where(edge, state, level, slope):
-    """At the edge of the feasible set marginal values are infinite; the slope of the cell stands in for them."""
-    width = jnp.diff(state)
-    secant = jnp.diff(level) / jnp.where(width == 0, 1.0, width)
-    return slope.at[:-1].set(jnp.where(edge[:-1], secant, slope[:-1]))

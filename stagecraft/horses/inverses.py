@@ -22,14 +22,16 @@ def control_by_newton(foc: Callable, lower: Callable, parameters: Mapping, slope
 
 
 def state_by_newton(transition: Callable, parameters: Mapping, post: Points, control: Points, slope: Points) -> Points:
-    r"""The state that leads to each post-state under each control, above the lowest that is tried.
+    r"""The state that leads to each post-state under each control: above zero, or above the lowest that is tried.
 
     **Arguments:** `transition`: $(p, m, c) \mapsto x'$.
     """
     del slope  # The transition alone decides.
     reach = 1e6 * (1.0 + jnp.abs(post))
-    gap = lambda y: transition(parameters, y - reach, control) - post
-    return bracketed_newton(gap, jnp.zeros_like(post), reach + jnp.maximum(post, 1.0))
+    gap = lambda m: transition(parameters, m, control) - post
+    # A state above zero is sought there: a technology may have no other, and is steepest where they begin.
+    low = jax.lax.stop_gradient(jnp.where(gap(jnp.zeros_like(post)) * gap(reach) > 0, -reach, 0.0))
+    return bracketed_newton(gap, low, jnp.maximum(post, 1.0))
 
 
 def state_at_bound(transition: Callable, bound: Callable, parameters: Mapping, post: Points, guess: Points) -> Points:

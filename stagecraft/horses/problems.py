@@ -38,6 +38,9 @@ class ContinuousProblem(eqx.Module):
     - `corner`: which bound leads to the lowest post-state, `"upper"` or `"lower"`.
     - `floored`: whether the other bound can bind.
     - `discounted_by_state`: whether $Q_V$ depends on $m$, so that $Q_m$ needs the continuation value.
+    - `turns`: whether the state found for a post-state falls in it where the marginal value is small: no maximum.
+    - `open_end`: whether the continuation is asked just above the lowest post-state, since no choice leads there, or an extra
+      unit there is worth infinitely much.
     - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
     - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
       switches of what follows it is asked on both sides, beside the knots.
@@ -66,6 +69,8 @@ class ContinuousProblem(eqx.Module):
     corner: str = eqx.field(static=True, default="upper")
     floored: bool = eqx.field(static=True, default=False)
     discounted_by_state: bool = eqx.field(static=True, default=True)
+    turns: bool = eqx.field(static=True, default=False)
+    open_end: bool = eqx.field(static=True, default=False)
     interp: str = eqx.field(static=True, default="auto")
     envelope: bool = eqx.field(static=True, default=False)
     switch_knots: int = eqx.field(static=True, default=0)

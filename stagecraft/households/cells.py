@@ -1,4 +1,4 @@
-"""Where mass lives between periods: the grid of every arrival state, its own or that of a perch it comes from or goes to."""
+"""Where mass, and values that are stored, live between periods: the grid of every arrival state, its own or a namesake's."""
 
 import jax
 import jax.numpy as jnp

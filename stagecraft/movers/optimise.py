@@ -14,7 +14,7 @@ from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.inner import InnerControl
 from stagecraft.horses.bounds import inserted
-from stagecraft.horses.edge import from_edge
+from stagecraft.horses.edge import from_edge, just_above
 from stagecraft.horses.egm import egm, stored_knots
 from stagecraft.horses.health import finite, unfolded
 from stagecraft.horses.horse import AbstractHorse
@@ -97,7 +97,8 @@ class Optimise(AbstractHorse):
             full = [jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (knots, *more)]
             knots = jnp.sort(jnp.concatenate(full, axis=-1))
         rows = jnp.broadcast_shapes(lowest.shape[:-1], knots.shape[:-1])
-        active = {self.post: jnp.concatenate([jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (lowest, knots)], axis=-1)}
+        knots = jnp.concatenate([jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (lowest, knots)], axis=-1)
+        active = {self.post: jnp.where(knots <= lowest, just_above(lowest), knots) if problem.open_end else knots}
         if problem.others is None:
             return active
         rank = len(self.axes) + len(self.options) + 1

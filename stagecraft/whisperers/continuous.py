@@ -64,6 +64,8 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         corner=own.corner,
         floored=own.floored,
         discounted_by_state=own.discounted_by_state,
+        turns=own.turns,
+        open_end=own.open_end,
         interp=num.interp,
         envelope=own.upper_envelope,
         switch_knots=min(64, max(16, knots.shape[0] // 8)) if own.switch_knots else 0,
