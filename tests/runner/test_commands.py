@@ -22,11 +22,11 @@ model: {name: Cake, horizon: 3, terminal: 0, parameters: {beta: 0.9, gamma: {val
 stages:
   EAT:
     parameters: {beta: [beta], gamma: [gamma]}
-    settings: {n: 20}
+    settings: {n: 200}
     math:
       functions: {"u(c)": c**(1-gamma)/(1-gamma), g_av: m = a + 1, g_ve: b = m - c, Q: "u(c) + beta*V[>]"}
       controls: {c: 0 < c <= m}
-      state_space: {arvl: {dimensions: [a]}, dcsn: {dimensions: [m]}, cntn: {grid: {b: {min: 0.0, max: 9.0, points: n}}}}
+      state_space: {arvl: {dimensions: [a]}, dcsn: {dimensions: [m]}, cntn: {grid: {b: {min: 0.0, max: 9.0, points: n, type: exp}}}}
 """
 METRICS = """
 import os
