@@ -73,7 +73,7 @@ def warn_other_death(reader: Reader, links, problems) -> None:
         own = set(problem.equations.spaces["dcsn"].dimensions)
         chosen = {*problem.num.controls, *[name for name, _ in problem.num.discrete]}
         moving = {real(key(n, "dcsn")) for n in own} | {real(n) for n in chosen}
-        names = [s for s in sorted(survival.free_symbols & moving, key=str) if _depends(sp.sympify(weight), survival, s, sets)]
+        names = [s for s in sorted(survival.free_symbols & moving, key=str) if _depends(weight, survival, s, sets)]
         if names:
             shown = ", ".join(f"`{str(s).removesuffix(TAGS['dcsn'])}`" for s in names)
             message = f"who survives depends on {shown}, and Q of stage {link.source} counts on another survival"
@@ -101,7 +101,7 @@ def _sets(equations: Equations, numbers: Mapping) -> dict[str, np.ndarray]:
     return {name: np.unique(x) for name, x in found.items() if x is not None}
 
 
-def _depends(weight: sp.Expr, survival: sp.Expr, symbol: sp.Symbol, sets: Mapping[str, np.ndarray]) -> bool:
+def _depends(weight: sp.Basic, survival: sp.Expr, symbol: sp.Symbol, sets: Mapping[str, np.ndarray]) -> bool:
     """Whether the ratio differs between values of a symbol, all others held, at generic points."""
     others = sorted((weight.free_symbols | survival.free_symbols) - {symbol}, key=str)
     rng, tree = np.random.default_rng(0), (freeze(weight), freeze(survival))

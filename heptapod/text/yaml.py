@@ -148,7 +148,8 @@ class _NodeBuilder:
     def _pairs(self, node: yaml.Node, depth: int) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         """The pairs of a mapping; `<<` comes first, so that own keys win over merged ones."""
         merged, own = {}, {}
-        cut = self._cut_at_commas([part for pair in node.value for part in pair], "{ }") if getattr(node, "flow_style", False) else ()
+        flow = getattr(node, "flow_style", False)
+        cut = self._cut_at_commas([part for pair in node.value for part in pair], "{ }") if flow else ()
         for key, value in node.value:
             if id(key) in cut:
                 continue
