@@ -66,6 +66,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "a warning where they depend on states and do not obviously sum to one",
         "structure": "keys that do not go together: branches in a sequential stage, a control in a branching one, "
         "a scale without taste shocks, probabilities of an agent",
+        "survival": "who survives depends on what the weight of V[>] does not follow; a warning",
         "syntax": "an equation that cannot be read",
         "target": "the left-hand side of a transition is no dimension of its perch",
         "terminal": "a finite horizon without a terminal value, or without one for some entry",

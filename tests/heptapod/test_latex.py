@@ -23,7 +23,7 @@ KINDS = {
   math:
     branches: {up_1: {g_ve: "a = 1.1*a", Q: "beta*V[>]"}, down: {g_ve: "a = a/2", Q: "beta*V[>]"}}
     choice: {by: nature, probs: {up_1: p_up, down: 1 - p_up}}
-    state_space: {arvl: {dimensions: [a]}}
+    state_space: {arvl: {grid: {a: {min: 0.0, max: 4.0, points: 5}}}}
 """,
     "log-sum over a discrete control": """stage:
   name: S
@@ -32,7 +32,7 @@ KINDS = {
     controls: {d: {in: [0, 1, 2]}}
     constraints: {no_debt: "a[>] >= 0"}
     choice: {taste_shock: gumbel, scale: sig}
-    state_space: {arvl: {dimensions: [a]}}
+    state_space: {arvl: {grid: {a: {min: 0.0, max: 4.0, points: 5}}}}
 """,
     "Epstein-Zin": """stage:
   name: S

@@ -91,7 +91,7 @@ def test_the_stages_of_a_period_come_in_forward_order_whatever_the_file_says(hea
 
 def test_an_infinite_horizon_is_one_period_that_leads_to_itself(health):
     assert health.structure.horizon is None and len(health.structure.blocks) == 1
-    assert {x.end for x in health.structure.inter_period} == {"CONS"}
+    assert {x.end for x in health.structure.links if x.crosses} == {"CONS"}
 
 
 def test_where_households_begin_may_be_one_stage_or_several(ages):
