@@ -126,6 +126,7 @@ def test_recursive_preferences_are_power_utility_of_one_number_and_have_the_clos
         assert last[f"gamma 2, psi {psi}"] < last[f"gamma 5, psi {psi}"] < last[f"gamma 10, psi {psi}"]
 
 
+@pytest.mark.slow
 def test_the_buses_of_rust_have_the_published_estimates():
     found = run("rust", starts=3)
     hold(found["checks"], {"published": 1e-3, "estimate": 1e-4, "derivatives": 1e-5})

@@ -111,6 +111,7 @@ def test_scores_and_hessians_are_those_of_the_likelihood(choices):
     assert float(batch[1]) == pytest.approx(-163.58428365680, abs=1e-8) and batch[0] < batch[1]
 
 
+@pytest.mark.slow
 def test_errors_of_scores_and_of_scores_and_hessians_agree_where_the_model_is_true(hidden, lives):
     free = {"main.RC": (0.0, 10.0), "main.theta": (0.0, 3.0)}
     fit = MLE(hidden, free, lives, {"BUS": ["s", "z", "d"]}).fit(check=False)
@@ -188,6 +189,7 @@ def test_unbalanced_panels_are_sums_over_what_is_there(hidden, lives):
     assert float(one.loglik({})) == pytest.approx(float(two.loglik({})), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_mixtures_are_averages_of_their_types_and_find_who_is_who(hidden):
     text = HIDDEN.replace("  defaults", "  types: {theta: [0.1, 1.5], weights: [0.3, 0.7]}\n  defaults")
     circuit = sc.load(text)
@@ -267,6 +269,7 @@ def test_what_is_drawn_may_be_seen_itself_or_left_out(life, workers, working):
     assert float(without.loglik({})) + float(law.loglik({})) == pytest.approx(float(working.loglik({})), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_scores_of_continuous_observations_are_those_of_the_likelihood(working):
     z = working.task.own * np.array([0.99, 1.05, 1.1, 0.9, 1.2, 1.1])
     exact = central(working.task.vector, z, 1e-6)
@@ -276,6 +279,7 @@ def test_scores_of_continuous_observations_are_those_of_the_likelihood(working):
     np.testing.assert_allclose([reverse[path] for path in working.free], -working.task.slope(z), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_six_parameters_of_workers_are_found(working):
     fit = working.fit({"main.beta": 0.9, "main.w": 15.0, "main.delta": 1.3}, steps=60)
     truth = np.array([0.97, 20.0, 0.15, 0.8, 0.4, 0.1])

@@ -70,7 +70,7 @@ def by_hand(cap, floor, poor, low, beta=0.95, periods=3, points=4_000):
     return m, chosen, value
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["egm", *[pytest.param(kind, marks=pytest.mark.slow) for kind in ("envelope", "search")]])
 @pytest.mark.parametrize("place", PLACES)
 def test_choices_at_bounds_are_those_of_a_search_by_hand(place, kind):
     cap, floor, poor, low, high = PLACES[place]

@@ -68,7 +68,7 @@ def test_between_two_rates_people_neither_borrow_nor_save():
     assert ((np.abs(a) < 1e-9).mean(axis=1) > 0.01).all()
 
 
-@pytest.mark.parametrize("for_ever", [False, True])
+@pytest.mark.parametrize("for_ever", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ARRIVALS)
 def test_policies_at_kinks_are_those_of_a_search_by_hand(kind, for_ever):
     arrival, arrive, place = ARRIVALS[kind]
