@@ -26,7 +26,7 @@ class _Look:
     own: FunctionalProblem
     x: sp.Symbol
 
-    def after(self, name: str, at: Mapping[str, sp.Expr], branch: str, deep: int) -> list[sp.Expr]:
+    def after(self, name: str, at: Mapping[str, sp.Basic], branch: str, deep: int) -> list[sp.Expr]:
         """Behind the connections of one continuation.
 
         **Arguments:** `at`: its post-states as expressions of `x` and of passive states.
@@ -41,18 +41,14 @@ class _Look:
         """In the transition of an arrival, and behind its stage where nothing continuous is chosen there."""
         equations, num = self.problems[name].equations, self.problems[name].num
         here = {real(key(state, "arvl")): e for state, e in at.items()}
-        states = {state: g.subs(list(here.items()), simultaneous=True) for state, g in equations.g_av.items()}
-        ending = (
-            ()
-            if equations.terminal is None
-            else (thaw(equations.terminal.formula).subs(list(here.items()), simultaneous=True),)
-        )
+        states = {state: g.xreplace(here) for state, g in equations.g_av.items()}
+        ending = [] if equations.terminal is None else [thaw(equations.terminal.formula).xreplace(here)]
         found = [kink for g in (*states.values(), *ending) for kink in self._kinks(g)]
         if num.controls or deep == 0:
             return found
         there = {real(key(state, "dcsn")): e for state, e in states.items()}
         for branch in equations.branches:
-            posts = {post: g.subs(list(there.items()), simultaneous=True) for post, g in branch.g_ve.items()}
+            posts = {post: g.xreplace(there) for post, g in branch.g_ve.items()}
             found += [kink for g in posts.values() for kink in self._kinks(g)]
             found += self.after(name, posts, branch.name, deep - 1)
         return found
