@@ -166,7 +166,7 @@ def test_the_shape_checks_of_the_tests_hook_what_they_name():
 
 def test_what_is_stored_is_built_by_name():
     """Two arrays of one shape that change places in a record are wrong in silence."""
-    records = {n.name for n in parsed(ROOT / "stagecraft/horses/solution.py").body if isinstance(n, ast.ClassDef)} | {"_Raw"}
+    records = {n.name for n in parsed(ROOT / "stagecraft/horses/solution.py").body if isinstance(n, ast.ClassDef)}
     for path in source_files():
         calls = [n for n in ast.walk(parsed(path)) if isinstance(n, ast.Call) and getattr(n.func, "id", None) in records]
         # The names are also those of other records elsewhere.

@@ -20,7 +20,8 @@ class ContinuousProblem(eqx.Module):
     **Attributes:**
 
     - `parameters`: first argument of every function below.
-    - `knots`: the exogenous grid of the post-state $x'$, increasing.
+    - `knots`: the exogenous grid of the post-state $x'$, increasing; `post`: the name under which a continuation's marginal
+      values hold that of $x'$.
     - `lowest`: $p \mapsto$ the lowest $x'$ that the bound allows; the corner.
     - `objective`: $(p, m, c, x', V) \mapsto Q$, linear in $V$.
     - `transition`: $(p, m, c) \mapsto x'$.
@@ -75,6 +76,7 @@ class ContinuousProblem(eqx.Module):
     envelope: bool = eqx.field(static=True, default=False)
     switch_knots: int = eqx.field(static=True, default=0)
     allowed: Callable | None = eqx.field(static=True, default=None)
+    post: str = eqx.field(static=True, default="post")
     passive: tuple[str, ...] = eqx.field(static=True, default=())
     others: tuple[tuple[str, Pointwise], ...] | None = eqx.field(static=True, default=None)
 

@@ -46,6 +46,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
     return ContinuousProblem(
         parameters=scope,
         knots=knots,
+        post=own.post,
         lowest=own.lowest,
         objective=own.objective,
         transition=post,
