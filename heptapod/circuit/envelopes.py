@@ -9,7 +9,7 @@ from heptapod.circuit.following import kinks_behind
 from heptapod.circuit.periods import Graph
 from heptapod.formulas.builtins import operands
 from heptapod.formulas.equation import perch_of
-from heptapod.formulas.freeze import freeze
+from heptapod.formulas.freeze import freeze, thaw
 from heptapod.problem.solutions import AbstractConditions, AbstractSolution, Search
 
 _KINKS = (sp.Max, sp.Min, sp.Piecewise, sp.Abs)
@@ -58,6 +58,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             switch_knots=refined,
             reason=reason,
             may_jump=shut,
+            flat=envelope and any(_flat(problems[n]) for n in (name, *graph.downstream(name))),
             kinks=tuple(kinks),
             open_end=num.solution.open_end or steep,
         )
@@ -76,6 +77,14 @@ def _bends(problem) -> str | None:
     if any(_kinked(part) for part in parts):
         return "a kink lies"
     return None
+
+
+def _flat(problem) -> bool:
+    """Whether a stage, or the end of life behind it, may take away all of what little is brought to it."""
+    ending = problem.equations.terminal
+    parts = [*problem.equations.g_av.values(), *([] if ending is None else [thaw(ending.formula)])]
+    parts += [e for branch in problem.equations.branches for e in (*branch.g_ve.values(), branch.objective)]
+    return any(part.has(*_KINKS) for part in parts)
 
 
 def _kinked(expression) -> bool:
