@@ -80,7 +80,8 @@ def _correspondence(problem, continuation: Answer, lowest: Answer, solid):
     row = Row(state=state, control=control, value=value, marginal=continuation.marginal[problem.post], weight=weight,
               others=others, inner=continuation.policy, edge=edge)  # fmt: skip
     if problem.flat:
-        row, post, valid = held_below(problem, lowest, row, post, valid, resting & busy_above & continuation.feasible & solid)
+        rests = resting & busy_above & continuation.feasible
+        row, post, valid = held_below(problem, lowest, row, post, valid, rests, solid)
     if problem.branched:
         branch, below = constrained(problem, continuation, lowest, row, valid, solid)
         row, post = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (branch, below), (row, post))

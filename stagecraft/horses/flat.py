@@ -1,7 +1,7 @@
 """Stretches of post-states that are worth nothing at the margin, below others that are worth something.
 
 A floor on consumption, a means test or a default takes away what little is saved: the continuation is flat there, and whoever
-saves less than what leads beyond the stretch saves nothing more than its lower end. From which state on it pays to save beyond is
+saves less than what leads beyond the stretch saves nothing more than its lower end. From which state on it pays to save more is
 a matter of values, and may lie far above the first state whose first-order condition leads there.
 """
 
@@ -23,39 +23,42 @@ def held_below(
     row: Row,
     post: Float[Array, " n"],
     valid: Bool[Array, " n"],
-    flat: Bool[Array, " n"],
+    resting: Bool[Array, " n"],
+    solid: Bool[Array, ""],
 ) -> tuple[Row, Float[Array, " n"], Bool[Array, " n"]]:
     """Give the knots of flat stretches to those who stay at the lower end of theirs, up to where it pays to save beyond it.
 
-    The lower end is the last knot below that is worth something at the margin; for a stretch from the lowest post-state on it is
-    that one, the corner, whose last knot the first of the stretch becomes.
+    The lower end is the last knot below that is worth something at the margin; of a stretch from the lowest post-state on it is
+    the corner, whose last knot the first of the stretch becomes. Where a stretch is worth next to nothing, states fall in the
+    post-state from very far away; it counts as flat where staying pays for less than half of that way.
 
     **Arguments:** `lowest`: the continuation at the corner; `row`: choices with what is behind them; `post`: where they lead;
-    `valid`: which of them count; `flat`: which knots are flat, below others that are not.
+    `valid`: which of them count; `resting`: which knots are worth nothing, below others that are worth something; `solid`:
+    whether the corner is feasible.
 
     **Returns:** the same row, post-states, and knots that count.
     """
-    n = post.shape[0]
-    index = jnp.arange(n)
+    n, still = post.shape[0], jax.lax.stop_gradient
+    index, at = jnp.arange(n), still(row.state)
     last = lambda where, none: jax.lax.cummax(jnp.where(where, index, none))
     next_ = lambda where, none: jax.lax.cummin(jnp.where(where, index, none), reverse=True)
+    falling = jnp.append((at[1:] < at[:-1]) & valid[1:] & valid[:-1], False)
+    flat = resting | falling
     # Before every knot: the last flat one, and the knot (-1 for the corner) at which whoever stays below that stretch stays.
     passed, holder = last(flat, -1), last(valid & ~flat, -1)
     end = jnp.where(passed >= 0, take(holder, jnp.maximum(passed, 0)), -1)
     stay, there = _staying(problem, lowest, row, post, row.state, end)
-    p, still = problem.parameters, jax.lax.stop_gradient
-    both = lambda x, y: still(jnp.stack([x, y]))
-    worth = problem.objective(
-        p, still(row.state), both(row.control, stay.control), both(post, there), both(row.value, stay.value)
-    )
+    pairs = [(row.control, stay.control), (post, there), (row.value, stay.value)]
+    worth = problem.objective(problem.parameters, at, *[still(jnp.stack(pair)) for pair in pairs])
     pays = valid & ~flat & ~((passed >= 0) & (worth[1] >= worth[0]))
-    far = take(row.state, jnp.minimum(next_(pays, n - 1), n - 1))
     # Equal steps from the last free choice to where it pays; of the corner there are knots enough below.
     start, stop = last(~flat, -1), next_(~flat, n)
-    from_ = take(row.state, jnp.maximum(end, 0))
-    state = jnp.where(end < 0, far, from_ + (far - from_) * (index - start) / jnp.maximum(stop - 1 - start, 1))
+    begin, far = take(row.state, jnp.maximum(end, 0)), take(row.state, next_(pays, n - 1))
+    state = jnp.where(end < 0, far, begin + (far - begin) * (index - start) / jnp.maximum(stop - 1 - start, 1))
     stay, there = _staying(problem, lowest, row, post, state, end)
-    good = flat & jnp.isfinite(state + stay.control) & ((end >= 0) | (index == 0))
+    first = jnp.minimum(start + 1, n - 1)
+    wide = take(resting, first) | ((far > begin) & (take(at, first) - begin > 2 * (far - begin)))
+    good = flat & jnp.isfinite(state + stay.control) & jnp.where(end < 0, (index == 0) & solid, wide)
     row = jax.tree.map(lambda x, y: jnp.where(good, y, x), row, stay)
     return row, jnp.where(good, there, post), valid | good
 
