@@ -134,13 +134,16 @@ class CircuitFactory:
             return self.circuit
         key = tuple(sorted((section, path, _static(path, value)) for (section, path), value in statics.items()))
         if key not in self._others:
+            import jax
+
             import stagecraft
 
             tree = _unshared(self._tree())
             for section, path, value in key:
                 scope, _, name = path.rpartition(".")
                 _section(tree, scope).setdefault(section, {})[name] = value
-            circuit = stagecraft.load(tree)
+            with jax.ensure_compile_time_eval():  # What is read while something is traced is read for later, too.
+                circuit = stagecraft.load(tree)
             self._others[key] = circuit.with_parameters(self._fixed) if self._fixed else circuit
         return self._others[key]
 

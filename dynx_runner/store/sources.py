@@ -15,7 +15,7 @@ from typing import Any
 _WRITES = {"append", "add", "update", "extend", "insert", "pop", "clear", "setdefault", "remove", "discard", "popitem"}
 # Modules and functions by which a function does something, or learns something, beside what it is given.
 _EFFECTS = {"asyncio", "datetime", "io", "logging", "multiprocessing", "nt", "os", "pathlib", "posix", "random", "requests",
-            "secrets", "shutil", "signal", "socket", "subprocess", "sys", "threading", "time", "urllib", "warnings"}  # fmt: skip
+            "secrets", "shutil", "signal", "socket", "subprocess", "sys", "threading", "time", "urllib"}  # fmt: skip
 _ACTS = {"breakpoint", "eval", "exec", "exit", "globals", "input", "open", "print", "quit"}
 _OURS = ("dynx_runner", "stagecraft", "heptapod", "builtins")
 _LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))

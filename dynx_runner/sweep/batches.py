@@ -66,7 +66,8 @@ def batches_of(runner: Any, tasks: Iterable[Task]) -> Batches:
     """
     insists, reason = bool(getattr(runner, "batches", None)), objection(runner)
     known = {} if reason else _known.setdefault(runner, {}).setdefault(_configuration(), {})
-    for structure in () if reason else dict.fromkeys(filter(None.__ne__, (_structure_of(runner, task.x) for task in tasks))):
+    needed = dict.fromkeys(_structure_of(runner, task.x) for task in tasks) if not reason else {}
+    for structure in (one for one in needed if one is not None):
         if structure not in known:
             try:
                 known[structure] = program_of(runner, structure)

@@ -84,7 +84,7 @@ class Ledger:
     def lost(self, tasks: list[Task]) -> list[tuple[Task, int]]:
         """Line up the draws of a process that died, to be run one at a time.
 
-        **Returns:** those that are not run any more, with their strikes: the second one, each as all that a process had in flight.
+        **Returns:** those that are not run any more, having been alone in a process that ended twice, with their strikes.
         """
         with self._lock:
             self._flying.difference_update(task.key for task in tasks)

@@ -1,7 +1,6 @@
 """Whether the way from a vector to its metrics is one program that can be compiled, and that program."""
 
 import copy
-import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -66,19 +65,18 @@ def program_of(runner: Any, structure: tuple[float, ...]) -> bytes:
     import stagecraft
 
     draw, count = _draw(runner, structure), len(moving(runner))
-    before = np.random.get_state()[1:3], random.getstate()  # noqa: NPY002
+    before = np.random.get_state()[1:3]  # noqa: NPY002
     try:
         # Python's numbers, since a draw by itself is given such, and they decide no type.
         closed, shapes = jax.make_jaxpr(draw, return_shape=True)(*[0.5] * count)
     # Whatever the user's functions make of what is traced is a reason not to trace them.
     except Exception as error:
         raise UntraceableError(f"it cannot be traced: {type(error).__name__}: {str(error).strip().splitlines()[:1]}") from error
-    if not _same(before, (np.random.get_state()[1:3], random.getstate())):  # noqa: NPY002
+    if not all(map(np.array_equal, before, np.random.get_state()[1:3])):  # noqa: NPY002
         raise UntraceableError("random numbers are drawn in it")
-    equations = list(_equations(closed.jaxpr))
-    if len(equations) > _LONGEST:
-        raise UntraceableError(f"its program has {len(equations)} operations")
-    if not isinstance(runner.parts()["model_factory"], CircuitFactory) and all(map(_plain, equations)):
+    if (length := sum(1 for _ in _equations(closed.jaxpr))) > _LONGEST:
+        raise UntraceableError(f"its program has {length} operations")
+    if not isinstance(runner.parts()["model_factory"], CircuitFactory) and all(map(_plain, closed.jaxpr.eqns)):
         raise UntraceableError("it needs no compiler")
     flat, tree = jaxpr_as_fun(closed), jax.tree.structure(shapes)
     one = lambda x: jax.tree.unflatten(tree, flat(*[x[k] for k in range(count)]))
@@ -164,8 +162,3 @@ def _plain(equation: Any) -> bool:
     scalar = all(getattr(variable.aval, "shape", None) == () for variable in equation.outvars)
     called = equation.primitive.name in ("jit", "pjit") and equation.params.get("name") in ("floor_divide", "remainder")
     return scalar and (called or equation.primitive.name in _PLAIN)
-
-
-def _same(before: Any, after: Any) -> bool:
-    (keys, place), state = before
-    return bool(np.array_equal(keys, after[0][0]) and place == after[0][1] and state == after[1])
