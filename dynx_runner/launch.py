@@ -2,18 +2,21 @@
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 # What MPICH and Intel MPI, Open MPI, and MVAPICH tell the processes they start.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+# Its library, by the names that it has had since version 3, on Linux and on macOS.
+_OPEN_MPI = ("libmpi.so.40", "libmpi.40.dylib")
 _COMING, _LEAVING = 0, 1
 _SHORTEST, _LONGEST = 5e-5, 5e-3
 
@@ -40,7 +43,8 @@ def world() -> Any:
     if size < 2 and "PMIX_RANK" not in os.environ and "mpi4py.MPI" not in sys.modules:
         return None
     try:
-        from mpi4py import MPI
+        with _library_of_the_launcher():
+            from mpi4py import MPI
     # A RuntimeError is mpi4py's word for an MPI library it cannot find.
     except (ImportError, RuntimeError) as error:
         if size < 2:
@@ -54,7 +58,8 @@ def world() -> Any:
         library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
         raise RuntimeError(
             f"mpirun started {size} processes, but each of them is alone in mpi4py's MPI ({library}), so each would run"
-            " the whole sweep. Use the mpirun of that library: that of pip's mpich is next to the python executable"
+            " the whole sweep. Use the mpirun of that library: that of pip's mpich is next to the python executable; or call"
+            " prepare_mpi() before anything imports mpi4py.MPI, so that it loads the library of this mpirun"
         )
     if comm.size == 1:
         return None
@@ -104,6 +109,24 @@ def watch_exceptions() -> None:
 
     hook.ends_the_job = True
     sys.excepthook = hook
+
+
+@contextlib.contextmanager
+def _library_of_the_launcher() -> Iterator[None]:
+    """Let mpi4py load Open MPI where its `mpirun` started this process, even beside pip's MPICH: the wheels know both."""
+    told = {"MPI4PY_LIBMPI", "MPI4PY_MPIABI"} & set(os.environ)
+    if "OMPI_COMM_WORLD_SIZE" not in os.environ or told or "mpi4py.MPI" in sys.modules:
+        yield
+        return
+    for name in _OPEN_MPI:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(name)
+            os.environ["MPI4PY_LIBMPI"] = name
+            break
+    try:
+        yield
+    finally:
+        os.environ.pop("MPI4PY_LIBMPI", None)
 
 
 @functools.cache

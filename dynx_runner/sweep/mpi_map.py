@@ -18,7 +18,6 @@ from dynx_runner.sweep.ending import part_of
 from dynx_runner.sweep.ledger import Ledger, Task
 from dynx_runner.sweep.local import Worker, solve_here
 from dynx_runner.sweep.mpi import ending_the_job, own_channel, solve_together
-from dynx_runner.sweep.processes import cores, solve_in_processes
 from dynx_runner.sweep.progress import progress_of
 
 if TYPE_CHECKING:
@@ -85,13 +84,18 @@ def mpi_map(
     repeated = {name for name in columns if columns.count(name) > 1}
     if repeated:
         raise ValueError(f"mpi_map: two columns are called {', '.join(sorted(repeated))}; rename a metric")
-    comm = _comm(backend, workers)
+    if workers is not None and (backend != "processes" or isinstance(workers, bool) or workers < 1):
+        raise ValueError(f'mpi_map: workers = {workers!r:.40}; it is how many processes backend="processes" starts')
+    comm = world_for(backend)
     if comm is None:
         plan = _plan(runner, xs, store, share, retry_quarantined, workers or 1)
         batches = Batches(runner, plan.programs)
         with _ledger(plan, progress) as ledger, part_of(store, uuid.uuid4().hex, draws=len(plan.xs)) as part:
             _condemn(plan, part)
             if backend == "processes":
+                # Python's own module for channels changes what happens at exit.
+                from dynx_runner.sweep.processes import cores, solve_in_processes
+
                 count = min(workers or cores(), len(plan.tasks()))
                 solve_in_processes(runner, ledger, batches, workers=count, store=store, part=part)
             else:
@@ -107,16 +111,17 @@ def mpi_map(
         return comm.bcast(None if plan is None or ledger is None else _table(runner, plan, ledger.records))
 
 
-def _comm(backend: str, workers: int | None) -> Any:
-    """The communicator that a backend asks for; `None` for one process, and for those that it starts."""
+def world_for(backend: str, where: str = "mpi_map") -> Any:
+    """The communicator that a backend asks for; `None` for one process, and for those that it starts.
+
+    Raises `ValueError` for another backend, `RuntimeError` for one that is not what started this process.
+    """
     if backend not in BACKENDS:
-        raise ValueError(f"mpi_map: no backend `{backend}`; there are {', '.join(BACKENDS)}")
-    if workers is not None and (backend != "processes" or isinstance(workers, bool) or workers < 1):
-        raise ValueError(f'mpi_map: workers = {workers!r:.40}; it is how many processes backend="processes" starts')
+        raise ValueError(f"{where}: no backend `{backend}`; there are {', '.join(BACKENDS)}")
     comm = world()
     if backend != "auto" and (comm is None) == (backend == "mpi"):
         started = "one process" if comm is None else "several processes"
-        raise RuntimeError(f"mpi_map: the backend is `{backend}`, but the sweep was started in {started}")
+        raise RuntimeError(f"{where}: the backend is `{backend}`, but the sweep was started in {started}")
     return comm
 
 

@@ -1,8 +1,10 @@
 """Draws, shared among processes that this one starts: one that dies takes one draw along, and another takes its place."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -38,7 +40,7 @@ def solve_in_processes(
     Raises `RuntimeError` where a process cannot begin, or for what went wrong in one outside a draw.
     """
     pickled, config = _pickled(runner), _jax_config()
-    crew = _Crew(lambda k: Orders(k, _share(k, workers), config, pickled, batches.programs, store), workers)
+    crew = _Crew(lambda k: Orders(k, config, pickled, batches.programs, store), workers)
     try:
         while busy := crew.employ(ledger):
             for member in wait([member.channel for member in busy]):
@@ -50,13 +52,14 @@ def solve_in_processes(
 class _Member:
     """A process, and what it is at; `None` until it has begun."""
 
-    def __init__(self, number: int, orders: Orders):
+    def __init__(self, number: int, orders: Orders, share: tuple[int, ...]):
         self.number = number
         self.channel, theirs = Pipe()
         command = [sys.executable, "-m", "dynx_runner.sweep.spawned", str(theirs.fileno())]
         # A session of its own, so that a terminal's Ctrl-C comes to this process alone.
         more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True, "pass_fds": (theirs.fileno(),)}
-        self.process = subprocess.Popen(command, env=_environment(number, orders.cores), **more)
+        with _on(share):
+            self.process = subprocess.Popen(command, env=_environment(number, share), **more)
         theirs.close()
         self.tasks: list[Task] | None = None
         self.channel.send(orders)
@@ -75,7 +78,7 @@ class _Crew:
         for number in range(self._workers):
             member = self._members.get(number)
             if member is None and ledger.waiting:
-                self._members[number] = _Member(number, self._orders(number))
+                self._members[number] = _Member(number, self._orders(number), _share(number, self._workers))
             elif member is not None and member.tasks == []:
                 member.tasks = ledger.take(self._workers) or []
                 if member.tasks:
@@ -147,9 +150,9 @@ def _send(member: _Member, tasks: list[Task]) -> None:
 
 def _pickled(runner: Any) -> bytes:
     try:
-        import cloudpickle
+        import cloudpickle  # pyright: ignore[reportMissingImports] - only who starts processes needs it.
     except ImportError as error:
-        raise RuntimeError('backend="processes" needs cloudpickle: pip install cloudpickle') from error
+        raise RuntimeError('backend="processes" needs cloudpickle: pip install "dynx[processes]"') from error
     try:
         return cloudpickle.dumps(runner)
     except Exception as error:  # Of whatever the user's functions close over.
@@ -175,6 +178,20 @@ def _share(number: int, workers: int) -> tuple[int, ...]:
     if len(own) < workers:
         return ()
     return tuple(own[number * len(own) // workers : (number + 1) * len(own) // workers])
+
+
+@contextlib.contextmanager
+def _on(share: tuple[int, ...]) -> Iterator[None]:
+    """What is started inside runs on these cores from its first thread on."""
+    if not share:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, share)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _environment(number: int, share: tuple[int, ...]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """A process that runs draws for the one that started it, until there are no more: `python -m dynx_runner.sweep.spawned FD`."""
 
-import os
 import pickle
 import signal
 import sys
@@ -21,7 +20,6 @@ class Orders(NamedTuple):
     **Attributes:**
 
     - `number`: which one it is.
-    - `cores`: where it may run; all that there are, if none are named.
     - `config`: of JAX, by name.
     - `runner`: pickled, with its functions.
     - `programs`: those of its batches.
@@ -29,7 +27,6 @@ class Orders(NamedTuple):
     """
 
     number: int
-    cores: tuple[int, ...]
     config: dict[str, Any]
     runner: bytes
     programs: dict[tuple[float, ...], bytes]
@@ -61,8 +58,6 @@ def main(channel: Connection) -> None:
 
 
 def _work(channel: Connection, orders: Orders) -> None:
-    if orders.cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, orders.cores)
     if orders.config:
         import jax
 

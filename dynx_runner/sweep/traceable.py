@@ -1,6 +1,7 @@
 """Whether the way from a vector to its metrics is one program that can be compiled, and that program."""
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,6 +29,8 @@ def objection(runner: Any) -> str:
         return "the runner says batches=False"
     if not hasattr(runner, "parts"):
         return "the runner is none of CircuitRunner's"
+    if "jax" not in sys.modules:
+        return "nobody has imported JAX"
     if runner.records:
         return "a recorder is told of each draw"
     canon = Canon()
@@ -65,14 +68,14 @@ def program_of(runner: Any, structure: tuple[float, ...]) -> bytes:
     import stagecraft
 
     draw, count = _draw(runner, structure), len(moving(runner))
-    before = np.random.get_state()[1:3]  # noqa: NPY002
+    before = np.random.get_state()  # noqa: NPY002
     try:
         # Python's numbers, since a draw by itself is given such, and they decide no type.
         closed, shapes = jax.make_jaxpr(draw, return_shape=True)(*[0.5] * count)
     # Whatever the user's functions make of what is traced is a reason not to trace them.
     except Exception as error:
         raise UntraceableError(f"it cannot be traced: {type(error).__name__}: {str(error).strip().splitlines()[:1]}") from error
-    if not all(map(np.array_equal, before, np.random.get_state()[1:3])):  # noqa: NPY002
+    if not all(map(np.array_equal, before, np.random.get_state())):  # noqa: NPY002
         raise UntraceableError("random numbers are drawn in it")
     if (length := sum(1 for _ in _equations(closed.jaxpr))) > _LONGEST:
         raise UntraceableError(f"its program has {length} operations")
