@@ -1,6 +1,6 @@
 """The store of a sweep: a folder in which every draw is written down as soon as it is done."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -214,10 +214,10 @@ class ResultStore:
         claim(self.folder, identity, {**told, **surroundings(size)})
         return identity.digest()
 
-    def records(self) -> dict[str, Record]:
-        """What became of every draw, by key."""
+    def records(self, keys: Iterable[str] | None = None) -> dict[str, Record]:
+        """What became of every draw, or of those of some keys that are there, by key."""
         contents = self._read()
-        return {key: contents[key].record for key in contents}
+        return {key: contents[key].record for key in (contents if keys is None else keys) if key in contents}
 
     def beside(self, name: str) -> "ResultStore":
         """A store in a folder of this one, told the same."""

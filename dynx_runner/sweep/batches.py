@@ -3,7 +3,7 @@
 import functools
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,17 @@ class Batches:
             found = _structure_of(self._runner, task.x) if self.programs else None
             groups.setdefault(found if found in self.programs else task.key, []).append(task)
         return [(None if isinstance(name, str) else name, group) for name, group in groups.items()]
+
+    def begun(self, tasks: list[Task], done: Set[str]) -> list[Task]:
+        """Of draws that somebody runs, and of which some are done, those that are in flight: a batch, or one.
+
+        Whoever went wrong in a batch, which then is done in part, is run alone.
+        """
+        for structure, group in self.sorted(tasks):
+            left = [task for task in group if task.key not in done]
+            if left:
+                return left if structure is not None and len(left) == len(group) else left[:1]
+        return []
 
     def ready(self, structure: Structure) -> None:
         """Compile a program, or find it on disk."""

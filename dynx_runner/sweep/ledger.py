@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -81,19 +81,20 @@ class Ledger:
             self._seconds += record.seconds
             self._report(record)
 
-    def lost(self, tasks: list[Task]) -> list[tuple[Task, int]]:
-        """Line up the draws of a process that died, to be run one at a time.
+    def lost(self, flying: list[Task], others: Sequence[Task] = ()) -> list[tuple[Task, int]]:
+        """Line up the draws of a process that died: what was in flight, to be run one at a time, and what it had not begun.
 
-        **Returns:** those that are not run any more, having been alone in a process that ended twice, with their strikes.
+        **Returns:** whoever is not run any more, with its strikes: for the second time it was all that was in flight.
         """
         with self._lock:
-            self._flying.difference_update(task.key for task in tasks)
-            if len(tasks) == 1:
-                self._strikes[tasks[0].key] += 1
-                if self._strikes[tasks[0].key] >= TWO:
-                    return [(tasks[0], self._strikes[tasks[0].key])]
-            self._suspects.extend(tasks)
-            self._named |= {task.key for task in tasks}
+            self._flying.difference_update(task.key for task in (*flying, *others))
+            self._clean.extendleft(reversed(others))
+            if len(flying) == 1:
+                self._strikes[flying[0].key] += 1
+                if self._strikes[flying[0].key] >= TWO:
+                    return [(flying[0], self._strikes[flying[0].key])]
+            self._suspects.extend(flying)
+            self._named |= {task.key for task in flying}
             return []
 
     @property

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,18 @@ class Worker:
 
         Raises nothing but what ends a process: `KeyboardInterrupt`, `SystemExit`; and `StoreError`.
         """
-        rows: list[tuple[Task, Record]] = []
+        return [row for rows in self.steps(tasks) for row in rows]
+
+    def steps(self, tasks: list[Task]) -> Iterator[list[tuple[Task, Record]]]:
+        """The same, as soon as each draw or batch is done."""
         for structure, group in self._batches.sorted(tasks):
             if structure is None:
-                rows += [(task, self._one(task)) for task in group]
+                yield from ([(task, self._one(task))] for task in group)
             else:
                 self._batches.ready(structure)  # The compiler's seconds are no draw's.
-                rows += self._together(structure, group)
-        return rows
+                yield from self._together(structure, group)
 
-    def _together(self, structure: Structure, tasks: list[Task]) -> list[tuple[Task, Record]]:
+    def _together(self, structure: Structure, tasks: list[Task]) -> Iterator[list[tuple[Task, Record]]]:
         """A batch; whoever went wrong in it is run once more, in Python, which knows what to say."""
         self._say_start(tasks)
         try:
@@ -42,11 +45,14 @@ class Worker:
         # As of a machine without the memory for it: then it is one draw's own, and the others have their turn.
         except RuntimeError:
             if len(tasks) > 1:
-                return [row for task in tasks for row in self._together(structure, [task])]
+                for task in tasks:
+                    yield from self._together(structure, [task])
+                return
             records = [None]
         rows = [(task, record) for task, record in zip(tasks, records, strict=True) if record is not None]
         self._say_done(rows)
-        return rows + [(task, self._one(task)) for task, record in zip(tasks, records, strict=True) if record is None]
+        yield rows
+        yield from ([(task, self._one(task))] for task, record in zip(tasks, records, strict=True) if record is None)
 
     def _one(self, task: Task) -> Record:
         self._say_start([task])

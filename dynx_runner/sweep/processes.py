@@ -43,8 +43,10 @@ def solve_in_processes(
     crew = _Crew(lambda k: Orders(k, config, pickled, batches.programs, store), workers)
     try:
         while busy := crew.employ(ledger):
-            for member in wait([member.channel for member in busy]):
-                _hear(crew, crew.by(member), ledger, part)
+            for channel in wait([member.channel for member in busy]):
+                if not _hear(crew.by(channel), ledger):
+                    _mourn(crew.by(channel), ledger, batches, store, part)
+                    crew.bury(crew.by(channel))
     finally:
         crew.dismiss()
 
@@ -62,7 +64,7 @@ class _Member:
             self.process = subprocess.Popen(command, env=_environment(number, share), **more)
         theirs.close()
         self.tasks: list[Task] | None = None
-        self.channel.send(orders)
+        _send(self, orders)
 
 
 class _Crew:
@@ -116,36 +118,42 @@ class _Crew:
                 member.process.wait()
 
 
-def _hear(crew: _Crew, member: _Member, ledger: Ledger, part: Part | None) -> None:
-    """Take what a process has to say: it has begun, has results, or is no more."""
+def _hear(member: _Member, ledger: Ledger) -> bool:
+    """Take what a process has to say: it has begun, or is done with some draws; whether it lives."""
     try:
         told = member.channel.recv()
     except (EOFError, OSError):
-        _mourn(member, ledger, part)
-        crew.bury(member)
-        return
+        return False
     if isinstance(told, Trouble):
         sys.stderr.write(told.traceback)
         raise RuntimeError(f"a process of the sweep ended outside a draw: {told.error}")
     for task, record in told:
         ledger.put(task, record)
-    member.tasks = []
+    if member.tasks is None or all(task.key in ledger.records for task in member.tasks):
+        member.tasks = []
+    return True
 
 
-def _mourn(member: _Member, ledger: Ledger, part: Part | None) -> None:
+def _mourn(member: _Member, ledger: Ledger, batches: Batches, store: ResultStore | None, part: Part | None) -> None:
     """Line up what a dead process had in flight, except for who is to blame for the second time."""
-    for task, strikes in ledger.lost(member.tasks or []):
+    tasks = member.tasks or []
+    left = {task.key: task for task in tasks if task.key not in ledger.records}
+    # It may have written down what it could not say any more.
+    for key, record in (store.records(left) if store is not None and left else {}).items():
+        ledger.put(left[key], record)
+    flying = batches.begun(tasks, ledger.records.keys())
+    others = [task for task in tasks if task.key not in ledger.records and task.key not in {one.key for one in flying}]
+    for task, strikes in ledger.lost(flying, others):
         record = quarantined(strikes)
         if part is not None:
             part.done([(task.i, task.key, task.x, record)])
         ledger.put(task, record)
 
 
-def _send(member: _Member, tasks: list[Task]) -> None:
-    try:
-        member.channel.send(tasks)
-    except OSError:  # It died since; the end of its channel is heard next.
-        pass
+def _send(member: _Member, told: Any) -> None:
+    """Tell a process something; of one that died since, the end of its channel is heard next."""
+    with contextlib.suppress(OSError):
+        member.channel.send(told)
 
 
 def _pickled(runner: Any) -> bytes:

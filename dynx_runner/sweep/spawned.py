@@ -69,7 +69,8 @@ def _work(channel: Connection, orders: Orders) -> None:
         worker = Worker(runner, part, Batches(runner, orders.programs))
         channel.send([])
         while tasks := channel.recv():
-            channel.send(worker.run(tasks))
+            for rows in worker.steps(tasks):
+                channel.send(rows)
 
 
 if __name__ == "__main__":
