@@ -22,7 +22,7 @@ class CircuitRunner:
 
     - `param_names` and `metric_names`, in the order in which they were given.
     - `choices`: of the categorical parameters, by name; a vector holds the position of the one that is drawn.
-    - `batches`: as given.
+    - `cache` and `batches`: as given.
     - `records`: whether a factory, solver or metric takes a `recorder`.
     - `design`: how `sample_prior` was last asked, for the record.
     """
@@ -72,7 +72,7 @@ class CircuitRunner:
         self._places = _find_places(self.param_names, self._configs, model_factory, self.choices)
         self._model_factory, self._solver, self._metric_fns = model_factory, solver, dict(metric_fns)
         self.records = any(takes_recorder(function) for function in (model_factory, solver, *metric_fns.values()))
-        self._remembers, self.batches = cache, batches
+        self.cache, self.batches = cache, batches
         self._metrics: dict[bytes, dict[str, float]] = {}
         self._last: tuple[bytes, Any] | None = None
 
@@ -149,10 +149,10 @@ class CircuitRunner:
             model = self._last[1]
         else:
             model = self._solve(x, recorder)
-        if self._remembers:
+        if self.cache:
             self._last = (key, model)
         metrics = self._metrics.get(key) or self._measure(x, model, recorder)
-        if self._remembers:
+        if self.cache:
             self._metrics[key] = metrics
         return (dict(metrics), model) if return_model else dict(metrics)
 

@@ -10,7 +10,7 @@ import stagecraft as sc
 from dynx_runner import CategoricalPrior, CircuitRunner, ResultStore, circuit_factory, mpi_map
 from dynx_runner.store.part import Part
 from dynx_runner.sweep import traceable
-from dynx_runner.sweep.batches import batches_of
+from dynx_runner.sweep.batches import Batches, batches_of
 from dynx_runner.sweep.ledger import Task
 from dynx_runner.sweep.local import Worker
 from dynx_runner.sweep.traceable import objection
@@ -52,7 +52,8 @@ def factory(tmp_path_factory):
 def make_runner(factory, specs=None, **more):
     specs = specs or {"main.beta": (0.5, 1.0), "main.gamma": (-1.0, 4.0)}
     metrics = {"eaten": eaten, "profile": profile, "impatient": impatient}
-    return CircuitRunner(param_specs=specs, model_factory=factory, solver=sc.solve, metric_fns=metrics, cache=False, **more)
+    more = {"cache": False} | more
+    return CircuitRunner(param_specs=specs, model_factory=factory, solver=sc.solve, metric_fns=metrics, **more)
 
 
 # The third draw is out of the domain of gamma, which its program knows as an outcome.
@@ -87,6 +88,18 @@ def test_rows_of_a_batch_are_those_of_any_other_batch_and_of_python(factory, tmp
     rows = Worker(runner, None, batches).run(tasks)
     assert [record.metrics["eaten"] for _, record in rows] == whole["eaten"][[0, 1, 3, 4, 5]].tolist()
     assert len({record.seconds for _, record in rows}) == 1  # They were one program's.
+
+
+def test_a_runner_that_remembers_solves_no_draw_of_a_sweep_again(factory, monkeypatch):
+    runner = make_runner(factory, cache=True)
+    first = mpi_map(runner, XS[:2])
+    solved = []
+    before = Batches._solved
+    monkeypatch.setattr(Batches, "_solved", lambda self, name, xs: solved.extend(xs) or before(self, name, xs))
+    same(mpi_map(runner, XS[:4]).head(2), first)
+    assert len(solved) == 2  # The other two; the one that failed is no result to remember.
+    mpi_map(runner, XS[:4])
+    assert len(solved) == 3
 
 
 def test_a_store_knows_all_draws_of_a_batch_as_in_flight_until_they_are_done(factory, tmp_path):
