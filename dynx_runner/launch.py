@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,7 @@ def _join() -> None:
     atexit.register(_leave)
     meet(MPI.COMM_WORLD)
     _share_cores(MPI)
+    _share_devices(MPI)
 
 
 def _leave() -> None:
@@ -171,6 +173,25 @@ def _launched_size() -> int:
     rank = os.environ.get("PMIX_RANK", "")
     # PMIx tells the rank only: that of the last process is one less than their number.
     return max([1, *sizes, int(rank) + 1 if rank.isdigit() else 1])
+
+
+def device_for(number: int) -> dict[str, str]:
+    """The variables by which one of several processes on this machine sees one GPU; none where there is none."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = [path.name[6:] for path in sorted(Path("/dev").glob("nvidia[0-9]*"))] if seen is None else seen.split(",")
+    if not found or found == [""]:
+        return {}
+    # Others may be on the same one, which each of them would fill.
+    return {"CUDA_VISIBLE_DEVICES": found[number % len(found)], "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def _share_devices(MPI: Any) -> None:
+    """Let each process of this machine see one GPU, unless the launcher showed each another one."""
+    node = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+    alike = len(set(node.allgather(os.environ.get("CUDA_VISIBLE_DEVICES")))) < node.size
+    for name, value in device_for(node.rank).items() if alike and node.size > 1 else ():
+        os.environ[name] = value if name == "CUDA_VISIBLE_DEVICES" else os.environ.get(name, value)
+    node.Free()
 
 
 def _share_cores(MPI: Any) -> None:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
+from dynx_runner.launch import device_for
 from dynx_runner.runner.record import quarantined
 from dynx_runner.store.part import Part
 from dynx_runner.store.result_store import ResultStore
@@ -208,10 +208,5 @@ def _environment(number: int, share: tuple[int, ...]) -> dict[str, str]:
     told = {**os.environ, "NPROC": threads, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)}
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         told.setdefault(name, threads)
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = [path.name[6:] for path in sorted(Path("/dev").glob("nvidia[0-9]*"))] if seen is None else seen.split(",")
-    if gpus and gpus != [""]:
-        told["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-        # This process may hold memory of the same device.
-        told.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    return told
+    device = device_for(number)
+    return device | told | {name: value for name, value in device.items() if name == "CUDA_VISIBLE_DEVICES"}

@@ -48,7 +48,7 @@ def solve(circuit: Solvable, *, throw: bool = True) -> Solvable:
         stored, info = _solve(_bare(circuit))
     solved = dataclasses.replace(circuit, stored=stored, info=info, dists=None)
     if throw and traced(info):
-        leave_unsaid(info.outcome != Outcome.success)
+        leave_unsaid(lambda: info.outcome != Outcome.success)
     elif throw:
         _raise_if_failed(solved)
         _warn_of_jumps(info)
@@ -124,7 +124,7 @@ def _raise_alone(stage, flags):
     for outcome, names in CHECKS:
         well = flags.get(names[-1], True)
         if traced(well):
-            leave_unsaid(~jnp.asarray(well))
+            leave_unsaid(lambda well=well: ~jnp.asarray(well))
         elif not well:
             raise SolveError(outcome, f"stage {stage.name}, decision (dcsn): {outcome.message}")
 

@@ -33,7 +33,7 @@ def check(solved, dists):
     """Speak of mass without a choice, and of mass beyond a grid, where numbers are concrete."""
     if traced(dists):
         for x in dists.infeasible.values():
-            leave_unsaid(~(x <= _INFEASIBLE))
+            leave_unsaid(lambda x=x: ~(x <= _INFEASIBLE))
         return
     check_feasible(solved, dists)
     over_types = lambda x: np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)

@@ -164,9 +164,9 @@ def _size_of(masses):
 def _check_invariant(solved, dists, kinds, tolerance):
     """Speak of mass that is lost, of a chain without one limit, and of what `push_forward` speaks of."""
     if traced(dists, kinds):
-        leave_unsaid(~(dists.error_bound <= max(tolerance, 1e-11)))
+        leave_unsaid(lambda: ~(dists.error_bound <= max(tolerance, 1e-11)))
         for x in kinds.values():
-            leave_unsaid(x == AWAY)
+            leave_unsaid(lambda x=x: x == AWAY)
         return check(solved, dists)
     bound = float(np.max(np.asarray(dists.error_bound)))
     if np.isnan(bound):

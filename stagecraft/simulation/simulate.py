@@ -150,7 +150,7 @@ def _check_feasible(infeasible, blocks, first_agent: int):
     """Speak of the stage where somebody was first left without a choice."""
     if traced(infeasible):
         for bad, *_ in infeasible.values():
-            leave_unsaid(bad > 0)
+            leave_unsaid(lambda bad=bad: bad > 0)
         return
     found = []
     for name, counts in infeasible.items():

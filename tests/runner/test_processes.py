@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dynx_runner import CircuitRunner, ResultStore, mpi_map
+from dynx_runner.launch import device_for
 from dynx_runner.sweep.ledger import Ledger, Task
 
 # Lambdas and closures everywhere; some draws are told to raise, to be no number, or to kill their process.
@@ -228,6 +229,13 @@ def test_batches_are_the_same_whatever_runs_them(start, tmp_path):
     x = np.arange(40.0)
     np.testing.assert_allclose(tables[0]["m"], np.where(x == 9, np.nan, 40 + np.sin(x)), rtol=1e-14)
     assert max(map(len, starts(tmp_path / "two"))) > 4
+
+
+def test_each_process_of_a_machine_sees_one_device_in_turn(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert [device_for(k)["CUDA_VISIBLE_DEVICES"] for k in range(3)] == ["3", "5", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device_for(1) == {}
 
 
 def test_who_is_lost_twice_alone_is_to_blame_and_who_was_lost_beside_others_is_not():
