@@ -49,14 +49,17 @@ def rust(seeds, buses: int = 50, months: int = 120, states: int = 175):
 
 
 def workers(seeds, count: int = 500):
-    """Fits of seven parameters of workers; every sample has as many rows of each stage, filled up without weight."""
+    """Fits of seven parameters of workers; one set of programs, but for samples with more rows of a stage than any before."""
     example = estimation()
     circuit = sc.load((EXAMPLES / "estimation" / "retirement.yml").read_text().replace("n: 150", "n: 100"))
     observe = {"LABR": ["a", "branch"], "WORK": ["a", "m"], "RETD": ["a"]}
     errors = {stage: ("log", "main.sigma_c") for stage in ("WORK.c", "RETD.c")}
+    estimator = None
     for seed in seeds:
         data = example.survey(circuit, count, jax.random.key(seed))
-        yield MLE(circuit, example.WORKERS, data, observe, errors=errors).fit(check=False)
+        first = estimator is None
+        estimator = MLE(circuit, example.WORKERS, data, observe, errors=errors) if first else estimator.with_data(data)
+        yield estimator.fit(check=False)
 
 
 def savers(seeds, households: int = 3_000, agents: int = 3_000):
