@@ -75,7 +75,7 @@ def main() -> None:
     works = (lambda: terms(shift(2)), forget, lambda: backward(shift(3)), lambda: peer(*at), by_differences)
     for work in works[:4]:
         work()
-    once, jacobian, reverse, theirs, gradient = seconds(*works, repeat=3)
+    once, jacobian, reverse, theirs, gradient = seconds(*works, repeat=2)
     rows = [("moments, ours", once), ("moments and their five derivatives, ours", jacobian),
             ("distance and its gradient, ours backward", reverse), ("moments, HARK", theirs),
             ("gradient by six evaluations, HARK", gradient)]  # fmt: skip
