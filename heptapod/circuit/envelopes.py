@@ -80,7 +80,7 @@ def _bends(problem) -> str | None:
 
 
 def _flat(problem) -> bool:
-    """Whether a stage, or the end of life behind it, may take away all of what little is brought to it: by a kink or a choice."""
+    """Whether a kink or a choice of a stage, or the end of life behind it, may take away all of what little is brought."""
     num, equations = problem.num, problem.equations
     ending = equations.terminal
     parts = [*equations.g_av.values(), *([] if ending is None else [thaw(ending.formula)])]
