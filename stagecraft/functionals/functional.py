@@ -108,6 +108,11 @@ class Named(eqx.Module):
             _warn_of_outside(self, given, np.asarray(outside))
         return found
 
+    def of(self, answer: Answer) -> Float[Array, "..."]:
+        """This number in an answer of the functional object, or of one like it."""
+        found = getattr(answer, self.kind)
+        return found if self.name is None else found[self.name]
+
     def __repr__(self) -> str:
         return f"{self} of {', '.join(self.functional.dimensions)}, on {type(self.functional).__name__}"
 
@@ -134,8 +139,7 @@ def _ask(functional: AbstractFunctional, states: States) -> Answer:
 @jax.jit
 def _pick(named: Named, states: States):
     answer = _ask(named.functional, states)
-    found = getattr(answer, named.kind)
-    return found if named.name is None else found[named.name], answer.outside
+    return named.of(answer), answer.outside
 
 
 def prepared(functional: AbstractFunctional, unnamed: tuple, states: Mapping) -> States:
@@ -143,8 +147,7 @@ def prepared(functional: AbstractFunctional, unnamed: tuple, states: Mapping) ->
     wanted = functional.dimensions
     if unnamed or set(states) != set(wanted):
         call = ", ".join(f"{name}=..." for name in wanted)
-        given = ", ".join(sorted(states)) or "nothing"
-        given = "a state without its name" if unnamed else given
+        given = "a state without its name" if unnamed else ", ".join(sorted(states)) or "nothing"
         raise ValueError(f"this function is called with {', '.join(wanted)}; {given} given; write ({call})")
     floats = (x.dtype for x in jax.tree.leaves(functional) if floating(x))
     dtype = next(floats, jnp.result_type(float))
@@ -158,12 +161,10 @@ _warned: dict[int, set[str]] = {}
 def _warn_of_outside(named: Named, states: States, outside) -> None:
     """Say once of each function that it was asked beyond the grid: where, of how many states, and how far."""
     functional, off = named.functional, outside > 0
-    if not off.any():
-        return
-    if id(functional) not in _warned:
+    if off.any() and id(functional) not in _warned:
         _warned[id(functional)] = set()
         weakref.finalize(functional, _warned.pop, id(functional), None)
-    if str(named) in _warned[id(functional)]:
+    if not off.any() or str(named) in _warned[id(functional)]:
         return
     _warned[id(functional)].add(str(named))
     last, spans = functional.last_knots, []
