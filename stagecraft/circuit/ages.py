@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.arrays import listed
+from stagecraft.arrays import listed, page
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.solution import Answer
 from stagecraft.pictures.curves import asked, fixed, plot_functions
@@ -144,6 +144,9 @@ class StageByAge(eqx.Module):
         span = f"{word} {np.min(when):g} to {np.max(when):g}"
         calls = ", ".join(f"{name}=..." for name in self._first.dimensions)
         return listed(f"stage {self.name} in {len(self.periods)} periods", [(span, f"at({calls})")])
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))
 
 
 @functools.partial(jax.jit, static_argnames=("name", "perch", "like"))

@@ -11,7 +11,8 @@ from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
 from stagecraft.circuit.perch import Perch
 from stagecraft.functionals.axes import continuation_of
-from stagecraft.functionals.functional import AbstractFunctional, ByName, Closed
+from stagecraft.functionals.closed import ByName, Closed
+from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.movers.maximise import Maximise
 from stagecraft.movers.mover import Choose, Expect, Mover, Transit
 from stagecraft.movers.optimise import Optimise

@@ -8,8 +8,7 @@ import abc
 import dataclasses
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import equinox as eqx
 import jax
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.arrays import floating, listed, room_above, shown, traced
+from stagecraft.arrays import floating, listed, page, shown, traced
 from stagecraft.horses.solution import Answer
 
 States = dict[str, Float[Array, "..."]]
@@ -58,6 +57,9 @@ class AbstractFunctional(eqx.Module):
         rows = [("policy", ", ".join(self.policy.keys()))] if len(self.policy) else []
         rows += [("at", f"sol.at({', '.join(f'{name}=...' for name in self.dimensions)})")]
         return listed(f"{type(self).__name__}: value and marginal values of {of}", [*rows, *self.grids])
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))
 
     @property
     def grids(self) -> list[tuple[str, str]]:
@@ -204,47 +206,3 @@ class Choices(eqx.Module):
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-class Closed(AbstractFunctional):
-    """A value given in closed form, as the terminal value is; its derivatives come from JAX.
-
-    Where it is not finite (no wealth left, say) it is not feasible, and the number beside is the one just above.
-
-    **Attributes:** `parameters`: first argument of `function`; `function`: elementwise in the states after it.
-    """
-
-    parameters: dict[str, Array]
-    function: Callable = eqx.field(static=True)
-    names: tuple[str, ...] = eqx.field(static=True)
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The names of the states."""
-        return self.names
-
-    def answer(self, states: States) -> Answer:
-        """Value and marginal values at states of one shape."""
-        given = tuple(jnp.broadcast_arrays(*[states[name] for name in self.names]))
-        total = lambda *xs: self.function(self.parameters, *xs) * jnp.ones_like(xs[0])
-        slopes = jax.grad(lambda *xs: jnp.sum(total(*xs)), tuple(range(len(given))))
-        still = jax.lax.stop_gradient(given)
-        good = jnp.isfinite(total(*still) + sum(slopes(*still)))
-        near = tuple(jnp.where(good, x, x + room_above(x)) for x in given)
-        marginal = dict(zip(self.names, slopes(*near), strict=True))
-        value = total(*near)
-        none = jnp.zeros_like(value)
-        return Answer(value=value, marginal=marginal, weight=none, feasible=good, outside=none)
-
-
-@dataclass(frozen=True)
-class ByName:
-    """A user's function of named states, as `Closed` calls one; two of the same function are equal."""
-
-    function: Callable
-    names: tuple[str, ...]
-
-    def __call__(self, parameters, *states):
-        """The function at states in the order of `names`; it has no parameters."""
-        del parameters
-        return self.function(**dict(zip(self.names, states, strict=True)))
