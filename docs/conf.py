@@ -1,11 +1,15 @@
 """Sphinx: `sphinx-build -W -b html docs OUT`, warnings as errors."""
 
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import _api
+
+# Figures belong into the pages, whatever backend the shell asks for.
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 
 project = "DynX"
 author = "The DynX developers"
@@ -24,8 +28,10 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 170
 nb_merge_streams = True
 
-# A wide table keeps its short first column on one line.
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+# Mathematics is drawn by MathJax 3.2.2 (Apache licence, beside it) from these pages, so that they need no network.
+mathjax_path = "mathjax/tex-chtml.js"
+mathjax_options = {"loading_method": "defer"}
 toc_object_entries_show_parents = "hide"
 
 

@@ -1,5 +1,6 @@
 """Arrays of a circuit: their float type, whether JAX traces them, the room kept from an open bound, and how they are shown."""
 
+import html
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,3 +52,15 @@ def listed(title: str, rows: Iterable[tuple[str, str]], limit: int = 10) -> str:
     width = max((len(k) for k, _ in shown), default=0)
     lines = [title, *[f"  {k:<{width}}  {v}"[:118] for k, v in shown]]
     return "\n".join(lines + ([f"  ... and {len(rows) - limit} more"] if len(rows) > limit else []))
+
+
+def page(text: str) -> str:
+    """What `listed` wrote, for a notebook: its title, and its rows as a table."""
+    title, *lines = text.split("\n")
+    rows = [line.strip().partition("  ") for line in lines]
+    cells = "".join(
+        f"<tr><td style='text-align:left'><code>{html.escape(name)}</code></td>"
+        f"<td style='text-align:left'>{html.escape(words.strip())}</td></tr>"
+        for name, _, words in rows
+    )
+    return f"<div><b>{html.escape(title)}</b>{f'<table>{cells}</table>' if cells else ''}</div>"

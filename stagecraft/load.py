@@ -6,7 +6,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from stagecraft.circuit.model_circuit import ModelCircuit, ModelSource
+from stagecraft.circuit.model_circuit import ModelCircuit
+from stagecraft.circuit.source import ModelSource
 from stagecraft.circuit.stage import HORSES
 from stagecraft.horses.horse import AbstractHorse
 from stagecraft.households.types import HouseholdTypes

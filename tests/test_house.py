@@ -28,8 +28,9 @@ LAYERS = {
         "__main__",
     ],
     "stagecraft": [
-        "arrays", "results", "programs", "operators", "horses", "functionals", "whisperers", "board", "households", "movers",
-        "forward", "circuit", "load", "backward", "simulation", "distribution", "analysis", "storage", "reports", "precision",
+        "arrays", "results", "programs", "operators", "horses", "functionals", "whisperers", "board", "pictures", "households",
+        "movers", "forward", "circuit", "load", "backward", "simulation", "distribution", "analysis", "storage", "reports",
+        "precision",
     ],
     "dynx_runner": [
         "launch", "design", "runner", "store", "sweep", "estimation", "plots", "commands", "__main__",

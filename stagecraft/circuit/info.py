@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from stagecraft.arrays import dtype_of, listed, shown, traced
+from stagecraft.arrays import dtype_of, listed, page, shown, traced
 from stagecraft.results import Outcome
 
 # What may be said of a stage in a period, in the order of `Health.well`.
@@ -77,6 +77,9 @@ class Info(eqx.Module):
         told = lambda health: np.asarray(health.outside)
         asked = [(name, np.max(self._over_time(name, told, 0.0, np))) for name in self._stored]
         return listed("Info of a solve", [*rows, *[("beyond grids", f"{x:.2%} of the questions of {n}") for n, x in asked]])
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))
 
     @property
     def outcome(self) -> Int[Array, "..."]:

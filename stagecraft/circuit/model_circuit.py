@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -12,31 +12,21 @@ from jaxtyping import Array
 from stagecraft.arrays import traced
 from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
+from stagecraft.circuit.ages import StageByAge
 from stagecraft.circuit.info import Info
 from stagecraft.circuit.paths import replace
 from stagecraft.circuit.period import Period, boards
+from stagecraft.circuit.plot import plot_circuit
+from stagecraft.circuit.source import ModelSource
 from stagecraft.circuit.stage import Stage, build_stage
 from stagecraft.circuit.view import of_all_types, once, view
 from stagecraft.forward.mass import Pushed
-from stagecraft.functionals.functional import Closed
+from stagecraft.functionals.closed import Closed
 from stagecraft.horses.solution import AbstractStored
 from stagecraft.households.types import HouseholdTypes
 
-
-class ModelSource:
-    """What was read, carried for messages; equal to every other source, so that it never decides a compilation.
-
-    **Attributes:** `spec`: the model as heptapod read it.
-    """
-
-    def __init__(self, spec):
-        self.spec = spec
-
-    def __eq__(self, other) -> bool:
-        return isinstance(other, ModelSource)
-
-    def __hash__(self) -> int:
-        return hash(ModelSource)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class ModelCircuit(eqx.Module):
@@ -68,13 +58,15 @@ class ModelCircuit(eqx.Module):
         """The number of periods: of an infinite horizon 1, since all are alike, and after a push those that were pushed."""
         return self.structure.horizon or (1 if self.dists is None else self.dists.periods)
 
-    def __getitem__(self, t: int) -> Period:
-        """Period `t`, from 0; negative indices count from the end; `IndexError` beyond the horizon.
+    def __getitem__(self, t: int | slice) -> Any:
+        """Period `t`, from 0; negative indices count from the end; `IndexError` beyond the horizon; of a slice a tuple of them.
 
         Where there are types it holds the households of all of them after a push, and the solution of none.
         """
+        if isinstance(t, slice):
+            return tuple(self[i] for i in range(*t.indices(len(self))))
         if not isinstance(t, int) and not hasattr(t, "__index__"):
-            raise TypeError(f"a period is an integer, found {t!r}")
+            raise TypeError(f"a period is an integer or a slice, found {t!r}")
         t, last = int(t), len(self) - 1
         if not -len(self) <= t <= last:
             raise IndexError(f"period {t} of a circuit with {self._periods(last)}")
@@ -86,7 +78,7 @@ class ModelCircuit(eqx.Module):
         if self.types is not None:
             return of_all_types([self.of_type(k)[t] for k in range(len(self.types))])
         pushed = self.dists is not None
-        period = view(self, t, *self._kind(t), pushed and t == 0, pushed and traced(self))
+        period = view(self, t, *self.kind(t), pushed and t == 0, pushed and traced(self))
         # Outside the compiled view, which remembers the source that it was first traced with.
         order = self.structure.block(t).stages
         stages = {name: dataclasses.replace(period.stages[name], source=self.source) for name in order}
@@ -94,9 +86,9 @@ class ModelCircuit(eqx.Module):
 
     def within(self, like: int, t: Array) -> Period:
         """Period `t`, an array that a scan may trace, of the kind of period `like`; without households."""
-        return view(self, t, *self._kind(like), False, False)
+        return view(self, t, *self.kind(like), False, False)
 
-    def _kind(self, t: int) -> tuple[int, bool]:
+    def kind(self, t: int) -> tuple[int, bool]:
         """The position of a period's kind, and whether it is the last of it."""
         block = self.structure.block(t)
         return self.structure.blocks.index(block), self.structure.horizon is not None and t == block.last
@@ -125,6 +117,66 @@ class ModelCircuit(eqx.Module):
         stored, info, dists = jax.tree.map(lambda x: x[k], (self.stored, self.info, self.dists))
         parameters = self.types.parameters(self.parameters, k)
         return ModelCircuit(parameters, self.settings, self.structure, self.source, stored, info, None, dists, self.horses)
+
+    def stage(self, name: str) -> StageByAge:
+        """A stage in all its periods: `solved.stage("CONS").policy["c"](m=2.0)` is an array over them.
+
+        **Raises:** `KeyError` for a stage that is not there; `ValueError` before a solve, or where there are types.
+        """
+        names = [num.name for num in self.structure.stages]
+        if name not in names:
+            raise KeyError(f"no stage `{name}`; there are {', '.join(names)}")
+        check_solved(self)
+        if self.types is not None:
+            raise ValueError(
+                f'households are of {len(self.types)} types; look at one of them: circuit.of_type(0).stage("{name}")'
+            )
+        periods = range(self.structure.horizon or 1)
+        return StageByAge(self, name, tuple(t for t in periods if name in self.structure.block(t).stages))
+
+    def plot(
+        self,
+        what: str | None = None,
+        x: str | Mapping[str, Any] | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        kind: str | None = None,
+        period: int | None = None,
+        ax: "Axes | None" = None,
+        label: str = "",
+        **style: Any,
+    ) -> "Axes":
+        """A picture of what is solved, `"CONS.c"`, or of the households that were pushed, `"CONS.a_nxt"`.
+
+        **Arguments:**
+
+        - `what`: stage and function, `"CONS.c"`, `"CONS.value"`, `"CONS.marginal[m]"`; the last stage's policies if left out.
+        - `x`: the state along the axis, with or without its points, as of `Stage.plot`.
+        - `at`: states that are held still; where these are all, the axis is that of the periods (or ages).
+        - `kind`: of a distribution, `"fan"` (quantiles over the periods), `"density"` or `"lorenz"`; given, it is households
+          that are drawn. Left out, they are drawn where the circuit was pushed and `at` and `x` are not given.
+        - `period`: of a density, a Lorenz curve or a policy; the last one, for policies the first, the middle and the last.
+        - `ax`: axes to draw on, new ones if left out; `label`: for the legend; `style`: of `Axes.plot`.
+
+        **Returns:** the matplotlib `Axes`. With types there is a curve for each of them.
+
+        **Raises:** `ValueError` where nothing is solved, or pushed, yet, or for a name that is not there.
+        """
+        return plot_circuit(self, what, x, at=at, kind=kind, period=period, ax=ax, label=label, **style)
+
+    def compare(
+        self,
+        other: "ModelCircuit",
+        what: str | None = None,
+        x: str | Mapping[str, Any] | None = None,
+        *,
+        labels: tuple[str, str] = ("this", "other"),
+        ax: "Axes | None" = None,
+        **how: Any,
+    ) -> "Axes":
+        """The same picture of two circuits on one pair of axes; arguments as of `plot`, `labels` for the legend."""
+        ax = self.plot(what, x, ax=ax, label=labels[0], **how)
+        return other.plot(what, x, ax=ax, label=labels[1], **{"linestyle": "--", **how})
 
     @property
     def board(self) -> CircuitBoard:

@@ -5,7 +5,7 @@ from typing import Any
 
 import equinox as eqx
 
-from stagecraft.arrays import listed
+from stagecraft.arrays import listed, page
 from stagecraft.functionals.functional import AbstractFunctional
 
 
@@ -56,3 +56,6 @@ class Perch(eqx.Module):
     def __repr__(self) -> str:
         rows = [(what, repr(getattr(self, what)).split("\n")[0]) for what in _MISSING]
         return listed(f"Perch {self.name} of {', '.join(self.dimensions)}", rows)
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))

@@ -1,9 +1,9 @@
 """The stage: arrival, decision and continuation, tied by two movers backward and two forward."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 
@@ -11,11 +11,16 @@ from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
 from stagecraft.circuit.perch import Perch
 from stagecraft.functionals.axes import continuation_of
-from stagecraft.functionals.functional import AbstractFunctional, ByName, Closed
+from stagecraft.functionals.closed import ByName, Closed
+from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.movers.maximise import Maximise
 from stagecraft.movers.mover import Choose, Expect, Mover, Transit
 from stagecraft.movers.optimise import Optimise
+from stagecraft.pictures.curves import plot_functions
 from stagecraft.whisperers.expectation import expectation_problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Branches(eqx.Module):
@@ -148,6 +153,35 @@ class Stage(eqx.Module):
             return CircuitBoard(list(self.perches), forward=forward, backward=backward)
         forward = [("arvl", "dcsn"), *[("dcsn", perch.name) for perch in self.ends.values()]]
         return CircuitBoard([p.name for p in self.perches], forward=forward, backward=[(b, a) for a, b in forward])
+
+    def plot(
+        self,
+        what: str | Iterable[str] | None = None,
+        x: str | Mapping[str, Any] | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        perch: str = "dcsn",
+        ax: "Axes | None" = None,
+        label: str = "",
+        **style: Any,
+    ) -> "Axes":
+        """Curves of what is solved along one state: policies, `"value"`, `"marginal[m]"`, the probability of a branch.
+
+        **Arguments:**
+
+        - `what`: one name or several; the policies if left out, else the probabilities, else the value.
+        - `x`: the state along the axis, or with its points, `{"m": jnp.linspace(0, 10, 100)}`; the first that `at` leaves open.
+        - `at`: values of other states, `{"z": 1.0}`; of one that is left out there is a curve for a few of its values.
+        - `perch`; `ax`: axes to draw on, new ones if left out; `label`: for the legend; `style`: of `Axes.plot`.
+
+        **Returns:** the matplotlib `Axes`.
+
+        **Raises:** `ValueError` where nothing is solved yet, or for a name that is not there.
+        """
+        sols = {each.name: each.sol for each in self.perches}
+        if perch not in sols:
+            raise ValueError(f"stage {self.name} has no perch `{perch}`; there are {', '.join(sols)}")
+        return plot_functions(sols[perch], what, x, at, ax, f"stage {self.name}", label, **style)
 
     def _lines(self) -> list[tuple[str, str]]:
         states = [(perch.name, ", ".join(perch.dimensions)) for perch in self.perches]

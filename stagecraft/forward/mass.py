@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.arrays import listed, shown
+from stagecraft.arrays import listed, page, shown
 from stagecraft.forward.density import with_density
 from stagecraft.forward.jumps import REPORT, jump_points
 from stagecraft.forward.walk import arrivals_of, survival_of, walk
@@ -43,6 +43,9 @@ class Pushed(eqx.Module):
         rows += [(f"beyond {name}'s grid", shown(x)) for name, x in self.outside.items()]
         rows += [("error bound", shown(self.error_bound))] if self.error_bound is not None else []
         return listed(f"Pushed: households in {self.periods} periods", rows)
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))
 
     def jumps_to_pandas(self):
         """A row for each stage and period that meets jumps: the columns of `REPORT`; empty where nobody looked for them."""

@@ -8,8 +8,7 @@ import abc
 import dataclasses
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import equinox as eqx
 import jax
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.arrays import floating, listed, room_above, shown, traced
+from stagecraft.arrays import floating, listed, page, shown, traced
 from stagecraft.horses.solution import Answer
 
 States = dict[str, Float[Array, "..."]]
@@ -58,6 +57,9 @@ class AbstractFunctional(eqx.Module):
         rows = [("policy", ", ".join(self.policy.keys()))] if len(self.policy) else []
         rows += [("at", f"sol.at({', '.join(f'{name}=...' for name in self.dimensions)})")]
         return listed(f"{type(self).__name__}: value and marginal values of {of}", [*rows, *self.grids])
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))
 
     @property
     def grids(self) -> list[tuple[str, str]]:
@@ -108,6 +110,11 @@ class Named(eqx.Module):
             _warn_of_outside(self, given, np.asarray(outside))
         return found
 
+    def of(self, answer: Answer) -> Float[Array, "..."]:
+        """This number in an answer of the functional object, or of one like it."""
+        found = getattr(answer, self.kind)
+        return found if self.name is None else found[self.name]
+
     def __repr__(self) -> str:
         return f"{self} of {', '.join(self.functional.dimensions)}, on {type(self.functional).__name__}"
 
@@ -134,8 +141,7 @@ def _ask(functional: AbstractFunctional, states: States) -> Answer:
 @jax.jit
 def _pick(named: Named, states: States):
     answer = _ask(named.functional, states)
-    found = getattr(answer, named.kind)
-    return found if named.name is None else found[named.name], answer.outside
+    return named.of(answer), answer.outside
 
 
 def prepared(functional: AbstractFunctional, unnamed: tuple, states: Mapping) -> States:
@@ -143,8 +149,7 @@ def prepared(functional: AbstractFunctional, unnamed: tuple, states: Mapping) ->
     wanted = functional.dimensions
     if unnamed or set(states) != set(wanted):
         call = ", ".join(f"{name}=..." for name in wanted)
-        given = ", ".join(sorted(states)) or "nothing"
-        given = "a state without its name" if unnamed else given
+        given = "a state without its name" if unnamed else ", ".join(sorted(states)) or "nothing"
         raise ValueError(f"this function is called with {', '.join(wanted)}; {given} given; write ({call})")
     floats = (x.dtype for x in jax.tree.leaves(functional) if floating(x))
     dtype = next(floats, jnp.result_type(float))
@@ -158,12 +163,10 @@ _warned: dict[int, set[str]] = {}
 def _warn_of_outside(named: Named, states: States, outside) -> None:
     """Say once of each function that it was asked beyond the grid: where, of how many states, and how far."""
     functional, off = named.functional, outside > 0
-    if not off.any():
-        return
-    if id(functional) not in _warned:
+    if off.any() and id(functional) not in _warned:
         _warned[id(functional)] = set()
         weakref.finalize(functional, _warned.pop, id(functional), None)
-    if str(named) in _warned[id(functional)]:
+    if not off.any() or str(named) in _warned[id(functional)]:
         return
     _warned[id(functional)].add(str(named))
     last, spans = functional.last_knots, []
@@ -203,47 +206,3 @@ class Choices(eqx.Module):
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-class Closed(AbstractFunctional):
-    """A value given in closed form, as the terminal value is; its derivatives come from JAX.
-
-    Where it is not finite (no wealth left, say) it is not feasible, and the number beside is the one just above.
-
-    **Attributes:** `parameters`: first argument of `function`; `function`: elementwise in the states after it.
-    """
-
-    parameters: dict[str, Array]
-    function: Callable = eqx.field(static=True)
-    names: tuple[str, ...] = eqx.field(static=True)
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The names of the states."""
-        return self.names
-
-    def answer(self, states: States) -> Answer:
-        """Value and marginal values at states of one shape."""
-        given = tuple(jnp.broadcast_arrays(*[states[name] for name in self.names]))
-        total = lambda *xs: self.function(self.parameters, *xs) * jnp.ones_like(xs[0])
-        slopes = jax.grad(lambda *xs: jnp.sum(total(*xs)), tuple(range(len(given))))
-        still = jax.lax.stop_gradient(given)
-        good = jnp.isfinite(total(*still) + sum(slopes(*still)))
-        near = tuple(jnp.where(good, x, x + room_above(x)) for x in given)
-        marginal = dict(zip(self.names, slopes(*near), strict=True))
-        value = total(*near)
-        none = jnp.zeros_like(value)
-        return Answer(value=value, marginal=marginal, weight=none, feasible=good, outside=none)
-
-
-@dataclass(frozen=True)
-class ByName:
-    """A user's function of named states, as `Closed` calls one; two of the same function are equal."""
-
-    function: Callable
-    names: tuple[str, ...]
-
-    def __call__(self, parameters, *states):
-        """The function at states in the order of `names`; it has no parameters."""
-        del parameters
-        return self.function(**dict(zip(self.names, states, strict=True)))

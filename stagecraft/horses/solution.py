@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from stagecraft.arrays import listed, shown, traced
+from stagecraft.arrays import listed, page, shown, traced
 
 
 class Answer(eqx.Module):
@@ -45,6 +45,9 @@ class Answer(eqx.Module):
         feasible, outside = np.asarray(self.feasible), np.asarray(self.outside)
         share = [("feasible", f"at {feasible.mean():.1%}"), ("outside", f"at {np.mean(outside > 0):.1%}")]
         return listed("Answer", [rows[0], *share, *rows[1:]])
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))
 
     def plain(self) -> "Answer":
         """The same without policy and probability."""

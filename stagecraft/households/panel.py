@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,6 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from stagecraft.board import show
+from stagecraft.pictures.profiles import plot_panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Panel(eqx.Module):
@@ -54,12 +58,39 @@ class Panel(eqx.Module):
 
         With `weights` its derivative is that of the expectation, in every parameter that moves probabilities, too.
         """
-        stage, _, variable = name.rpartition(".")
-        stage = stage or self._home(variable)
-        x = self[stage][variable]
+        x = self.variable(name)
         present = ~jnp.isnan(x)
         weight = self._weights(x, present)
         return jnp.sum(jnp.where(present, x, 0.0) * weight, axis=1) / jnp.sum(weight, axis=1)
+
+    def variable(self, name: str) -> Float[Array, "periods agents"]:
+        """A variable by name, `"c"` where one stage alone has it, or `"CONS.c"`; NaN for agents who do not pass the stage."""
+        stage, _, variable = name.rpartition(".")
+        stage = stage or self._home(variable)
+        if variable not in self[stage]:
+            raise KeyError(f"stage {stage} has no variable `{variable}`; the panel has {', '.join(self[stage])} there")
+        return self[stage][variable]
+
+    def plot(
+        self,
+        *names: str,
+        band: tuple[float, float] | None = (10.0, 90.0),
+        ax: "Axes | None" = None,
+        **style: Any,
+    ) -> "Axes":
+        """Life-cycle profiles: the mean of each variable by period, or age, and a band between two percentiles.
+
+        **Arguments:** `names`: `"c"` or `"CONS.c"`; a control and the post-state of the last stage if left out; `band`:
+          percentiles, or `None`; `ax`: axes to draw on; `style`: of `Axes.plot`.
+
+        **Returns:** the matplotlib `Axes`.
+        """
+        return plot_panel(self, names or self._drawn(), band, ax, **style)
+
+    def _drawn(self) -> tuple[str, ...]:
+        """What is drawn if nothing is named: the last two variables of the last stage, a control and where it leads."""
+        stage, variables = list(self.data.items())[-1]
+        return tuple(f"{stage}.{name}" for name in list(variables)[-2:])
 
     def share(self, stage: str) -> Float[Array, " periods"]:
         """The share of all agents who pass a stage, by period; with `weights` its derivative is that of the probability."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.arrays import listed, traced
+from stagecraft.arrays import listed, page, traced
 from stagecraft.operators.interpolate import Segment
 
 
@@ -37,6 +37,9 @@ class Population(eqx.Module):
             x = np.broadcast_to(np.asarray(x, float), w.shape)[w != 0]
             rows.append((name, f"mean {np.average(x, weights=w[w != 0]):.6g}, from {x.min():.6g} to {x.max():.6g}"))
         return listed("Population", rows)
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))
 
     @property
     def mass(self) -> Float[Array, ""]:

@@ -1,0 +1,170 @@
+"""A stage in all its periods, whose functions answer with the periods as their first axis."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from stagecraft.arrays import listed, page
+from stagecraft.functionals.functional import AbstractFunctional
+from stagecraft.horses.solution import Answer
+from stagecraft.pictures.curves import asked, fixed, plot_functions
+from stagecraft.pictures.profiles import clock_of, plot_profiles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class StageByAge(eqx.Module):
+    """One stage of a solved circuit in several periods: `solved.stage("CONS").policy["c"](m=2.0)`, one number a period.
+
+    **Attributes:** `circuit`; `name`; `periods`: those in which the stage is passed.
+    """
+
+    circuit: Any
+    name: str = eqx.field(static=True)
+    periods: tuple[int, ...] = eqx.field(static=True)
+
+    def at(self, perch: str = "dcsn", /, **states: Float[Array, "..."]) -> Answer:
+        """All that is known at some states: what `sol.at` says, with an axis of the periods before the others."""
+        kinds: dict[tuple, list[int]] = {}
+        for i, t in enumerate(self.periods):
+            kinds.setdefault(self.circuit.kind(t), []).append(i)
+        bare = dataclasses.replace(self.circuit, dists=None)
+        parts = []
+        for places in kinds.values():
+            t = [self.periods[i] for i in places]
+            parts.append(_answers(bare, jnp.asarray(t), states, self.name, perch, t[0]))
+        order = np.argsort(np.concatenate(list(kinds.values())))
+        return jax.tree.map(lambda *xs: jnp.concatenate(xs)[order], *parts)
+
+    @property
+    def value(self):
+        """The value as a function of the states at the decision: `stage.value(m=2.0)`."""
+        return functools.partial(self._pick, "value", None)
+
+    @property
+    def policy(self) -> Mapping[str, Any]:
+        """The policies as functions: `stage.policy["c"](m=2.0)`."""
+        return {name: functools.partial(self._pick, "policy", name) for name in self._first.policy}
+
+    @property
+    def marginal(self) -> Mapping[str, Any]:
+        """The marginal values as functions."""
+        return {name: functools.partial(self._pick, "marginal", name) for name in self._first.marginal}
+
+    @property
+    def probability(self) -> Mapping[str, Any]:
+        """The probabilities of branches, or of the values of discrete controls, as functions."""
+        names = getattr(self._first, "probability", ())
+        return {name: functools.partial(self._pick, "probability", name) for name in names}
+
+    @property
+    def _first(self) -> AbstractFunctional:
+        return self.circuit[self.periods[0]][self.name].dcsn.sol
+
+    @property
+    def _age(self):
+        return self.circuit.structure.calibration.age
+
+    def _pick(self, kind: str, name: str | None, /, **states):
+        found = getattr(self.at(**states), kind)
+        return found if name is None else found[name]
+
+    def plot(
+        self,
+        what: str | Iterable[str] | None = None,
+        x: str | Mapping[str, Any] | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        ax: "Axes | None" = None,
+        label: str = "",
+        **style: Any,
+    ) -> "Axes":
+        """Where `at` holds every state still, what is asked over the periods; else curves along a state, a line each for the
+        first period, the middle and the last. Arguments as of `Stage.plot`."""
+        where, sol = f"stage {self.name}", self._first
+        held = fixed(sol, at, where)
+        if x is not None or set(sol.dimensions) - set(held):
+            for t in [self.periods[i] for i in sorted({0, len(self.periods) // 2, len(self.periods) - 1})]:
+                word, when = clock_of(self._age, t)
+                words = [label, f"{word} {when:g}" if len(self.periods) > 1 else ""]
+                stage = self.circuit[t][self.name]
+                ax = plot_functions(stage.dcsn.sol, what, x, at, ax, where, ", ".join(filter(None, words)), **style)
+            assert ax is not None
+            return ax
+        names, answer, lines = asked(sol, what, where), self.at(**held), {}
+        for name, function in names.items():
+            lines[", ".join(filter(None, (label, name)))] = np.asarray(function.of(answer))
+        ax = plot_profiles(lines, {}, self.periods, self._age, ax, **style)
+        ax.set_ylabel(", ".join(names))
+        return ax
+
+    def to_pandas(self, **states: Float[Array, "..."]):
+        """A long frame: `period`, `age`, the states, `value`, policies, marginal values and probabilities.
+
+        **Arguments:** the states by name, of broadcastable shapes, as in `sol.at(m=ms)`.
+        """
+        import pandas as pd
+
+        answer = self.at(**states)
+        given = dict(zip(states, np.broadcast_arrays(*[np.asarray(x, float) for x in states.values()]), strict=True))
+        points = next(iter(given.values())).size
+        word, when = clock_of(self._age, self.periods)
+        columns: dict[str, Any] = {"period": np.repeat(self.periods, points)}
+        columns |= {"age": np.repeat(when, points)} if word == "age" else {}
+        columns |= {name: np.tile(x.ravel(), len(self.periods)) for name, x in given.items()}
+        return pd.DataFrame(columns | {name: np.asarray(x).ravel() for name, x in columns_of(answer).items()})
+
+    def to_xarray(self, **states: Float[Array, " points"]):
+        """The same as a Dataset: dimensions `period` (with `age` beside it) and the states, each a number or a vector.
+
+        **Raises:** `ModuleNotFoundError` without the extra `xarray`.
+        """
+        try:
+            import xarray
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError('to_xarray needs xarray: pip install "dynx[xarray]"') from error
+        vectors = {name: np.atleast_1d(np.asarray(x, float)) for name, x in states.items()}
+        mesh = dict(zip(vectors, np.meshgrid(*vectors.values(), indexing="ij"), strict=True))
+        word, when = clock_of(self._age, self.periods)
+        beside = {"age": ("period", when)} if word == "age" else {}
+        sizes = ("period", *vectors)
+        data = {name: (sizes, np.asarray(x)) for name, x in columns_of(self.at(**mesh)).items()}
+        return xarray.Dataset(data, coords={"period": np.asarray(self.periods), **vectors, **beside})
+
+    def __repr__(self) -> str:
+        word, when = clock_of(self._age, self.periods)
+        span = f"{word} {np.min(when):g} to {np.max(when):g}"
+        calls = ", ".join(f"{name}=..." for name in self._first.dimensions)
+        return listed(f"stage {self.name} in {len(self.periods)} periods", [(span, f"at({calls})")])
+
+    def _repr_html_(self) -> str:
+        return page(repr(self))
+
+
+@functools.partial(jax.jit, static_argnames=("name", "perch", "like"))
+def _answers(circuit, periods, states, name: str, perch: str, like: int) -> Answer:
+    """The answers of one kind of period."""
+
+    def one(t):
+        stage = circuit.within(like, t)[name]
+        sols = {perch.name: perch.sol for perch in stage.perches}
+        if perch not in sols:
+            raise ValueError(f"stage {name} has no perch `{perch}`; there are {', '.join(sols)}")
+        return sols[perch].at(**states)
+
+    return jax.vmap(one)(periods)
+
+
+def columns_of(answer: Answer) -> dict[str, Array]:
+    """The numbers of an answer by the names of columns."""
+    slopes = {f"marginal[{name}]": x for name, x in answer.marginal.items()}
+    full = {"value": answer.value, **answer.policy, **slopes, **answer.probability}
+    return {name: jnp.broadcast_to(x, answer.value.shape) for name, x in full.items()}

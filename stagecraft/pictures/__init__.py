@@ -1,0 +1,1 @@
+"""Pictures of what was solved, pushed and simulated: policies, profiles, densities."""

@@ -1,0 +1,187 @@
+"""Pictures show the numbers that the solution, the panel and the distribution hold, under the names of the model."""
+
+import re
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+import stagecraft as sc
+
+sys.path.insert(0, str(Path(__file__).parent))
+from models import BUFFER, ODDS
+
+TYPES = BUFFER.replace("parameters: {beta: 0.95", "types: {R: [1.01, 1.05], weights: [0.5, 0.5]}\n  parameters: {beta: 0.95", 1)
+
+
+@pytest.fixture(scope="module")
+def solved():
+    return sc.solve(sc.load(BUFFER))
+
+
+@pytest.fixture(scope="module")
+def pushed(solved):
+    return sc.push_forward(solved, {"a": 1.0})
+
+
+@pytest.fixture(scope="module")
+def odds():
+    return sc.solve(sc.load(ODDS))
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def words(ax):
+    return ax.get_xlabel(), ax.get_ylabel(), ax.get_legend_handles_labels()[1]
+
+
+def test_a_stage_draws_its_policy_where_it_was_solved(solved):
+    stage = solved[3]["CONS"]
+    ax = stage.plot()
+    assert words(ax) == ("m", "c", ["c"])
+    x, y = ax.lines[0].get_data()
+    knots = np.asarray(stage.dcsn.sol.rows.state)
+    assert set(knots) <= set(x), "kinks lie on knots"
+    np.testing.assert_allclose(y, stage.dcsn.sol.policy["c"](m=x), rtol=1e-12)
+    m = np.linspace(1.0, 2.0, 7)
+    ax = stage.plot(["value", "marginal[m]"], {"m": m}, label="age 33", color="k")
+    assert words(ax)[2] == ["age 33, value", "age 33, marginal[m]"]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), stage.dcsn.sol.marginal["m"](m=m))
+    assert stage.plot("value", {"a": [1.0, 2.0]}, perch="arvl").get_xlabel() == "a"
+    assert stage.plot("value", perch="cntn").get_xlabel() == "a_nxt"
+
+
+def test_a_discrete_state_has_a_curve_for_each_value_and_points_for_an_axis(odds):
+    stage = odds[1]["CONS"]
+    ax = stage.plot("c")
+    assert words(ax) == ("m", "c", ["z = 0.5", "z = 1.5"])
+    x, y = ax.lines[1].get_data()
+    np.testing.assert_allclose(y, stage.dcsn.sol.policy["c"](m=x, z=1.5), rtol=1e-12)
+    ax = stage.plot("c", "z", at={"m": 2.0})
+    np.testing.assert_allclose(ax.lines[0].get_data(), [[0.5, 1.5], stage.dcsn.sol.policy["c"](m=2.0, z=jnp.array([0.5, 1.5]))])
+    ax = odds[1]["FATE"].plot(x={"a": np.linspace(0.0, 2.0, 5)}, at={"z": 1.5})
+    assert words(ax)[2] == ["good", "bad"]
+    np.testing.assert_allclose([line.get_ydata()[0] for line in ax.lines], [0.4, 0.6])
+
+
+def test_all_ages_at_once_are_the_ages_one_by_one(solved):
+    many, m = solved.stage("CONS"), jnp.array([0.5, 2.0])
+    answer = many.at(m=m)
+    one = [solved[t]["CONS"].dcsn.sol.at(m=m) for t in range(12)]
+    np.testing.assert_allclose(answer.value, [a.value for a in one], rtol=1e-12)
+    np.testing.assert_allclose(many.policy["c"](m=m), [a.policy["c"] for a in one], rtol=1e-12)
+    np.testing.assert_allclose(many.marginal["m"](m=2.0), [a.marginal["m"][1] for a in one], rtol=1e-12)
+    np.testing.assert_allclose(many.value(m=2.0), [a.value[1] for a in one], rtol=1e-12)
+    arrival = [solved[t]["CONS"].arvl.sol.value(a=1.0) for t in (0, 11)]
+    np.testing.assert_allclose(many.at("arvl", a=1.0).value[jnp.array([0, 11])], arrival, rtol=1e-12)
+    frame = many.to_pandas(m=m)
+    assert list(frame.columns) == ["period", "age", "m", "value", "c", "marginal[m]"]
+    row = frame[(frame["age"] == 33) & (frame["m"] == 2.0)]
+    np.testing.assert_allclose(row["c"], one[3].policy["c"][1], rtol=1e-12)
+    assert len(solved[2:5]) == 3 and int(solved[2:5][0].t) == 2
+    assert "age 30 to 41" in repr(many) and len(repr(many).splitlines()) <= 12
+    slope = jax.grad(lambda m: jnp.sum(many.policy["c"](m=m)))(2.0)
+    difference = np.sum(many.policy["c"](m=2.0 + 1e-6) - many.policy["c"](m=2.0 - 1e-6)) / 2e-6
+    np.testing.assert_allclose(slope, difference, rtol=1e-6)
+
+
+def test_a_circuit_draws_over_ages_where_every_state_is_held(solved):
+    ax = solved.plot("CONS.c", at={"m": 2.0})
+    assert words(ax) == ("age", "c", ["c"])
+    x, y = ax.lines[0].get_data()
+    np.testing.assert_array_equal(x, np.arange(30, 42))
+    np.testing.assert_allclose(y, solved.stage("CONS").policy["c"](m=2.0))
+    ax = solved.plot("CONS.c", {"m": [1.0, 2.0]})
+    assert words(ax)[2] == ["age 30", "age 36", "age 41"]
+    np.testing.assert_allclose(ax.lines[2].get_ydata(), solved[11]["CONS"].dcsn.sol.policy["c"](m=jnp.array([1.0, 2.0])))
+    ax = solved.compare(solved, "CONS.c", {"m": [1.0, 2.0]}, period=4, labels=("before", "after"))
+    assert words(ax)[2] == ["before", "after"]
+
+
+def test_types_have_a_curve_each():
+    solved = sc.solve(sc.load(TYPES))
+    ax = solved.plot("CONS.c", at={"m": 2.0})
+    assert words(ax)[2] == ["type 0, c", "type 1, c"]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), solved.of_type(1).stage("CONS").policy["c"](m=2.0))
+    with pytest.raises(ValueError, match=r"of_type\(0\)"):
+        solved.stage("CONS")
+
+
+def test_a_panel_draws_means_and_percentiles(solved):
+    panel = sc.simulate(solved, {"a": jnp.linspace(0, 3, 500)}, key=jax.random.key(0))
+    ax = panel.plot("c", "CONS.a")
+    assert words(ax) == ("age", "c, CONS.a", ["c", "CONS.a"])
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), panel.mean("c"))
+    low = ax.collections[0].get_paths()[0].vertices[:, 1].min()
+    np.testing.assert_allclose(low, np.percentile(panel["c"], 10, axis=1).min())
+    assert not panel.plot("c", band=None).collections
+    assert panel.plot().get_ylabel() == "CONS.c, CONS.a_nxt"
+
+
+def test_households_draw_quantiles_shares_and_inequality(pushed):
+    ax = pushed.plot("CONS.a_nxt")
+    dists = [pushed[t]["CONS"].cntn.dist for t in range(12)]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [d.quantile("a_nxt", 0.5) for d in dists])
+    assert words(ax)[:2] == ("age", "a_nxt") and len(ax.collections) == 2
+    ax = pushed.plot("CONS.a_nxt", kind="density", period=5)
+    counts = ax.patches[0].get_data().values
+    assert 0.998 < counts.sum() <= 1.0 + 1e-9
+    ax = pushed.plot("CONS.a_nxt", kind="lorenz", period=5)
+    assert f"Gini {float(dists[5].gini('a_nxt')):.3f}" in words(ax)[2][0]
+    np.testing.assert_allclose(np.interp(0.5, *ax.lines[0].get_data()), dists[5].lorenz("a_nxt", 0.5), rtol=1e-9)
+    assert pushed.plot("CONS.c", at={"m": 2.0}).get_xlabel() == "age", "what is held still is a policy"
+
+
+@pytest.mark.parametrize(
+    ("draw", "says"),
+    [
+        (lambda s, p: sc.load(BUFFER).plot("CONS.c"), "not solved; call stagecraft.solve"),
+        (lambda s, p: sc.load(BUFFER)[0]["CONS"].plot(), "not solved"),
+        (lambda s, p: sc.load(BUFFER).stage("CONS"), "not solved"),
+        (lambda s, p: s.plot("CONS.d"), "no `d` to draw; there are c, value, marginal, marginal[m]"),
+        (lambda s, p: s.plot("WORK.c"), "`WORK.c` names no stage; there are CONS"),
+        (lambda s, p: s.plot("c"), "write `CONS.c`"),
+        (lambda s, p: s.plot("CONS.a_nxt", kind="fan"), "no households yet: draw what sc.push_forward"),
+        (lambda s, p: p.plot("CONS.zz"), "no variable `zz` to draw; there are"),
+        (lambda s, p: p.plot("CONS", kind="density"), "say of which variable, `CONS.NAME`"),
+        (lambda s, p: p.plot("CONS.a", kind="pie"), "`kind` is one of fan, density, lorenz, found `pie`"),
+        (lambda s, p: s[0]["CONS"].plot(at={"z": 1.0}), "no state `z` to hold still; it has m"),
+        (lambda s, p: s[0]["CONS"].plot(x="z"), "no state `z`; it has m"),
+        (lambda s, p: s[0]["CONS"].plot(at={"m": 1.0}), "leave one out of `at`"),
+        (lambda s, p: s[0]["CONS"].plot(x={"m": [1.0], "a": [2.0]}), "x is one state with its points"),
+        (lambda s, p: s[0]["CONS"].plot(perch="middle"), "no perch `middle`; there are arvl, dcsn, cntn"),
+        (lambda s, p: s[11]["CONS"].plot("value", perch="cntn"), "no knots along `a_nxt`; say where to draw"),
+        (lambda s, p: jax.jit(lambda m: s.with_parameters({"CONS.floor": m}).plot("CONS.c"))(0.2), "not solved"),
+        (lambda s, p: jax.jit(lambda: sc.solve(sc.load(BUFFER))[0]["CONS"].plot() or 1)(), "draw outside of jit"),
+    ],
+)
+def test_what_cannot_be_drawn_says_what_to_do(solved, pushed, draw, says):
+    with pytest.raises((ValueError, KeyError), match=re.escape(says)):
+        draw(solved, pushed)
+
+
+def test_a_picture_stands_on_the_axes_it_is_given(solved):
+    _, ax = plt.subplots()
+    ax.set_xlabel("cash on hand")
+    assert solved[0]["CONS"].plot(ax=ax) is ax and ax.get_xlabel() == "cash on hand"
+    solved[5]["CONS"].plot(ax=ax)
+    assert len(ax.lines) == 2
+
+
+def test_to_xarray_names_its_dimensions(solved):
+    pytest.importorskip("xarray")
+    data = solved.stage("CONS").to_xarray(m=jnp.array([1.0, 2.0]))
+    assert dict(data.sizes) == {"period": 12, "m": 2}
+    np.testing.assert_allclose(data["c"].sel(period=3, m=2.0), solved[3]["CONS"].dcsn.sol.policy["c"](m=2.0))
+    assert float(data["age"][3]) == 33
