@@ -22,6 +22,7 @@ from stagecraft.circuit.stage import HORSES as HORSES
 from stagecraft.circuit.stage import Stage as Stage
 from stagecraft.distribution.push_forward import push_forward as push_forward
 from stagecraft.distribution.stationary import stationary as stationary
+from stagecraft.examples.scorecard import scorecard as scorecard
 from stagecraft.functionals.functional import AbstractFunctional as AbstractFunctional
 from stagecraft.functionals.lines import AlongLines as AlongLines
 from stagecraft.horses.horse import AbstractHorse as AbstractHorse

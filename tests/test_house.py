@@ -30,7 +30,7 @@ LAYERS = {
     "stagecraft": [
         "arrays", "results", "programs", "operators", "horses", "functionals", "whisperers", "board", "pictures", "households",
         "movers", "forward", "circuit", "load", "backward", "simulation", "distribution", "analysis", "storage", "reports",
-        "precision",
+        "precision", "examples",
     ],
     "dynx_runner": [
         "launch", "design", "runner", "store", "sweep", "estimation", "plots", "commands", "__main__",

@@ -232,7 +232,9 @@ def default(p):
         value = top + sigma * np.log(np.exp((pay - top) / sigma) + np.exp((file - top) / sigma))
         odds = np.exp((file - value) / sigma)
         coarse = grid[::60]
-        rows += [(t, "FILE.default", {"a": a, "y": y[k]}, np.interp(a, coarse, odds[:, k])) for a in (-0.7, -0.4) for k in (0, 1)]
+        rows += [
+            (t, "FILE.default", {"a": a, "y": y[k]}, np.interp(a, coarse, odds[:, k])) for a in (-0.7, -0.4) for k in (0, 1)
+        ]
         fine = np.stack([np.interp(grid, coarse, value[:, k]) for k in range(3)], axis=1)
         arrival = fine @ law.T
         del live
@@ -250,18 +252,19 @@ def _best(m, grid, after, beta):
     return worth, eaten
 
 
-# Model -> its oracle, the parameter that moves patience, and how near its rows are met, relative to the larger of 1 and the number.
+# Model -> its oracle, where its numbers come from, the parameter of patience, and how near its rows are met, relative to the
+# larger of 1 and the number.
 ORACLES = {
-    "cake": (cake, "main.beta", 1e-8),
-    "growth": (growth, "main.beta", 1e-6),
-    "asset_price": (asset_price, "main.beta", 1e-10),
-    "exit": (exit, "main.beta", 1e-9),
-    "inventory": (inventory, "main.beta", 1e-9),
-    "option": (option, "main.rate", 1e-10),
-    "career": (career, "main.beta", 1e-9),
-    "resource": (resource, "main.r", 1e-8),
-    "robust": (robust, "main.beta", 1e-4),
-    "default": (default, "main.beta", 1e-3),
-    "claiming": (claiming, "main.beta", 1e-10),
-    "occupation": (occupation, "main.beta", 1e-10),
+    "cake": (cake, "closed form", "main.beta", 1e-8),
+    "growth": (growth, "closed form (Brock and Mirman 1972)", "main.beta", 1e-6),
+    "asset_price": (asset_price, "linear system (Lucas 1978)", "main.beta", 1e-10),
+    "exit": (exit, "value iteration", "main.beta", 1e-9),
+    "inventory": (inventory, "value iteration", "main.beta", 1e-9),
+    "option": (option, "binomial tree (Cox, Ross and Rubinstein 1979)", "main.rate", 1e-10),
+    "career": (career, "value iteration", "main.beta", 1e-9),
+    "resource": (resource, "closed form (Hotelling 1931)", "main.r", 1e-8),
+    "robust": (robust, "search on a fine grid", "main.beta", 5e-4),
+    "default": (default, "search on a fine grid", "main.beta", 5e-3),
+    "claiming": (claiming, "backward induction", "main.beta", 1e-10),
+    "occupation": (occupation, "backward induction", "main.beta", 1e-10),
 }
