@@ -36,7 +36,7 @@ MODEL = HERE.parent / "ret_choice" / "ret_choice.yml"
 
 def years_of_work(solved):
     """How many of 20 years a household with assets of 100 would still be at work, if its assets stayed there."""
-    return sum(float(solved[t]["LABR"].dcsn.sol.probability["work"](a=100.0)) for t in range(0, len(solved), 2)) * 2
+    return 2 * sum(solved[t]["LABR"].dcsn.sol.probability["work"](a=100.0) for t in range(0, len(solved), 2))
 
 
 def eaten(solved):
