@@ -26,7 +26,7 @@ from stagecraft.households.cells import cells, spread
 from stagecraft.households.population import Population, together
 
 SHARES = (0.1, 0.5, 0.9)  # Of the way up to the first knot: states on a constrained branch, whose value is not interpolated.
-BESIDE = 1.1e-11  # How near a landing is to where the solve asked: an open end is asked just above itself.
+ROUNDING = 16 * np.finfo(float).eps  # Of transitions, relative to what is subtracted from what.
 
 
 class Balance(NamedTuple):
@@ -164,7 +164,7 @@ def _decision(period, name, decision, at, own):
     met, ends, by_point = True, [], lambda x: (x * jnp.ones_like(dcsn.weights)).reshape(-1, count)
     for branch in num.branches:
         link, people = period.block.following(name, branch.name), cntn[branch.name]
-        landed, near = _where_asked(period, name, decision, people.states)
+        landed, near = _where_asked(period, name, decision, at, people.states)
         if isinstance(decision, SearchedDecision):
             after = decision.after.at(landed)
         else:
@@ -176,27 +176,50 @@ def _decision(period, name, decision, at, own):
         odds = by_point(people.weights) if own is None else chosen
         pushed += jnp.sum(jnp.where(odds > 0, odds * by_point(reward + discounted), 0.0), axis=0)
         good &= jnp.all(by_point(near & after.feasible) > 0, axis=0, where=odds > 0)
-        same = functools.reduce(jnp.logical_and, [by_point(x) == step.posts[branch.name][n] for n, x in people.states.items()])
+        there = step.posts[branch.name]
+        same = functools.reduce(jnp.logical_and, [_equal(by_point(x), there[n], there[n]) for n, x in people.states.items()])
         alike = [by_point(dcsn.states[n]) == step.controls[n] for n in discrete]
         met &= jnp.all(same, axis=0, where=functools.reduce(jnp.logical_and, alike, by_point(people.weights) > 0))
         ends.append((link, Population(arrivals_of(period.circuit, link, people.states, period.t), people.weights)))
     return (value, pushed, good, met), ends
 
 
-def _where_asked(period, name, decision, posts):
-    """Who lands where the solve asked, put there to the digit: on knots of the post-state, a row each."""
+def _where_asked(period, name, decision, at, posts):
+    """Who lands where the solve asked, put there to the digit: on knots of the post-state, a row each.
+
+    Just above a lowest post-state that is an open end the solve asked for it. Where two runs of the correspondence cross stand
+    two equal knots, at which it did not.
+    """
     if not isinstance(getattr(decision, "stored", None), Rows):
         return posts, True
-    operator = period.stage(name).cntn_to_dcsn.operator
-    asked, _ = operator.ask(period.continuation(name, ""))
-    asked = asked[operator.post]
-    rows = tuple(axis.values.shape[0] for axis in (*decision.axes, *decision.options))
-    asked = jnp.broadcast_to(asked, (*rows, asked.shape[-1])).reshape(-1, 1, asked.shape[-1])
-    x = posts[operator.post].reshape(-1, asked.shape[0], decision.stored.state.shape[-1] + len(SHARES))
+    operator, stored = period.stage(name).cntn_to_dcsn.operator, decision.stored
+    sizes = tuple(axis.values.shape[0] for axis in (*decision.axes, *decision.options))
+    by_row = lambda x: jnp.broadcast_to(x, (*sizes, x.shape[-1])).reshape(-1, 1, x.shape[-1])
+    asked = by_row(operator.ask(period.continuation(name, ""))[0][operator.post])
+    problem = operator.problem.given(**operator.passive(1))
+    lowest = by_row(jnp.atleast_1d(problem.lowest(problem.parameters)))[..., 0]
+    rows = lambda x: x.reshape(-1, asked.shape[0], stored.state.shape[-1] + len(SHARES))
+    x, size = (
+        rows(posts[operator.post]),
+        rows(jnp.tile(at[decision.state], posts[operator.post].size // at[decision.state].size)),
+    )
     place = jnp.argmin(jnp.abs(x[..., None] - asked), axis=-1)[..., None]
     nearest = jnp.take_along_axis(jnp.broadcast_to(asked, (*x.shape, asked.shape[-1])), place, axis=-1)[..., 0]
-    near = jnp.abs(x - nearest) <= BESIDE * (1 + jnp.abs(nearest))
+    near = _equal(x, nearest, size) | (_equal(x, lowest, size) & (nearest == asked[..., 0]))
+    near &= ~jnp.concatenate([jnp.zeros((asked.shape[0], len(SHARES)), bool), _crossings(stored)], axis=-1)
     return posts | {operator.post: jnp.where(near, nearest, x).ravel()}, near.ravel()
+
+
+def _crossings(stored):
+    """Which knots stand where another one does that has another choice."""
+    state, control = (jnp.atleast_2d(x) for x in (stored.state, stored.control))
+    differ = lambda x: x[..., :, None] != x[..., None, :]
+    return jnp.any(~differ(state) & differ(control), axis=-1)
+
+
+def _equal(x, y, size):
+    """Whether two numbers are the same up to the rounding of differences of this size."""
+    return jnp.abs(x - y) <= ROUNDING * (jnp.abs(size) + jnp.abs(y))
 
 
 def _choice(decision, at):
