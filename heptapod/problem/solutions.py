@@ -85,6 +85,26 @@ class AbstractOptimum(AbstractSolution):
 
 
 @dataclass(frozen=True)
+class BesideControl:
+    """A control that enters reward and budget only, beside the one of the Euler equation.
+
+    **Attributes:** `condition`, `inverse` $(p, m, c)$, `at_knot`, `knot_inverse` $(p, \\lambda, x', c)$: its condition given state
+    and control, or the slope of the continuation, and its solution, `None` without closed form; `lower`, `upper` $(p, m, c)$;
+    `needs`, `knot_needs`: controls that are unknown when its turn comes.
+    """
+
+    name: str
+    condition: Equation
+    at_knot: Equation
+    inverse: Equation | None = None
+    knot_inverse: Equation | None = None
+    lower: Equation | None = None
+    upper: Equation | None = None
+    needs: tuple[str, ...] = ()
+    knot_needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class AbstractConditions(AbstractOptimum):
     """A first-order condition that is inverted at every knot of the post-state, and what was derived with it.
 
@@ -92,7 +112,8 @@ class AbstractConditions(AbstractOptimum):
     `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`; `corner`,
     `floored`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a `ContinuousProblem`; `kinks`: values of the
     active post-state at which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides
-    of its own switches.
+    of its own switches; `beside`: the controls that enter reward and budget only, `knot_order`, `before`, `joint`, `curved`: as of
+    an `Intratemporal` of stagecraft.
     """
 
     inner = None
@@ -114,6 +135,11 @@ class AbstractConditions(AbstractOptimum):
     open_end: bool = False
     kinks: tuple[Formula, ...] = ()
     switch_knots: bool = False
+    beside: tuple[BesideControl, ...] = ()
+    knot_order: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    joint: bool = False
+    curved: bool = False
 
     @property
     def foc_in_control(self) -> bool:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD, along_bound, lengthened
-from stagecraft.horses.branch import BRANCH, Choice, constrained, places
+from stagecraft.horses.branch import BRANCH, Choice, beside_at, constrained, places
 from stagecraft.horses.evaluate import (
     at_closed_bound,
     beyond_bound,
@@ -18,6 +18,7 @@ from stagecraft.horses.evaluate import (
     passive_marginal,
     trade_off,
 )
+from stagecraft.horses.intratemporal import state_on_curve
 from stagecraft.horses.levels import bend, first_tamed, levels, secant_where
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Continuation, Rows
@@ -55,7 +56,7 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch from the corner.
     solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
     raw, idle, maximal = _correspondence(problem, continuation, solid)
-    first, reachable = raw.state[0], jnp.any(continuation.feasible)
+    first, reachable = raw.state[BRANCH if problem.curved else 0], jnp.any(continuation.feasible)
     least = jnp.where(solid, -jnp.inf, jax.lax.stop_gradient(first - room_above(first) * problem.floored))
     least = jnp.where(reachable, least, jnp.finfo(first.dtype).max)
     if not problem.envelope:
@@ -87,7 +88,7 @@ def _correspondence(problem, continuation, solid):
     found = _spend_where_idle(problem, continuation, idle, state, control, post)
     state, control, post, value, weight = found
     chosen = Choice(state=state, control=control, post=post, value=value, weight=weight, slope=continuation.marginal,
-                    others=continuation.others, inner=continuation.inner)  # fmt: skip
+                    others=continuation.others, inner=continuation.inner | beside_at(problem, state, control))  # fmt: skip
     if problem.branched:
         branch = constrained(problem, continuation, chosen, valid, solid)
         chosen = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), branch, chosen)
@@ -100,7 +101,9 @@ def _correspondence(problem, continuation, solid):
 
 def _worth(problem, chosen, held, edge, valid):
     """What choices are worth, and at the margin."""
-    p, (state, control, post, value, weight, slope, others, inner) = problem.parameters, chosen
+    state, control, post, value, weight, slope, others, inner = chosen
+    problem = problem.chosen(inner)
+    p = problem.parameters
     marginal = envelope(problem, state, control, post, value)
     if problem.floored:
         marginal = jnp.where(held, at_closed_bound(problem, state, post, value, slope)[0], marginal)
@@ -239,7 +242,11 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     if problem.turns:
         # Any states do, where the bound holds at all of them; those of the post-states are some that people have.
         spent = problem.knots + room_above(problem.knots)
-    bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
+    if problem.curved:
+        bound = problem.lower(p, state) + 1.0 + problem.knots - problem.knots[0]
+        spent = state_on_curve(problem.beside, problem.transition, p, problem.lowest(p), bound)
+    else:
+        bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
     last = post.shape[0] - 1 - jnp.argmin(idle[::-1])
     stay = lambda array: jnp.where(idle, array[last], array)
     # An idle knot below is chosen by nobody; it is given the numbers of one that is, which are finite.

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.arrays import room_above
+from stagecraft.horses.intratemporal import along_curve, by_state
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Rows
 from stagecraft.operators.interpolate import Segment
@@ -27,11 +28,15 @@ def evaluate(
     ones = jnp.ones_like(segment.share)
     ends = _ends(problem, rows, segment)
     line = segment.linear(rows.control)
+    if problem.beside is not None:
+        line, problem = _with_beside(problem, rows, segment, state, line)
+        p = problem.parameters
     low, high = (bound(p, state) * ones for bound in (problem.lower, problem.upper))
     bound, corner = (high if problem.corner == "upper" else low), segment.own(rows.corner)
     beyond = line >= bound if problem.corner == "upper" else line <= bound
     # Up to a corner that the envelope found above its first knot the bound holds without asking the line.
-    known = jnp.isinf(corner) | (corner > segment.own(rows.state[..., 0])) if problem.envelope else jnp.isinf(corner)
+    above = problem.envelope or problem.curved
+    known = jnp.isinf(corner) | (corner > segment.own(rows.state[..., 0])) if above else jnp.isinf(corner)
     beyond = beyond | known
     binds = jax.lax.stop_gradient((state < corner) & beyond)
     line = jnp.where(binds, bound, line)
@@ -61,9 +66,24 @@ def evaluate(
         at_corner = passive_marginal(problem, name, state, control, post, behind_corner, lowest)
         marginals[name] = jnp.where(binds, at_corner, segment.linear(rows.others[name]))
     outside = jax.lax.stop_gradient(jnp.where(~binds & (segment.share > 1), 1.0, 0.0))
-    inner = {n: jnp.where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x)) for n, x in rows.inner.items()}
-    policy = {"control": control, **inner}
+    names = () if problem.beside is None else [c.name for c in problem.beside.controls]
+    inner = {n: jnp.where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x)) for n, x in rows.inner.items() if n not in names}
+    policy = {"control": control, **inner, **{n: problem.parameters[n] * ones for n in names}}
     return Answer(value=value, marginal=marginals, weight=weight, feasible=feasible, outside=outside * ones, policy=policy)
+
+
+def _with_beside(problem, rows, segment, state, line):
+    """The control, along the constrained branch that of the curve, and the problem in which those beside it are chosen."""
+    own, p = problem.beside, problem.parameters
+    found = {c.name: segment.linear(rows.inner[c.name]) for c in own.controls}
+    if not own.curved:
+        bound = own.bound(p, state)
+        line = jnp.maximum(line, bound) if problem.corner == "lower" else jnp.minimum(line, bound)
+        return line, problem.given(**by_state(own, p, state, line, found))
+    binds = jax.lax.stop_gradient(state < segment.own(rows.corner))
+    curve, low = along_curve(own, p, state, line, found), own.lower(p, state)
+    line = jnp.where(binds, curve, jnp.maximum(line, low + room_above(low)))
+    return line, problem.given(**by_state(own, p, state, line, found))
 
 
 def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:

@@ -11,6 +11,8 @@ from typing import Any, cast
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from stagecraft.horses.intratemporal import Intratemporal
+
 Pointwise = Callable[..., Float[Array, "..."]]
 
 
@@ -45,6 +47,8 @@ class ContinuousProblem(eqx.Module):
     - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
       switches of what follows it is asked on both sides, beside the knots.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
+    - `beside`: the controls that enter reward and budget only, and how they are solved; the functions above then read them among
+      the parameters, a dictionary, or solve for them.
     - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: the passive post-states,
       which follow from them, pairs of a name and $p \mapsto x'$.
     """
@@ -75,6 +79,7 @@ class ContinuousProblem(eqx.Module):
     envelope: bool = eqx.field(static=True, default=False)
     switch_knots: int = eqx.field(static=True, default=0)
     allowed: Callable | None = eqx.field(static=True, default=None)
+    beside: Intratemporal | None = eqx.field(static=True, default=None)
     passive: tuple[str, ...] = eqx.field(static=True, default=())
     others: tuple[tuple[str, Pointwise], ...] | None = eqx.field(static=True, default=None)
 
@@ -86,7 +91,17 @@ class ContinuousProblem(eqx.Module):
     @property
     def branched(self) -> bool:
         """Whether the constrained branch has knots of its own."""
-        return self.envelope or self.floored
+        return self.envelope or self.floored or self.curved
+
+    @property
+    def curved(self) -> bool:
+        """Whether the constrained branch is a curve: controls beside move along it."""
+        return self.beside is not None and self.beside.curved
+
+    def chosen(self, inner: dict[str, Float[Array, "..."]]) -> "ContinuousProblem":
+        """The problem with the values of the controls beside among its parameters, as far as they are known."""
+        names = () if self.beside is None else [control.name for control in self.beside.controls]
+        return self.given(**{name: inner[name] for name in names if name in inner})
 
     def given(self, **values) -> "ContinuousProblem":
         """The problem of one row: with the values of passive states among its parameters."""

@@ -9,6 +9,7 @@ from stagecraft.functionals.axes import Axis
 from stagecraft.horses.inverses import control_by_newton, state_at_bound, state_by_newton
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.whisperers.bound import Bound, all_hold
+from stagecraft.whisperers.intratemporal import with_beside
 
 if TYPE_CHECKING:
     from heptapod import AbstractGrid, Egm, Formula, NumericProblem
@@ -43,7 +44,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
     own, post = cast("Egm", num.solution), Bound(_post, (num,))
     other = own.lower if own.corner == "upper" else own.upper
     knots = cast("AbstractGrid", num.grid("cntn", own.post)).build(scope)
-    return ContinuousProblem(
+    problem = ContinuousProblem(
         parameters=scope,
         knots=knots,
         lowest=own.lowest,
@@ -73,6 +74,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         passive=tuple(f"{name}[~]" for name, grid in own.passive if not grid.discrete),
         others=_other_posts(num) if own.passive else None,
     )
+    return with_beside(problem, own) if own.beside else problem
 
 
 def axes_of(num: "NumericProblem", scope: Mapping[str, Array]) -> tuple[Axis, ...]:
