@@ -1,6 +1,6 @@
 r"""Controls that enter reward and budget only, beside the one that is solved by its Euler equation: hours, effort, spending.
 
-With the post-state held, a control $n$ beside $c$ meets $Q_n - Q_c\,g_n/g_c = 0$, and, given what the post-state is worth at the
+With the post-state held, a control $n$ beside $c$ meets $g_n - g_c\,Q_n/Q_c = 0$, and, given what the post-state is worth at the
 margin, $Q_n + (Q_{x'} + Q_V\lambda)\,g_n = 0$: the first tells it from state and control, the second from the continuation.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import sympy as sp
 
 from heptapod.derivation import certificate
-from heptapod.derivation.conditions import writable
+from heptapod.derivation.conditions import tidy, writable
 from heptapod.derivation.derive import Derived
 from heptapod.derivation.euler_inputs import LAMBDA, EulerInputs, real
 from heptapod.derivation.invert import invert
@@ -69,7 +69,9 @@ def intratemporal(stage: EulerInputs, derived: Derived, bounds: Mapping[str, Bou
     for name in bounds:
         n = real(name)
         worth = sp.diff(reward, x) + derived.discount * LAMBDA
-        by_state = (sp.diff(reward, n) - sp.diff(reward, c) * sp.diff(g, n) / sp.diff(g, c)).subs(x, g)
+        # Divided by what a unit of the budget is worth, so that what both margins share drops out.
+        ratio = tidy(sp.diff(reward, n) / sp.diff(reward, c))
+        by_state = (sp.diff(g, n) - sp.diff(g, c) * ratio).subs(x, g)
         by_slope = sp.diff(reward, n) + worth * sp.diff(g, n)
         if by_slope == 0 or not by_state.has(n):
             return Intratemporal(problem=f"the first-order condition of {name} does not involve it")

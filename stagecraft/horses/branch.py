@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.evaluate import other_bound
-from stagecraft.horses.intratemporal import by_state, state_on_curve
+from stagecraft.horses.intratemporal import by_state, lowest_control, state_on_curve
 from stagecraft.horses.solution import Lowest
 
 # Knots on the constrained branch, where another branch that starts below its end may cross it.
@@ -45,6 +45,8 @@ def constrained(problem, continuation, chosen, valid, solid):
         below = jax.tree.map(lambda x, y: jnp.where(solid, x, y[0]), below, at_first)
     below = jax.tree.map(lambda x: x * ones, below)
     bottom = problem.lower(p, chosen.state[0])
+    if problem.curved:
+        bottom = lowest_control(problem.beside, p, chosen.state[0], chosen.control[0])
     bottom = jnp.where(jnp.isfinite(bottom), bottom, jnp.minimum(chosen.control[0], 0.0))
     if problem.floored:
         bottom = jnp.where(solid, bottom, other_bound(problem)(p, _at_edge(problem, chosen, lowest[:1])[0]))

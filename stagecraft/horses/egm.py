@@ -18,7 +18,7 @@ from stagecraft.horses.evaluate import (
     passive_marginal,
     trade_off,
 )
-from stagecraft.horses.intratemporal import state_on_curve
+from stagecraft.horses.intratemporal import lowest_control, state_on_curve
 from stagecraft.horses.levels import bend, first_tamed, levels, secant_where
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Continuation, Rows
@@ -243,7 +243,7 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
         # Any states do, where the bound holds at all of them; those of the post-states are some that people have.
         spent = problem.knots + room_above(problem.knots)
     if problem.curved:
-        bound = problem.lower(p, state) + 1.0 + problem.knots - problem.knots[0]
+        bound = lowest_control(problem.beside, p, state, ones) + 1.0 + problem.knots - problem.knots[0]
         spent = state_on_curve(problem.beside, problem.transition, p, problem.lowest(p), bound)
     else:
         bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones

@@ -81,8 +81,7 @@ def _with_beside(problem, rows, segment, state, line):
         line = jnp.maximum(line, bound) if problem.corner == "lower" else jnp.minimum(line, bound)
         return line, problem.given(**by_state(own, p, state, line, found))
     binds = jax.lax.stop_gradient(state < segment.own(rows.corner))
-    curve, low = along_curve(own, p, state, line, found), own.lower(p, state)
-    line = jnp.where(binds, curve, jnp.maximum(line, low + room_above(low)))
+    line = jnp.where(binds, along_curve(own, p, state, line, found), line)
     return line, problem.given(**by_state(own, p, state, line, found))
 
 

@@ -1,7 +1,7 @@
 r"""Controls beside the one of the Euler equation that enter reward and budget only: each solves its own condition in turn.
 
 Where the continuation's slope is known, $Q_n + (Q_{x'} + Q_V\lambda)\,g_n = 0$ tells a control $n$, in closed form or by Newton's
-method between its bounds; where state and control are known, $Q_n - Q_c\,g_n/g_c = 0$ does. On the constrained branch the second
+method between its bounds; where state and control are known, $g_n - g_c\,Q_n/Q_c = 0$ does. On the constrained branch the second
 condition and the budget hold together, and so the bound of $c$ is a curve.
 """
 
@@ -26,7 +26,7 @@ _FAR = 1e8
 class Beside:
     r"""One control $n$, as static functions of parameters that hold the other controls under their names.
 
-    **Attributes:** `name`; `condition`: $(p, m, c) \mapsto Q_n - Q_c\,g_n/g_c$, falling in $n$, and `inverse`, the $n$ at which it
+    **Attributes:** `name`; `condition`: $(p, m, c) \mapsto g_n - g_c\,Q_n/Q_c$, falling in $n$, and `inverse`, the $n$ at which it
     is zero; `at_knot`: $(p, \lambda, x', c)$, what the continuation says of it, and `knot_inverse`; `lower`, `upper`: $(p, m, c)$
     or `None`; `needs`, `knot_needs`: controls that are solved inside, since they are not known when its turn comes.
     """
@@ -63,6 +63,7 @@ class Intratemporal:
     bound: Callable
     curved: bool
     asks_state: bool
+    lower_reads: bool
 
     def known(self, parameters: Mapping) -> bool:
         """Whether all of them stand among the parameters."""
@@ -107,7 +108,7 @@ def control_by_slope(own: Intratemporal, p: Mapping, slope: Points, post: Points
     if own.control_inverse is not None and not own.joint:
         return own.control_inverse(p, slope, post)
     after = tuple(n for n in own.knot_order if n not in own.before) if own.joint else ()
-    low = jnp.broadcast_to(own.lower(p, post), post.shape)
+    low = jnp.zeros_like(post) if own.lower_reads and own.joint else jnp.broadcast_to(own.lower(p, post), post.shape)
     low = jnp.where(jnp.isfinite(low), low, 0.0)
     return bracketed_newton(lambda c: own.foc({**p, **by_slope(own, p, slope, post, c, after)}, c, slope, post), low, low + 1.0)
 
@@ -126,14 +127,14 @@ def bound_by_state(own: Intratemporal, p: Mapping, state: Points) -> Points:
     """The bound of the dynamic control that leads to the corner, where those beside it are the best that go with it."""
     if not own.curved or own.known(p):
         return own.bound(p, state)
-    low = own.lower(p, state) * jnp.ones_like(state)
+    low = lowest_control(own, p, state, jnp.ones_like(state))
     gap = lambda c: c - own.bound({**p, **by_state(own, p, state, c)}, state)
     return bracketed_newton(gap, low, low + 1.0)
 
 
 def along_curve(own: Intratemporal, p: Mapping, state: Points, guess: Points, found: Mapping) -> Points:
     """The dynamic control on its bound, where those beside it are the best that go with it, near a guess of all of them."""
-    low = jax.lax.stop_gradient(own.lower(p, state) * jnp.ones_like(guess))
+    low = jax.lax.stop_gradient(lowest_control(own, p, state, guess, found))
     guess = jax.lax.stop_gradient(jnp.maximum(guess, low + room_above(low)))
     gap = lambda c: c - own.bound({**p, **by_state(own, p, state, c, found)}, state)
     both = lambda c: jax.jvp(gap, (c,), (jnp.ones_like(c),))
@@ -144,6 +145,13 @@ def along_curve(own: Intratemporal, p: Mapping, state: Points, guess: Points, fo
     value, slope = both(root)
     slope = jax.lax.stop_gradient(slope)
     return root - value / jnp.where(slope > 0, slope, 1.0)
+
+
+def lowest_control(own: Intratemporal, p: Mapping, state: Points, guess: Points, found: Mapping | None = None) -> Points:
+    """The lower bound of the dynamic control; where it names those beside, with what goes with a guess of it."""
+    known = p if own.known(p) else {**p, **by_state(own, p, state, guess, found)} if own.lower_reads else p
+    low = own.lower(known, state) * jnp.ones_like(guess)
+    return jnp.where(jnp.isfinite(low), low, jnp.minimum(guess, 0.0))
 
 
 def state_on_curve(own: Intratemporal, transition: Callable, p: Mapping, post: Points, control: Points) -> Points:

@@ -30,6 +30,8 @@ def with_beside(problem: ContinuousProblem, own: "AbstractConditions") -> Contin
     fields = [field.name for field in dataclasses.fields(Beside)]
     controls = tuple(Beside(**{name: getattr(control, name) for name in fields}) for control in own.beside)
     upper = own.corner == "upper"
+    names = {control.name for control in own.beside}
+    reads = lambda equation: equation is None or bool(names & set(equation.formula.names))
     told = Intratemporal(
         controls=controls,
         knot_order=own.knot_order,
@@ -42,9 +44,8 @@ def with_beside(problem: ContinuousProblem, own: "AbstractConditions") -> Contin
         bound=own.upper if upper else own.lower,
         curved=own.curved,
         asks_state=f"{own.state}[~]" in {n for c in own.beside for n in c.condition.formula.names},
+        lower_reads=reads(own.lower),
     )
-    names = {control.name for control in own.beside}
-    reads = lambda equation: equation is None or bool(names & set(equation.formula.names))
     corner, other = Bound(bound_by_state, (told,)), own.lower if upper else own.upper
     other = Bound(open_bound, (told, other, -jnp.inf if upper else jnp.inf)) if reads(other) else other
     lower, upper_bound = (other, corner) if upper else (corner, other)
