@@ -75,7 +75,7 @@ def _single(reading, equations, branch, control, bounds, numbers, asked="auto") 
     problem = derived.problem or _moving_condition(branch, derived, control)
     if problem or asked == "vfi":
         return ChosenMethod("vfi", problem or "it was asked for", derived)
-    if _check_corner(reading, equations, control, derived, numbers) is None:
+    if _check_corner(reading, equations, control, bound, derived, numbers) is None:
         return None
     rows = _rows(reading, equations, name_of(derived.state))
     if rows is None:
@@ -159,7 +159,7 @@ def _rows(reading, equations, endogenous):
     return tuple(sorted(rows, key=lambda row: not row[1].discrete))
 
 
-def _check_corner(reading, equations: Equations, control: str, derived: Derived, numbers):
+def _check_corner(reading, equations: Equations, control: str, bound, derived: Derived, numbers):
     """The bound must imply the lowest post-state, and the grid must not begin below it; `None` after an error."""
     reader = reading.reader
     state, post = name_of(derived.state), name_of(derived.post)
@@ -168,7 +168,9 @@ def _check_corner(reading, equations: Equations, control: str, derived: Derived,
         message = f"`{control}` has no {derived.corner} bound, so that nothing says where {post} ends"
         return reader.error("bounds", message, place, f"e.g. {control}: 0 < {control} <= {state}")
     loose = [name_of(str(s)) for s in derived.lowest.free_symbols if perch_of(str(s))]
-    if state in loose:
+    sides = [e for e in (bound.lower, bound.upper) if e is not None]
+    held = derived.corner == "lower" and not any(perch_of(str(s)) for e in sides for s in e.free_symbols)
+    if state in loose and not held:
         message = f"at the bound of `{control}` {post} still depends on `{state}`, so that the bound implies no lowest {post}"
         return reader.error("bounds", message, place, "EGM needs a bound that exhausts the state")
     grid = equations.spaces["cntn"].grid(post)
@@ -177,6 +179,8 @@ def _check_corner(reading, equations: Equations, control: str, derived: Derived,
         message = f"the post-state {post} has {what}; the endogenous grid method stands on a continuous grid of it"
         return reader.error("grid", message, (*reading.math, "state_space", "cntn"),
                             f"cntn: {{grid: {{{post}: {{type: exp, min: 0, max: 50, points: 100}}}}}}", key=True)  # fmt: skip
+    if state in loose:
+        return True  # What is added to the state may be held at either bound, and neither leads to a corner.
     if loose:
         message = f"the lowest {post} depends on the passive state `{loose[0]}`; a bound that is the same in every row is exact"
         reader.warning("bounds", message, place, f"put `{loose[0]}` into {state} before the choice (g_av)")

@@ -42,6 +42,7 @@ def _conditions(chosen: ChosenMethod) -> Egm | Nested:
     derived, bound, control = chosen.derived, chosen.bound, str(chosen.control)
     state, post = derived.state, derived.post
     other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
+    cornerless = derived.lowest is not None and derived.lowest.has(real(state))
     # In the form where the control is saved, consumption is what the open upper bound leaves, and it never binds.
     moves = other is not None and other.has(real(state)) and not (strict and derived.corner == "lower")
     inner = chosen.inner
@@ -65,11 +66,12 @@ def _conditions(chosen: ChosenMethod) -> Egm | Nested:
         trade_off=_equation(derived.trade_off, state, control),
         slope=_equation(derived.slope, state, control, post, VALUE),
         by_value=_equation(derived.discount, state, post),
-        lowest=side(derived.lowest),
+        lowest=None if cornerless else side(derived.lowest),
         kinks=tuple(freeze(kink) for kink in derived.kinks),
         upper_envelope=derived.has_kinks,
         corner=derived.corner,
-        floored=other is not None and (not strict or moves),
+        floored=cornerless or (other is not None and (not strict or moves)),
+        cornerless=cornerless,
         bound_moves=moves,
         discounted_by_state=derived.discount.has(real(state)),
         turns=_turns(derived, real(control)),

@@ -109,8 +109,8 @@ class AbstractConditions(AbstractOptimum):
     """A first-order condition that is inverted at every knot of the post-state, and what was derived with it.
 
     **Attributes:** `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$; `foc`, `control_inverse`, `state_inverse`,
-    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`; `corner`,
-    `floored`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a `ContinuousProblem`; `kinks`: values of the
+    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`, `None` where `cornerless`;
+    `corner`, `floored`, `cornerless`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a `ContinuousProblem`; `kinks`: values of the
     active post-state at which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides
     of its own switches; `beside`: the controls that enter reward and budget only, `knot_order`, `before`, `joint`, `curved`: as of
     an `Intratemporal` of stagecraft.
@@ -120,7 +120,7 @@ class AbstractConditions(AbstractOptimum):
     objective: Equation = field(kw_only=True)
     lower: Equation = field(kw_only=True)
     upper: Equation = field(kw_only=True)
-    lowest: Formula = field(kw_only=True)
+    lowest: Formula | None = field(kw_only=True)
     foc: Equation | None = None
     control_inverse: Equation | None = None
     state_inverse: Equation | None = None
@@ -129,6 +129,7 @@ class AbstractConditions(AbstractOptimum):
     by_value: Equation | None = None
     corner: str = "upper"
     floored: bool = False
+    cornerless: bool = False
     bound_moves: bool = False
     discounted_by_state: bool = False
     turns: bool = False

@@ -106,7 +106,7 @@ def _worth(problem, chosen, held, edge, valid):
     p = problem.parameters
     marginal = envelope(problem, state, control, post, value)
     if problem.floored:
-        marginal = jnp.where(held, at_closed_bound(problem, state, post, value, slope)[0], marginal)
+        marginal = jnp.where(held, at_closed_bound(problem, state, control, post, value, slope)[0], marginal)
     passive = {n: passive_marginal(problem, n, state, control, post, value, others) for n in problem.passive}
     weight = 1.0 + discount(problem, state, control, post, value) * weight
     value = problem.objective(p, state, control, post, value) * jnp.ones_like(state)
@@ -164,6 +164,8 @@ def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corne
     if problem.open_end:
         straighter = straighter.at[0].set(True)  # Values may begin at minus infinity.
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
+    if problem.cornerless:
+        corner = -jnp.inf * jnp.ones_like(corner)
     corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
     return Rows(
         state=raw.state,
@@ -209,6 +211,10 @@ def _within_bounds(problem, post, slope):
     # A choice that rounding takes beyond a closed bound is an interior one.
     out = jax.lax.stop_gradient(beyond_bound(problem, control, limit, -1e3 * room_above(bound) if problem.floored else 0.0))
     control = jnp.where(out, limit, control)
+    if problem.cornerless:
+        least = problem.lower(p, state)
+        low = jax.lax.stop_gradient(~(control > least))
+        control, out = jnp.where(low, least, control), out | low
     if problem.state_at_bound is None:
         return control, jnp.where(out, problem.state_inverse(p, post, control, slope), state), out
     state = jnp.where(out, problem.state_at_bound(p, post, state), state)
@@ -218,6 +224,8 @@ def _within_bounds(problem, post, slope):
 def _is_idle(problem, slope, post):
     """Where saving is worth nothing the first-order condition has no finite solution: then the bound holds."""
     p = problem.parameters
+    if problem.cornerless:
+        return jnp.zeros(slope.shape, bool)
 
     def solved(post):
         control = problem.control_inverse(p, slope, post)

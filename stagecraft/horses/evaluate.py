@@ -57,7 +57,9 @@ def evaluate(
     if problem.floored:
         other = other_bound(problem)(p, state) * ones
         held = jax.lax.stop_gradient(beyond_bound(problem, line, other, 2 * room_above(other))) & ~binds
-        own, moved = at_closed_bound(problem, state, post, behind, jnp.zeros_like(behind))
+        if problem.cornerless:
+            held |= jax.lax.stop_gradient(line <= low + 2 * room_above(low))
+        own, moved = at_closed_bound(problem, state, line, post, behind, jnp.zeros_like(behind))
         # Where the post-state stays, what comes after does not count at the margin.
         marginal = jnp.where(held, jnp.where(moved == 0, own, segment.linear(rows.marginal)), marginal)
     marginals = {"state": marginal}
@@ -95,10 +97,13 @@ def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[A
     return q_m - q_c * trade_off(problem, state, control)
 
 
-def at_closed_bound(problem: ContinuousProblem, state, post, value, slope) -> tuple[Points, Points]:
-    """The derivative of the value where the control follows its bound and the post-state follows both, and that of the post."""
+def at_closed_bound(problem: ContinuousProblem, state, control, post, value, slope) -> tuple[Points, Points]:
+    """The derivative of the value where the control follows its bound and the post-state follows both, and that of the post.
+
+    Where both bounds may hold it is the one that the control is at, neither of which moves with the state.
+    """
     p, ones = problem.parameters, jnp.ones_like(state)
-    bound = lambda m: other_bound(problem)(p, m) * ones
+    bound = lambda m: jax.lax.stop_gradient(control) if problem.cornerless else other_bound(problem)(p, m) * ones
     _, moved = jax.jvp(lambda m: problem.transition(p, m, bound(m)) * ones, (state,), (ones,))
     along = lambda m, x, v: problem.objective(p, m, bound(m), x, v) * ones
     return jax.jvp(along, (state, post, value), (ones, moved, slope * moved))[1], moved

@@ -38,7 +38,8 @@ class ContinuousProblem(eqx.Module):
       derive them.
     - `kinks`: $p \mapsto x'$, where the slope of the problem, or of what follows it, jumps: there two knots stand.
     - `corner`: which bound leads to the lowest post-state, `"upper"` or `"lower"`.
-    - `floored`: whether the other bound can bind.
+    - `floored`: whether the other bound can bind; `cornerless`: whether either can, and neither leads to a corner: the control
+      adds to what the state brings along, and `lowest` is the first knot.
     - `discounted_by_state`: whether $Q_V$ depends on $m$, so that $Q_m$ needs the continuation value.
     - `turns`: whether the state found for a post-state falls in it where the marginal value is small: no maximum.
     - `open_end`: whether the continuation is asked just above the lowest post-state, since no choice leads there, or an extra
@@ -72,6 +73,7 @@ class ContinuousProblem(eqx.Module):
     kinks: tuple[Callable, ...] = eqx.field(static=True, default=())
     corner: str = eqx.field(static=True, default="upper")
     floored: bool = eqx.field(static=True, default=False)
+    cornerless: bool = eqx.field(static=True, default=False)
     discounted_by_state: bool = eqx.field(static=True, default=True)
     turns: bool = eqx.field(static=True, default=False)
     open_end: bool = eqx.field(static=True, default=False)
@@ -91,7 +93,7 @@ class ContinuousProblem(eqx.Module):
     @property
     def branched(self) -> bool:
         """Whether the constrained branch has knots of its own."""
-        return self.envelope or self.floored or self.curved
+        return (self.envelope or self.floored or self.curved) and not self.cornerless
 
     @property
     def curved(self) -> bool:

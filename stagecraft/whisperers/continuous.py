@@ -36,6 +36,11 @@ def _any_choice(num, parameters, state):
     return all_hold([formula for _, formula in num.branches[0].conditions], scope)
 
 
+def _first_knot(grid, parameters):
+    """The lowest post-state of a stage whose bounds lead to no corner."""
+    return grid.build(parameters)[0]
+
+
 def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> ContinuousProblem:
     """The record of a stage in one period.
 
@@ -47,7 +52,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
     problem = ContinuousProblem(
         parameters=scope,
         knots=knots,
-        lowest=own.lowest,
+        lowest=own.lowest or Bound(_first_knot, (num.grid("cntn", own.post),)),
         objective=own.objective,
         transition=post,
         control_inverse=own.control_inverse or Bound(control_by_newton, (own.foc, own.lower)),
@@ -64,6 +69,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         kinks=own.kinks,
         corner=own.corner,
         floored=own.floored,
+        cornerless=own.cornerless,
         discounted_by_state=own.discounted_by_state,
         turns=own.turns,
         open_end=own.open_end,
