@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from heptapod.circuit.following import kinks_behind
+from heptapod.circuit.following import corner_follows, kinks_behind
 from heptapod.circuit.periods import Graph
 from heptapod.formulas.builtins import operands
 from heptapod.formulas.equation import perch_of
@@ -60,6 +60,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             may_jump=shut,
             kinks=tuple(kinks),
             open_end=num.solution.open_end or steep,
+            corner_knot=not envelope and corner_follows(name, graph, problems),
         )
     return found
 

@@ -112,7 +112,7 @@ class AbstractConditions(AbstractOptimum):
     `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`, `None` where `cornerless`;
     `corner`, `floored`, `cornerless`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a `ContinuousProblem`; `kinks`: values of the
     active post-state at which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides
-    of its own switches; `beside`: the controls that enter reward and budget only, `knot_order`, `before`, `joint`, `curved`: as of
+    of its own switches; `corner_knot`: whether it is asked where the constraint of what follows begins to bind; `beside`: the controls that enter reward and budget only, `knot_order`, `before`, `joint`, `curved`: as of
     an `Intratemporal` of stagecraft.
     """
 
@@ -136,6 +136,7 @@ class AbstractConditions(AbstractOptimum):
     open_end: bool = False
     kinks: tuple[Formula, ...] = ()
     switch_knots: bool = False
+    corner_knot: bool = False
     beside: tuple[BesideControl, ...] = ()
     knot_order: tuple[str, ...] = ()
     before: tuple[str, ...] = ()

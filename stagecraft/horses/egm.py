@@ -148,7 +148,7 @@ def room_for(knots: int) -> int:
 def stored_knots(problem: ContinuousProblem) -> int:
     """The length of the rows that `egm` returns."""
     n, pairs = problem.knots.shape[0], problem.switch_knots
-    n += 2 * len(problem.kinks) + (1 + HELD) * problem.holds + BRANCH * problem.branched
+    n += 2 * len(problem.kinks) + problem.corner_knot + (1 + HELD) * problem.holds + BRANCH * problem.branched
     return room_for(n + 2 * pairs) + 4 * pairs if problem.envelope else n
 
 

@@ -8,7 +8,7 @@ from stagecraft.arrays import room_above
 from stagecraft.horses.intratemporal import along_curve, by_state
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Rows
-from stagecraft.operators.interpolate import Segment
+from stagecraft.operators.interpolate import Segment, hermite
 
 Points = Float[Array, "..."]
 
@@ -62,6 +62,10 @@ def evaluate(
         own, moved = at_closed_bound(problem, state, line, post, behind, jnp.zeros_like(behind))
         # Where the post-state stays, what comes after does not count at the margin.
         marginal = jnp.where(held, jnp.where(moved == 0, own, segment.linear(rows.marginal)), marginal)
+    if problem.cornerless and problem.interp != "linear":
+        # What the control adds may bend much where the value does not: inside a cell its cubic has the better slope.
+        inside = (segment.share >= 0) & (segment.share <= 1)
+        marginal = jnp.where(inside, hermite(segment.share, segment.width, *ends["value"], *ends["marginal"])[1], marginal)
     marginals = {"state": marginal}
     lowest = {name: segment.own(x) for name, x in rows.lowest.others.items()}
     for name in problem.passive:

@@ -47,6 +47,7 @@ class ContinuousProblem(eqx.Module):
     - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
     - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
       switches of what follows it is asked on both sides, beside the knots.
+    - `corner_knot`: whether one knot more stands where the constraint of the stage that follows at once begins to bind.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
     - `beside`: the controls that enter reward and budget only, and how they are solved; the functions above then read them among
       the parameters, a dictionary, or solve for them.
@@ -80,6 +81,7 @@ class ContinuousProblem(eqx.Module):
     interp: str = eqx.field(static=True, default="auto")
     envelope: bool = eqx.field(static=True, default=False)
     switch_knots: int = eqx.field(static=True, default=0)
+    corner_knot: bool = eqx.field(static=True, default=False)
     allowed: Callable | None = eqx.field(static=True, default=None)
     beside: Intratemporal | None = eqx.field(static=True, default=None)
     passive: tuple[str, ...] = eqx.field(static=True, default=())

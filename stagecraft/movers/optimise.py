@@ -20,6 +20,7 @@ from stagecraft.horses.health import finite, unfolded
 from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
 from stagecraft.horses.solution import Answer, Continuation, Lowest, Rows
+from stagecraft.movers.corner_knots import with_corner_knot
 from stagecraft.movers.switch_knots import with_switch_knots
 from stagecraft.whisperers.choice import choice_problem
 from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
@@ -154,6 +155,9 @@ class Optimise(AbstractHorse):
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
         continuation = continuation if self.inner is None else self.inner.over(continuation, self.post)
         points, answer = asked_from_edge(continuation, self.post, self.points)
+        if self.problem.corner_knot:
+            points = with_corner_knot(continuation, self.post, points)
+            answer = continuation.at(points)
         if not self.problem.switch_knots:
             return points, answer
         points = with_switch_knots(continuation, self.post, points, self.problem.switch_knots)
