@@ -1,7 +1,7 @@
 r"""Controls that enter reward and budget only, beside the one that is solved by its Euler equation: hours, effort, spending.
 
-With the post-state held, a control $n$ beside $c$ meets $g_n - g_c\,Q_n/Q_c = 0$, and, given what the post-state is worth at the
-margin, $Q_n + (Q_{x'} + Q_V\lambda)\,g_n = 0$: the first tells it from state and control, the second from the continuation.
+With the post-state held, a control $n$ beside $c$ meets $g_n - g_c\,Q_n/Q_c = 0$, and, given what the post-state is worth at
+the margin, $Q_n + (Q_{x'} + Q_V\lambda)\,g_n = 0$: the first tells it from state and control, the second from the continuation.
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ _TOLERANCE = 1e-7
 class Beside:
     """One control beside the dynamic one, in sympy.
 
-    **Attributes:** `name`, `bound`; `condition`: zero at the best, in state and control; `at_knot`: the same in the slope of the
-    continuation, post-state and control; `inverse`, `knot_inverse`: their solutions, `None` without closed form; `needs`,
+    **Attributes:** `name`, `bound`; `condition`: zero at the best, in state and control; `at_knot`: the same in the slope of
+    the continuation, post-state and control; `inverse`, `knot_inverse`: their solutions, `None` without closed form; `needs`,
     `knot_needs`: other such controls that are unknown when its turn comes, which are solved inside.
     """
 
@@ -45,8 +45,8 @@ class Beside:
 class Intratemporal:
     """All of them.
 
-    **Attributes:** `controls`: in the order in which state and control tell them; `knot_order`: their names in the order in which
-    the continuation tells them; `before`: those of them that are known before the dynamic control; `joint`: whether the
+    **Attributes:** `controls`: in the order in which state and control tell them; `knot_order`: their names in the order in
+    which the continuation tells them; `before`: those of them that are known before the dynamic control; `joint`: whether the
     dynamic control's own condition waits for the others, so that all are solved together; `problem`: why this cannot be done.
     """
 
@@ -202,7 +202,7 @@ def _solves(inverse, condition, name, scope) -> bool:
     if len(known) < len(parts):
         return False
     with np.errstate(all="ignore"):
-        total, size = np.abs(sum(known)), sum(np.abs(part) for part in known)
+        total, size = np.abs(np.sum(known, axis=0)), np.sum(np.abs(known), axis=0)
         tells = np.isfinite(total) & np.isfinite(at[name]) & (size > 0)
         return bool(np.sum(tells) >= certificate.LEAST and np.all(total[tells] <= _TOLERANCE * size[tells]))
 
@@ -211,43 +211,11 @@ def _falls(condition, inverse, name, scope) -> bool:
     """Whether a condition falls in its control at the closed form, near the calibration, as far as numbers tell."""
     at = _at(inverse, name, scope)
     slope = None if at is None else certificate.value(sp.diff(condition, real(name)), at)
-    if slope is None:
+    if at is None or slope is None:
         return True
     with np.errstate(all="ignore"):
         tells = np.isfinite(slope) & np.isfinite(at[name])
     return not np.any(tells) or bool(np.mean(slope[tells] < 0) > 0.5)
-
-
-def without_redundant(bounds: Mapping[str, Bounds], control: str) -> dict[str, Bounds]:
-    """The bounds in the form in which that of `control` alone exhausts the budget.
-
-    A bound $x \\le m - c$ says of `control` $c$ that $c \\le m - x$; a bound $x \\le m$ beside $c \\le m - x$ says no more than
-    that $c$ is not negative, and neither does $c \\le m$ beside it.
-    """
-    found, c = dict(bounds), real(control)
-    for name, bound in bounds.items():
-        own = found[control]
-        if name == control:
-            continue
-        n = real(name)
-        if bound.upper is not None and bound.upper.has(c) and (own.upper is None or not own.upper.has(n)):
-            most = invert(bound.upper - n, c)
-            if most is not None and (own.upper is None or _same(most.subs(n, _or(bound.lower, n)), own.upper)):
-                found[control] = replace(own, upper=most, upper_strict=bound.upper_strict)
-                found[name] = replace(bound, upper=None, upper_strict=False)
-        elif bound.upper is not None and own.upper is not None and own.upper.has(n) and own.lower is not None:
-            most = invert(own.upper - own.lower, n)
-            if most is not None and _same(most, bound.upper):
-                found[name] = replace(bound, upper=None, upper_strict=False)
-    return found
-
-
-def _or(expression, other):
-    return other if expression is None else expression
-
-
-def _same(one, other) -> bool:
-    return sp.simplify(one - other) == 0
 
 
 def described(found: Intratemporal, control: str) -> str:

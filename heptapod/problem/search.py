@@ -88,8 +88,9 @@ def _names_controls(reading, equations, derived) -> bool:
         others = [c for c in equations.controls if any(side.has(real(c)) for side in sides)]
         if not others:
             continue
-        why = f"; `egm` takes it where {others[0]} enters reward and budget only, and here {derived.problem or 'it was not asked'}"
-        message = f"the bound of `{name}` names the control `{others[0]}`, which a search (vfi) cannot take{why}"
+        why = derived.problem or "another method was asked for"
+        can = f"`egm` takes it where {others[0]} enters reward and budget only, and here {why}"
+        message = f"the bound of `{name}` names the control `{others[0]}`, which a search (vfi) cannot take; {can}"
         help = f"bounds of `{name}` in states and parameters, and the rest as `constraints: {{budget: ...}}`"
         reading.reader.error("bounds", message, (*reading.math, "controls", name), help)
         return True

@@ -1,4 +1,4 @@
-"""Several continuous controls in one stage: one that only the continuation sees, and those that enter reward and budget only."""
+"""Several continuous controls in one stage: one that the continuation alone sees, those that enter reward and budget only."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,9 +7,10 @@ import numpy as np
 import sympy as sp
 
 from heptapod.derivation import certificate
+from heptapod.derivation.budget import without_redundant
 from heptapod.derivation.derive import Derived, derive, separate
 from heptapod.derivation.euler_inputs import EulerInputs, real
-from heptapod.derivation.intratemporal import Intratemporal, described, intratemporal, without_redundant
+from heptapod.derivation.intratemporal import Intratemporal, described, intratemporal
 from heptapod.formulas.equation import key, name_of, perch_of
 from heptapod.problem.chosen import ChosenMethod, InnerControl
 
@@ -17,7 +18,7 @@ _MOST = 4  # Controls beside the dynamic one.
 
 
 def several(equations, inputs: Callable[..., EulerInputs], single: Callable[..., ChosenMethod | None]) -> ChosenMethod | None:
-    """The one that the continuation alone sees first, given the post-state; then one by its Euler equation, the others beside it.
+    """The one that the continuation alone sees first, given the post-state; then one by its Euler equation, and all others.
 
     **Arguments:** `inputs`, `single`: of a branch, a control and the bounds of all controls that are left, what the derivation
     reads and the method for the one control.
@@ -28,7 +29,9 @@ def several(equations, inputs: Callable[..., EulerInputs], single: Callable[...,
         del bounds[inner.control]
         reduced = replace(branch, g_ve={n: e for n, e in branch.g_ve.items() if n != inner.post})
         others = " and ".join(bounds)
-        first = f"given the post-states the condition of {inner.control} does not involve {others}: {inner.control} first; then "
+        first = (
+            f"given the post-states the condition of {inner.control} does not involve {others}: {inner.control} first; then "
+        )
     if len(bounds) > 1:
         found = _beside(reduced, bounds, inputs, single)
         if isinstance(found, str):
@@ -77,7 +80,9 @@ def _beside(branch, bounds, inputs, single) -> ChosenMethod | None | str:
         if told.problem:
             reasons.append(f"with {control} by its Euler equation {told.problem}")
             continue
-        closed = derived.control_inverse is not None and not told.joint and all(c.knot_inverse is not None for c in told.controls)
+        closed = (
+            derived.control_inverse is not None and not told.joint and all(c.knot_inverse is not None for c in told.controls)
+        )
         found.append((not closed, control, own, stage, told))
     if not found:
         return "; ".join(dict.fromkeys(reasons))
@@ -85,11 +90,11 @@ def _beside(branch, bounds, inputs, single) -> ChosenMethod | None | str:
     chosen = single(branch, control, {**own, control: _opened(own[control], derive(stage).corner)})
     if chosen is None or chosen.method != "egm":
         return chosen
-    names = " and ".join(c.name for c in told.controls)
+    names = " and ".join(c.name for c in told.controls) + (" enters" if len(told.controls) == 1 else " enter")
     utility = chosen.derived.utility
     if utility is not None and {str(s) for s in utility.free_symbols} & own.keys() - {control}:
         chosen = replace(chosen, derived=replace(chosen.derived, utility=None, utility_inverse=None))
-    reason = f"{chosen.reason}; {names} enter reward and budget only, and their conditions are solved beside it: "
+    reason = f"{chosen.reason}; {names} reward and budget only; solved in turn: "
     return replace(chosen, reason=reason + described(told, control), beside=told)
 
 
@@ -136,7 +141,9 @@ def _may_hold(stage, derived, bound) -> bool:
         return False
     scope = certificate.near_calibration(stage, derived.post)
     at = certificate.value(other, scope)
-    slope = None if at is None else certificate.value(sp.diff(derived.reward, real(stage.control)), {**scope, stage.control: at})
+    slope = (
+        None if at is None else certificate.value(sp.diff(derived.reward, real(stage.control)), {**scope, stage.control: at})
+    )
     return slope is None or not bool(np.all(np.isinf(slope)))
 
 

@@ -88,9 +88,9 @@ class AbstractOptimum(AbstractSolution):
 class BesideControl:
     """A control that enters reward and budget only, beside the one of the Euler equation.
 
-    **Attributes:** `condition`, `inverse` $(p, m, c)$, `at_knot`, `knot_inverse` $(p, \\lambda, x', c)$: its condition given state
-    and control, or the slope of the continuation, and its solution, `None` without closed form; `lower`, `upper` $(p, m, c)$;
-    `needs`, `knot_needs`: controls that are unknown when its turn comes.
+    **Attributes:** `condition`, `inverse` $(p, m, c)$, `at_knot`, `knot_inverse` $(p, \\lambda, x', c)$: its condition given
+    state and control, or the slope of the continuation, and its solution, `None` without closed form; `lower`, `upper`
+    $(p, m, c)$; `needs`, `knot_needs`: controls that are unknown when its turn comes.
     """
 
     name: str
@@ -109,11 +109,12 @@ class AbstractConditions(AbstractOptimum):
     """A first-order condition that is inverted at every knot of the post-state, and what was derived with it.
 
     **Attributes:** `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$; `foc`, `control_inverse`, `state_inverse`,
-    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`, `None` where `cornerless`;
-    `corner`, `floored`, `cornerless`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a `ContinuousProblem`; `kinks`: values of the
-    active post-state at which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides
-    of its own switches; `corner_knot`: whether it is asked where the constraint of what follows begins to bind; `beside`: the controls that enter reward and budget only, `knot_order`, `before`, `joint`, `curved`: as of
-    an `Intratemporal` of stagecraft.
+    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`, `None`
+    where `cornerless`; `corner`, `floored`, `cornerless`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a
+    `ContinuousProblem`; `kinks`: values of the active post-state at which the problem changes its branch; `switch_knots`:
+    whether the continuation is asked on both sides of its own switches; `corner_knot`: whether it is asked where the constraint
+    of what follows begins to bind; `beside`: the controls that enter reward and budget only; `knot_order`, `before`, `joint`,
+    `curved`: as of an `Intratemporal` of stagecraft.
     """
 
     inner = None

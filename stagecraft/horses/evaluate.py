@@ -73,7 +73,11 @@ def evaluate(
         marginals[name] = jnp.where(binds, at_corner, segment.linear(rows.others[name]))
     outside = jax.lax.stop_gradient(jnp.where(~binds & (segment.share > 1), 1.0, 0.0))
     names = () if problem.beside is None else [c.name for c in problem.beside.controls]
-    inner = {n: jnp.where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x)) for n, x in rows.inner.items() if n not in names}
+    inner = {
+        n: jnp.where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x))
+        for n, x in rows.inner.items()
+        if n not in names
+    }
     policy = {"control": control, **inner, **{n: problem.parameters[n] * ones for n in names}}
     return Answer(value=value, marginal=marginals, weight=weight, feasible=feasible, outside=outside * ones, policy=policy)
 

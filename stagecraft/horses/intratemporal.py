@@ -1,8 +1,8 @@
 r"""Controls beside the one of the Euler equation that enter reward and budget only: each solves its own condition in turn.
 
-Where the continuation's slope is known, $Q_n + (Q_{x'} + Q_V\lambda)\,g_n = 0$ tells a control $n$, in closed form or by Newton's
-method between its bounds; where state and control are known, $g_n - g_c\,Q_n/Q_c = 0$ does. On the constrained branch the second
-condition and the budget hold together, and so the bound of $c$ is a curve.
+Where the continuation's slope is known, $Q_n + (Q_{x'} + Q_V\lambda)\,g_n = 0$ tells a control $n$, in closed form or by
+Newton's method between its bounds; where state and control are known, $g_n - g_c\,Q_n/Q_c = 0$ does. On the constrained branch
+the second condition and the budget hold together, and so the bound of $c$ is a curve.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,9 +26,9 @@ _FAR = 1e8
 class Beside:
     r"""One control $n$, as static functions of parameters that hold the other controls under their names.
 
-    **Attributes:** `name`; `condition`: $(p, m, c) \mapsto g_n - g_c\,Q_n/Q_c$, falling in $n$, and `inverse`, the $n$ at which it
-    is zero; `at_knot`: $(p, \lambda, x', c)$, what the continuation says of it, and `knot_inverse`; `lower`, `upper`: $(p, m, c)$
-    or `None`; `needs`, `knot_needs`: controls that are solved inside, since they are not known when its turn comes.
+    **Attributes:** `name`; `condition`: $(p, m, c) \mapsto g_n - g_c\,Q_n/Q_c$, falling in $n$, and `inverse`, the $n$ at
+    which it is zero; `at_knot`: $(p, \lambda, x', c)$, what the continuation says of it, and `knot_inverse`; `lower`, `upper`:
+    $(p, m, c)$ or `None`; `needs`, `knot_needs`: controls that are solved inside, not known when its turn comes.
     """
 
     name: str
@@ -48,8 +48,9 @@ class Intratemporal:
 
     **Attributes:** `controls`, `knot_order`: the order in which state and control, or the continuation, tell them; `before`:
     those that are known before the dynamic control; `joint`: whether that one waits for the others; `foc`, `control_inverse`,
-    `state_inverse`, `lower`, `bound`: as of a `ContinuousProblem`, `bound` the one that leads to the corner; `curved`: whether it
-    names any of them; `asks_state`: whether a condition given state and control names the state.
+    `state_inverse`, `lower`, `bound`: as of a `ContinuousProblem`, `bound` the one that leads to the corner; `curved`: whether
+    it names any of them; `asks_state`: whether a condition, given state and control, names the state; `lower_reads`: whether
+    `lower` names controls beside.
     """
 
     controls: tuple[Beside, ...]

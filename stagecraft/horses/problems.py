@@ -49,8 +49,8 @@ class ContinuousProblem(eqx.Module):
       switches of what follows it is asked on both sides, beside the knots.
     - `corner_knot`: whether one knot more stands where the constraint of the stage that follows at once begins to bind.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
-    - `beside`: the controls that enter reward and budget only, and how they are solved; the functions above then read them among
-      the parameters, a dictionary, or solve for them.
+    - `beside`: the controls that enter reward and budget only, and how they are solved; the functions above then read them
+      among the parameters, a dictionary, or solve for them.
     - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: the passive post-states,
       which follow from them, pairs of a name and $p \mapsto x'$.
     """

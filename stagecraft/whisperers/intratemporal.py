@@ -19,10 +19,10 @@ from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.whisperers.bound import Bound
 
 if TYPE_CHECKING:
-    from heptapod.problem.solutions import AbstractConditions
+    from heptapod import Egm
 
 
-def with_beside(problem: ContinuousProblem, own: "AbstractConditions") -> ContinuousProblem:
+def with_beside(problem: ContinuousProblem, own: "Egm") -> ContinuousProblem:
     """The record of a stage whose other controls each solve a condition of their own.
 
     **Arguments:** `problem`: the record, its functions reading the other controls among the parameters; `own`: of heptapod.
@@ -37,7 +37,7 @@ def with_beside(problem: ContinuousProblem, own: "AbstractConditions") -> Contin
         knot_order=own.knot_order,
         before=own.before,
         joint=own.joint,
-        foc=own.foc,
+        foc=cast("Bound", own.foc),
         control_inverse=own.control_inverse,
         state_inverse=problem.state_inverse,
         lower=own.lower,

@@ -51,7 +51,7 @@ KINDS = {
                  'c: "0 < c <= m", x: "0 <= x <= m - c"', "m"),
     "spending at a price": ('g_av: m = R*a + w, g_ve: b = m - c - 0.5*x, Q: "c^(1-gamma)/(1-gamma) + chi*log(1 + x) + beta*V[>]"',
                             'c: "0 < c <= m - 0.5*x", x: "0 <= x"', "m"),
-    "two earners": (f'"pay(n, h)": lam*(w*n + 0.6*h)^(1-tau), g_av: m = R*a, g_ve: "b = m + pay(n, h) - c", '
+    "two earners": ('"pay(n, h)": lam*(w*n + 0.6*h)^(1-tau), g_av: m = R*a, g_ve: "b = m + pay(n, h) - c", '
                     'Q: "c^(1-gamma)/(1-gamma) - psi*(n^(1+phi) + h^(1+phi))/(1+phi) + beta*V[>]"',
                     'c: "0 < c <= m + pay(n, h)", n: 0 <= n <= 1, h: 0 <= h <= 1', "m"),
 }  # fmt: skip

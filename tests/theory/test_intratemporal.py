@@ -76,7 +76,9 @@ def test_gradients_are_central_differences(kind):
     exact = jax.jit(jax.jacrev(told))(circuit.parameters)["main"]
     for name, value in circuit.parameters["main"].items():
         step = 1e-5 * max(1.0, abs(float(value)))
-        moved = lambda s, name=name, value=value, step=step: told({"main": {**circuit.parameters["main"], name: value + s * step}})
+        moved = lambda s, name=name, value=value, step=step: told(
+            {"main": {**circuit.parameters["main"], name: value + s * step}}
+        )
         np.testing.assert_allclose(exact[name], (moved(1) - moved(-1)) / (2 * step), rtol=2e-4, atol=2e-4, err_msg=name)
 
 
@@ -104,6 +106,6 @@ def test_what_cannot_be_solved_beside_is_told_with_what_can():
 
 def test_explain_says_in_which_order_conditions_are_solved():
     told = heptapod.explain(text("isoelastic"))
-    assert "n enter" in told and "beside it: c, then n" in told
-    assert "beside it: n, then c" in heptapod.explain(text("ghh"))
+    assert "n enters reward and budget only; solved in turn: c, then n" in told
+    assert "turn: n, then c" in heptapod.explain(text("ghh"))
     assert "c and n together" in heptapod.explain(text("cobb-douglas"))
