@@ -114,7 +114,8 @@ class AbstractConditions(AbstractOptimum):
     `ContinuousProblem`; `kinks`: values of the active post-state at which the problem changes its branch; `switch_knots`:
     whether the continuation is asked on both sides of its own switches; `corner_knot`: whether it is asked where the constraint
     of what follows begins to bind; `beside`: the controls that enter reward and budget only; `knot_order`, `before`, `joint`,
-    `curved`: as of an `Intratemporal` of stagecraft.
+    `curved`: as of an `Intratemporal` of stagecraft; `flat`: whether the continuation may be worth nothing at the margin below
+    post-states that are worth something.
     """
 
     inner = None
@@ -143,6 +144,7 @@ class AbstractConditions(AbstractOptimum):
     before: tuple[str, ...] = ()
     joint: bool = False
     curved: bool = False
+    flat: bool = False
 
     @property
     def foc_in_control(self) -> bool:

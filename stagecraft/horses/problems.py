@@ -22,7 +22,8 @@ class ContinuousProblem(eqx.Module):
     **Attributes:**
 
     - `parameters`: first argument of every function below.
-    - `knots`: the exogenous grid of the post-state $x'$, increasing.
+    - `knots`: the exogenous grid of the post-state $x'$, increasing; `post`: the name under which a continuation's marginal
+      values hold that of $x'$.
     - `lowest`: $p \mapsto$ the lowest $x'$ that the bound allows; the corner.
     - `objective`: $(p, m, c, x', V) \mapsto Q$, linear in $V$.
     - `transition`: $(p, m, c) \mapsto x'$.
@@ -48,6 +49,7 @@ class ContinuousProblem(eqx.Module):
     - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
       switches of what follows it is asked on both sides, beside the knots.
     - `corner_knot`: whether one knot more stands where the constraint of the stage that follows at once begins to bind.
+    - `flat`: whether post-states may be worth nothing at the margin below others that are worth something.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
     - `beside`: the controls that enter reward and budget only, and how they are solved; the functions above then read them
       among the parameters, a dictionary, or solve for them.
@@ -82,7 +84,9 @@ class ContinuousProblem(eqx.Module):
     envelope: bool = eqx.field(static=True, default=False)
     switch_knots: int = eqx.field(static=True, default=0)
     corner_knot: bool = eqx.field(static=True, default=False)
+    flat: bool = eqx.field(static=True, default=False)
     allowed: Callable | None = eqx.field(static=True, default=None)
+    post: str = eqx.field(static=True, default="post")
     beside: Intratemporal | None = eqx.field(static=True, default=None)
     passive: tuple[str, ...] = eqx.field(static=True, default=())
     others: tuple[tuple[str, Pointwise], ...] | None = eqx.field(static=True, default=None)
