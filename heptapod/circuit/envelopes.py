@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from heptapod.circuit.following import kinks_behind
+from heptapod.circuit.following import corner_follows, kinks_behind
 from heptapod.circuit.periods import Graph
 from heptapod.formulas.builtins import operands
 from heptapod.formulas.equation import key, perch_of
@@ -61,6 +61,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             flat=envelope and any(_flat(problems[n]) for n in (name, *graph.downstream(name))),
             kinks=tuple(kinks),
             open_end=num.solution.open_end or steep,
+            corner_knot=not envelope and corner_follows(name, graph, problems),
         )
     return found
 

@@ -81,3 +81,21 @@ def kinks_behind(name: str, graph: Graph, problems: Mapping[str, FunctionalProbl
     posts = {post: x if post == active else g for post, g in branch.g_ve.items()}
     found = _Look(graph, problems, own, x).after(name, posts, branch.name, _DEEP)
     return tuple(dict.fromkeys(found))
+
+
+def corner_follows(name: str, graph: Graph, problems: Mapping[str, FunctionalProblem]) -> bool:
+    """Whether a stage leads, within the period and whatever is drawn, to the state of one whose constraint begins to bind.
+
+    There the marginal value has a kink: those who chose hours before consumption, say, see the borrowing limit.
+    """
+    links = [link for link in graph.links if link.source == name]
+    if not links or any(link.crosses or link.target != links[0].target for link in links):
+        return False
+    after, own = problems[links[0].target], problems[name].num.solution
+    there = after.num.solution
+    if not isinstance(own, AbstractConditions) or not isinstance(there, AbstractConditions):
+        return False
+    plain = not (after.num.shocks or after.num.discrete or there.cornerless or there.upper_envelope)
+    plain = plain and not problems[name].num.discrete and all(grid.discrete for _, grid in there.passive)
+    arrives = [dict(link.mapping).get(own.post) for link in links]
+    return plain and all(b is not None and after.equations.g_av[there.state] == real(key(b, "arvl")) for b in arrives)

@@ -54,12 +54,12 @@ class Derivation:
             foc, control_inverse, state_inverse, problem = self.solve(g)
             if problem:
                 return dict(problem=problem)
-            trade_off = _merged(_tidy(sp.diff(g, m) / sp.diff(g, c)))
+            trade_off = _merged(tidy(sp.diff(g, m) / sp.diff(g, c)))
         envelope = sp.diff(reward, m) + sp.diff(self.discount, m) * V - sp.diff(reward, c) * trade_off
         utility, utility_inverse = self.utility()
         corner, lowest = self.corner()
         found = dict(foc=foc, control_inverse=control_inverse, state_inverse=state_inverse, trade_off=trade_off)
-        found |= dict(kinks=kinks, has_kinks=bent, slope=_merged(_tidy(envelope)), corner=corner, lowest=lowest)
+        found |= dict(kinks=kinks, has_kinks=bent, slope=_merged(tidy(envelope)), corner=corner, lowest=lowest)
         return found | dict(utility=utility, utility_inverse=utility_inverse)
 
     def condition(self, g):
@@ -148,7 +148,7 @@ _STRONGER = (
 )
 
 
-def _tidy(expression):
+def tidy(expression):
     """The shortest of a few plain forms."""
     if expression.has(sp.Piecewise):
         return expression
@@ -164,7 +164,7 @@ def _forms(expression, forms):
 
 def _without(expression, symbol):
     """The same in a form in which a symbol drops out, if there is one."""
-    plain = _tidy(expression)
+    plain = tidy(expression)
     if not plain.has(symbol) or plain.has(sp.Piecewise):
         return plain
     return next((form for form in _forms(plain, _STRONGER) if not form.has(symbol) and writable(form)), plain)

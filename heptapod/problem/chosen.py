@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from heptapod.derivation.derive import Derived
+from heptapod.derivation.intratemporal import Intratemporal
 from heptapod.parsing.parse import Bounds
 from heptapod.problem.search import Direct
 from heptapod.spaces.grids import AbstractGrid
@@ -29,7 +30,7 @@ class ChosenMethod:
 
     **Attributes:** `method`, `reason`; `derived`; `passive`: (passive decision state, grid) pairs; `control`, `bound`: of the
     continuous control that EGM chooses; `direct`: what a direct search stands on; `inner`: the control that is chosen first,
-    given the post-state of the other.
+    given the post-state of the other; `beside`: the controls that enter reward and budget only.
     """
 
     method: str
@@ -40,3 +41,4 @@ class ChosenMethod:
     bound: Bounds = Bounds()
     direct: Direct | None = None
     inner: InnerControl | None = None
+    beside: Intratemporal = Intratemporal()

@@ -5,20 +5,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from heptapod.derivation.derive import Derived
-from heptapod.derivation.euler_inputs import UTIL, real
 from heptapod.dialect.keys import MOVERS
-from heptapod.formulas.equation import SLOPE, VALUE, Equation, Transition, key, name_of
+from heptapod.formulas.equation import Transition, key
 from heptapod.formulas.freeze import freeze
 from heptapod.parameters.declared import Declared
 from heptapod.parsing.reader import Path, Reader
-from heptapod.problem.chosen import ChosenMethod
 from heptapod.problem.method import METHODS, choose
 from heptapod.problem.numeric_problem import Branch, NumericProblem
-from heptapod.problem.search import Direct
-from heptapod.problem.solutions import HORSES, AbstractSolution, Egm, Nested, Search
+from heptapod.problem.records import record_of, side
+from heptapod.problem.solutions import AbstractSolution
 from heptapod.stage.equations import BranchEquations, Equations, StageReader
 
 OLDER_MOVER_KEYS = {"inherit_parameters": "inherit", "inherit_settings": "inherit"}
@@ -90,7 +87,7 @@ def build_problem(
         derived, solution = Derived(), _by_user(reading, methods["solution"], common)
     else:
         chosen = choose(reader, reading, equations, methods, calibrated)
-        derived, solution = (Derived(), None) if chosen is None else (chosen.derived, _solution(chosen))
+        derived, solution = (Derived(), None) if chosen is None else (chosen.derived, record_of(chosen))
     if solution is None or reader.collector.count > before:
         return None
     num = replace(common, solution=solution)
@@ -135,18 +132,9 @@ def _common(name, equations: Equations, interp) -> dict[str, Any]:
         integrands=equations.integrands,
         aggregator=equations.aggregator,
         terminal=equations.terminal,
-        bounds=tuple((name, _side(bound.lower), _side(bound.upper)) for name, bound in equations.bounds.items()),
+        bounds=tuple((name, side(bound.lower), side(bound.upper)) for name, bound in equations.bounds.items()),
         interp=interp,
     )
-
-
-def _side(expression) -> Any:
-    return None if expression is None else freeze(expression)
-
-
-def _equation(expression: sp.Basic | None, *arguments: str) -> Any:
-    """A formula of named arguments, `None` where there is no expression."""
-    return None if expression is None else Equation(freeze(expression), arguments)
 
 
 def _frozen(transition):
@@ -159,75 +147,3 @@ def _branch(equations: Equations, branch: BranchEquations) -> Branch:
     conditions = tuple((label, freeze(condition)) for label, condition in branch.conditions)
     recorded = None if branch.recorded is None else freeze(branch.recorded)
     return Branch(branch.name, Transition(_frozen(branch.g_ve), sources), freeze(branch.objective), conditions, recorded)
-
-
-def _solution(chosen: ChosenMethod) -> AbstractSolution:
-    """The record of the method, from what was derived in sympy."""
-    if chosen.direct is not None:
-        return _searched(chosen, chosen.direct)
-    if chosen.method in ("egm", "nested"):
-        return _conditions(chosen)
-    return HORSES[chosen.method](reason=chosen.reason)
-
-
-def _searched(chosen: ChosenMethod, direct: Direct) -> Search:
-    return Search(
-        reason=chosen.reason,
-        state=direct.state,
-        post=direct.post,
-        control=direct.control,
-        passive=chosen.passive,
-        strict=tuple(name for name, bound in direct.limits if bound.lower_strict or bound.upper_strict),
-        state_grid=direct.grid,
-        post_grids=direct.posts,
-        base=_equation(direct.base, key(direct.post, "cntn")),
-        utility=_equation(direct.utility, str(direct.control)),
-        utility_inverse=_equation(direct.utility_inverse, UTIL.name),
-    )
-
-
-def _conditions(chosen: ChosenMethod) -> Egm | Nested:
-    derived, bound, control = chosen.derived, chosen.bound, str(chosen.control)
-    state, post = derived.state, derived.post
-    other, strict = (bound.lower, bound.lower_strict) if derived.corner == "upper" else (bound.upper, bound.upper_strict)
-    # In the form where the control is saved, consumption is what the open upper bound leaves, and it never binds.
-    moves = other is not None and other.has(real(state)) and not (strict and derived.corner == "lower")
-    inner = chosen.inner
-    first = {} if inner is None else {"inner": (inner.control, inner.post, freeze(inner.lower), freeze(inner.upper))}
-    method: Any = Egm if inner is None else Nested
-    return method(
-        reason=chosen.reason,
-        state=name_of(state),
-        post=name_of(post),
-        control=control,
-        passive=chosen.passive,
-        objective=_equation(derived.objective, state, control, post, VALUE),
-        lower=_equation(-sp.oo if bound.lower is None else bound.lower, state),
-        upper=_equation(sp.oo if bound.upper is None else bound.upper, state),
-        foc=_equation(derived.foc, control, SLOPE, post),
-        control_inverse=_equation(derived.control_inverse, SLOPE, post),
-        state_inverse=_equation(derived.state_inverse, post, control, SLOPE),
-        utility=_equation(derived.utility, control),
-        utility_inverse=_equation(derived.utility_inverse, UTIL.name),
-        trade_off=_equation(derived.trade_off, state, control),
-        slope=_equation(derived.slope, state, control, post, VALUE),
-        by_value=_equation(derived.discount, state, post),
-        lowest=_side(derived.lowest),
-        kinks=tuple(freeze(kink) for kink in derived.kinks),
-        upper_envelope=derived.has_kinks,
-        corner=derived.corner,
-        floored=other is not None and (not strict or moves),
-        bound_moves=moves,
-        discounted_by_state=derived.discount.has(real(state)),
-        turns=_turns(derived, real(control)),
-        open_end=bound.upper_strict if derived.corner == "upper" else bound.lower_strict,
-        **first,
-    )
-
-
-def _turns(derived: Derived, control) -> bool:
-    """Whether the state that leads to a post-state may rise or fall in it, as the marginal value says."""
-    if derived.control_inverse is None or derived.state_inverse is None:
-        return False
-    change = sp.diff(derived.state_inverse.subs(control, derived.control_inverse), real(derived.post))
-    return change.has(real(SLOPE))

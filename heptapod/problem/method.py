@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from heptapod.derivation.concave import warn_not_concave
-from heptapod.derivation.derive import Derived, derive, separate
+from heptapod.derivation.derive import Derived, derive
 from heptapod.derivation.euler_inputs import EulerInputs, real
 from heptapod.formulas.equation import key, name_of, perch_of
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
-from heptapod.problem.chosen import ChosenMethod, InnerControl
+from heptapod.problem.chosen import ChosenMethod
 from heptapod.problem.refusal import refusal
 from heptapod.problem.search import read_direct
+from heptapod.problem.several import several
 from heptapod.spaces.grids import ends
 from heptapod.stage.equations import Equations, StageReader
 from heptapod.stage.homes import decision_grid
@@ -58,22 +59,23 @@ def _by_derivation(reading, equations: Equations, numbers, asked):
         why = "V records another value than the maximum of Q, and no envelope condition holds"
         return ChosenMethod("vfi", why, Derived(problem=why))
     if len(equations.controls) > 1:
-        return _several(reading, equations, numbers, asked)
+        inputs = lambda branch, control, bounds: _euler_inputs(reading, equations, branch, control, bounds, numbers)
+        single = lambda branch, control, bounds: _single(reading, equations, branch, control, bounds, numbers, asked)
+        return several(equations, inputs, single)
     control, branch = next(iter(equations.controls)), equations.branches[0]
-    return _single(reading, equations, branch, control, numbers, asked)
+    return _single(reading, equations, branch, control, equations.bounds, numbers, asked)
 
 
-def _single(reading, equations, branch, control, numbers, asked="auto") -> ChosenMethod | None:
-    """The method for one continuous control."""
-    bound = equations.bounds[control]
-    inputs = _euler_inputs(reading, equations, branch, control, bound, numbers)
+def _single(reading, equations, branch, control, bounds, numbers, asked="auto") -> ChosenMethod | None:
+    """The method for one continuous control, given those that have bounds beside it."""
+    bound, inputs = bounds[control], _euler_inputs(reading, equations, branch, control, bounds, numbers)
     derived = derive(inputs)
     warn_not_concave(reading.reader, reading.scope.place("Q"), inputs, derived)
     _warn_left_out(reading, derived.left_out)
     problem = derived.problem or _moving_condition(branch, derived, control)
     if problem or asked == "vfi":
         return ChosenMethod("vfi", problem or "it was asked for", derived)
-    if _check_corner(reading, equations, control, derived, numbers) is None:
+    if _check_corner(reading, equations, control, bound, derived, numbers) is None:
         return None
     rows = _rows(reading, equations, name_of(derived.state))
     if rows is None:
@@ -111,44 +113,15 @@ def _moving_condition(branch, derived, control):
     return None
 
 
-def _several(reading, equations, numbers, asked):
-    """Two controls of which the continuation alone sees one: that one first, the other by its own condition."""
-    (branch,), names = equations.branches, " and ".join(equations.controls)
-    first = separate(branch.objective, branch.g_ve, equations.controls)
-    if first is None:
-        return ChosenMethod("vfi", f"the first-order conditions of {names} do not separate given the post-states")
-    inner = _alone(equations, branch)
-    if inner is None:
-        return ChosenMethod("vfi", f"of {names} none is seen by the continuation alone, as its own post-state")
-    (control,) = [c for c in equations.controls if c != inner.control]
-    reduced = replace(branch, g_ve={n: e for n, e in branch.g_ve.items() if n != inner.post})
-    found = _single(reading, equations, reduced, control, numbers, asked)
-    if found is None or found.method != "egm":
-        return found
-    first = f"given the post-states the condition of {inner.control} does not involve {control}: {inner.control} first; then "
-    return replace(found, method="nested", reason=first + found.reason, inner=inner)
-
-
-def _alone(equations, branch) -> InnerControl | None:
-    """The control of two that is a post-state of its own and stands nowhere else, between bounds that no state moves."""
-    for control in equations.controls if len(equations.controls) == 2 else ():
-        symbol, bound = real(control), equations.bounds[control]
-        posts = [name for name, e in branch.g_ve.items() if e.has(symbol)]
-        others = [e for name, e in branch.g_ve.items() if name not in posts]
-        others += [branch.objective, *[condition for _, condition in branch.conditions]]
-        if len(posts) != 1 or branch.g_ve[posts[0]] != symbol or None in (bound.lower, bound.upper):
-            continue
-        seen = any(e.has(symbol) or e.has(real(key(posts[0], "cntn"))) for e in others)
-        moves = any(perch_of(str(s)) == "dcsn" for side in (bound.lower, bound.upper) for s in side.free_symbols)
-        if not seen and not moves:
-            return InnerControl(control, posts[0], bound.lower, bound.upper)
-    return None
-
-
-def _euler_inputs(reading, equations, branch, control, bound, numbers) -> EulerInputs:
+def _euler_inputs(reading, equations, branch, control, bounds, numbers) -> EulerInputs:
+    """What the derivation reads: the one control, all others that have bounds among the parameters."""
+    bound, others = bounds[control], [n for n in bounds if n != control]
     scalars = tuple((n, float(np.ravel(v)[0])) for n, v in numbers.items() if np.ndim(v) <= 1 and np.size(v))
     sets = {name: ends(grid, numbers) for name, grid in equations.discrete}
     scalars += tuple((name, 1.0 if span is None else span[1]) for name, span in sets.items())
+    spans = {n: _between(bounds[n], numbers) for n in others}
+    scalars += tuple((n, 0.5 * sum(span)) for n, span in spans.items())
+    sets |= spans
     states = tuple(key(n, "dcsn") for n in equations.spaces["dcsn"].dimensions)
     transition = tuple((key(n, "cntn"), e) for n, e in branch.g_ve.items())
     own = equations.spaces["dcsn"]
@@ -158,6 +131,15 @@ def _euler_inputs(reading, equations, branch, control, bound, numbers) -> EulerI
     ranges = tuple((name, span) for name, span in sets.items() if span is not None)
     rows = tuple(key(n, "dcsn") for n, g in grids.items() if own.grid(n) is not None or (g is not None and g.discrete))
     return EulerInputs(branch.objective, transition, control, bound.lower, bound.upper, states, scalars, ranges, rows)
+
+
+def _between(bound, numbers) -> tuple[float, float]:
+    """Numbers between which a control may be, well inside its bounds at the calibration."""
+    known = lambda side: side is not None and {str(s) for s in side.free_symbols} <= numbers.keys()
+    at = lambda side: float(np.ravel(number(freeze(side), numbers))[0])
+    low = at(bound.lower) if known(bound.lower) else 0.0
+    high = at(bound.upper) if known(bound.upper) else max(low, 0.0) + 1.0
+    return low + 0.1 * (high - low), high - 0.1 * (high - low)
 
 
 def _rows(reading, equations, endogenous):
@@ -177,7 +159,7 @@ def _rows(reading, equations, endogenous):
     return tuple(sorted(rows, key=lambda row: not row[1].discrete))
 
 
-def _check_corner(reading, equations: Equations, control: str, derived: Derived, numbers):
+def _check_corner(reading, equations: Equations, control: str, bound, derived: Derived, numbers):
     """The bound must imply the lowest post-state, and the grid must not begin below it; `None` after an error."""
     reader = reading.reader
     state, post = name_of(derived.state), name_of(derived.post)
@@ -186,7 +168,9 @@ def _check_corner(reading, equations: Equations, control: str, derived: Derived,
         message = f"`{control}` has no {derived.corner} bound, so that nothing says where {post} ends"
         return reader.error("bounds", message, place, f"e.g. {control}: 0 < {control} <= {state}")
     loose = [name_of(str(s)) for s in derived.lowest.free_symbols if perch_of(str(s))]
-    if state in loose:
+    sides = [e for e in (bound.lower, bound.upper) if e is not None]
+    held = derived.corner == "lower" and not any(perch_of(str(s)) for e in sides for s in e.free_symbols)
+    if state in loose and not held:
         message = f"at the bound of `{control}` {post} still depends on `{state}`, so that the bound implies no lowest {post}"
         return reader.error("bounds", message, place, "EGM needs a bound that exhausts the state")
     grid = equations.spaces["cntn"].grid(post)
@@ -195,6 +179,8 @@ def _check_corner(reading, equations: Equations, control: str, derived: Derived,
         message = f"the post-state {post} has {what}; the endogenous grid method stands on a continuous grid of it"
         return reader.error("grid", message, (*reading.math, "state_space", "cntn"),
                             f"cntn: {{grid: {{{post}: {{type: exp, min: 0, max: 50, points: 100}}}}}}", key=True)  # fmt: skip
+    if state in loose:
+        return True  # What is added to the state may be held at either bound, and neither leads to a corner.
     if loose:
         message = f"the lowest {post} depends on the passive state `{loose[0]}`; a bound that is the same in every row is exact"
         reader.warning("bounds", message, place, f"put `{loose[0]}` into {state} before the choice (g_av)")

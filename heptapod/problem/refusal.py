@@ -22,7 +22,8 @@ def _why(asked, controls, problem, reason) -> str:
     if asked == "discrete":
         return f"{some} {are} chosen from an interval, not from a finite set"
     if asked == "egm" and len(controls) > 1:
-        return f"it chooses one control, and here are {some}"
+        what = f"it chooses one control, and here are {some}"
+        return what if problem is None else f"{what}; {problem}"
     if asked == "nested" and len(controls) != 2:
         alone = " alone" if len(controls) == 1 else ""
         what = f"it chooses two controls, one after the other, and here {are} {some}{alone}"

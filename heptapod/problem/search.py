@@ -61,6 +61,8 @@ def read_direct(
     if len(controls) > MOST:
         message = f"stage {reading.name} has {len(controls)} continuous controls; at most {MOST} are searched together"
         return reading.reader.error("method", message, (*reading.math, "controls"), "split the stage in two", key=True)
+    if _names_controls(reading, equations, derived):
+        return None
     posts = _posts(reading, equations, branch, grids, numbers)
     if posts is None:
         return None
@@ -77,6 +79,22 @@ def read_direct(
         base = None if grids[state] is not None else _base(found, branch, numbers)
         control, utility, inverse = _level(found, branch, equations, numbers) or (None, None, None)
     return replace(found, base=base, control=control, utility=utility, utility_inverse=inverse, left_out=tuple(left))
+
+
+def _names_controls(reading, equations, derived) -> bool:
+    """Whether a bound names another control, which is told as an error: a search looks over an interval of each."""
+    for name, bound in equations.bounds.items():
+        sides = [side for side in (bound.lower, bound.upper) if side is not None]
+        others = [c for c in equations.controls if any(side.has(real(c)) for side in sides)]
+        if not others:
+            continue
+        why = derived.problem or "another method was asked for"
+        can = f"`egm` takes it where {others[0]} enters reward and budget only, and here {why}"
+        message = f"the bound of `{name}` names the control `{others[0]}`, which a search (vfi) cannot take; {can}"
+        help = f"bounds of `{name}` in states and parameters, and the rest as `constraints: {{budget: ...}}`"
+        reading.reader.error("bounds", message, (*reading.math, "controls", name), help)
+        return True
+    return False
 
 
 def _posts(reading, equations, branch, grids, numbers):

@@ -85,21 +85,44 @@ class AbstractOptimum(AbstractSolution):
 
 
 @dataclass(frozen=True)
+class BesideControl:
+    """A control that enters reward and budget only, beside the one of the Euler equation.
+
+    **Attributes:** `condition`, `inverse` $(p, m, c)$, `at_knot`, `knot_inverse` $(p, \\lambda, x', c)$: its condition given
+    state and control, or the slope of the continuation, and its solution, `None` without closed form; `lower`, `upper`
+    $(p, m, c)$; `needs`, `knot_needs`: controls that are unknown when its turn comes.
+    """
+
+    name: str
+    condition: Equation
+    at_knot: Equation
+    inverse: Equation | None = None
+    knot_inverse: Equation | None = None
+    lower: Equation | None = None
+    upper: Equation | None = None
+    needs: tuple[str, ...] = ()
+    knot_needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class AbstractConditions(AbstractOptimum):
     """A first-order condition that is inverted at every knot of the post-state, and what was derived with it.
 
     **Attributes:** `objective` $(p, m, c, x', V)$, `lower`, `upper` $(p, m)$; `foc`, `control_inverse`, `state_inverse`,
-    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`; `corner`,
-    `floored`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a `ContinuousProblem`; `kinks`: values of the
-    active post-state at which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides
-    of its own switches; `flat`: whether it may be worth nothing at the margin below post-states that are worth something.
+    `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`, `None`
+    where `cornerless`; `corner`, `floored`, `cornerless`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a
+    `ContinuousProblem`; `kinks`: values of the active post-state at which the problem changes its branch; `switch_knots`:
+    whether the continuation is asked on both sides of its own switches; `corner_knot`: whether it is asked where the constraint
+    of what follows begins to bind; `beside`: the controls that enter reward and budget only; `knot_order`, `before`, `joint`,
+    `curved`: as of an `Intratemporal` of stagecraft; `flat`: whether the continuation may be worth nothing at the margin below
+    post-states that are worth something.
     """
 
     inner = None
     objective: Equation = field(kw_only=True)
     lower: Equation = field(kw_only=True)
     upper: Equation = field(kw_only=True)
-    lowest: Formula = field(kw_only=True)
+    lowest: Formula | None = field(kw_only=True)
     foc: Equation | None = None
     control_inverse: Equation | None = None
     state_inverse: Equation | None = None
@@ -108,12 +131,19 @@ class AbstractConditions(AbstractOptimum):
     by_value: Equation | None = None
     corner: str = "upper"
     floored: bool = False
+    cornerless: bool = False
     bound_moves: bool = False
     discounted_by_state: bool = False
     turns: bool = False
     open_end: bool = False
     kinks: tuple[Formula, ...] = ()
     switch_knots: bool = False
+    corner_knot: bool = False
+    beside: tuple[BesideControl, ...] = ()
+    knot_order: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    joint: bool = False
+    curved: bool = False
     flat: bool = False
 
     @property

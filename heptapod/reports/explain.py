@@ -109,16 +109,32 @@ def _sizes(grids) -> str:
 def _derived(problem):
     own, derived = problem.num.solution, problem.derived
     show = lambda e: "(none in closed form)" if e is None else written(e)
+    lowest = f"{show(derived.lowest)}, where {own.control} meets its {derived.corner} bound"
+    if own.cornerless:
+        lowest = f"that of its grid; {own.control} may be held at its bounds, which are knots like any other"
     return [
         *([("rows", _sizes(own.passive))] if own.passive else []),
         ("condition", f"0 = {show(derived.foc)}"),
         (own.control, show(derived.control_inverse)),
+        *_beside(own, show),
         (own.state, show(derived.state_inverse)),
         (f"dV/d{own.state}", show(derived.slope)),
         ("weight of V[>]", show(derived.discount)),
-        (f"lowest {own.post}", f"{show(derived.lowest)}, where {own.control} meets its {derived.corner} bound"),
+        (f"lowest {own.post}", lowest),
         ("between knots", _between(problem)),
     ]
+
+
+def _beside(own, show):
+    """The controls that enter reward and budget only: given the slope of the continuation, and given state and control."""
+    thawed = lambda equation: None if equation is None else thaw(equation.formula)
+    rows = []
+    for control in own.beside:
+        by_slope, by_state = (show(thawed(e)) for e in (control.knot_inverse, control.inverse))
+        rows.append((control.name, by_slope if by_slope == by_state else f"{by_slope}, given {own.control} {by_state}"))
+        if control.inverse is None:
+            rows.append((f"condition of {control.name}", f"0 = {show(thawed(control.condition))}"))
+    return rows
 
 
 def _between(problem) -> str:

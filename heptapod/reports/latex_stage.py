@@ -173,6 +173,7 @@ def _derived(problem, names):
     rows = [rf"0 &= {names.write(derived.foc)}, \quad \lambda = {slope}"]
     pairs = ((num.solution.control, derived.control_inverse), (derived.state, derived.state_inverse))
     rows += [f"{names(n)} &= {names.write(e)}" for n, e in pairs if e is not None]
+    rows += [rf"0 &= {names.write(thaw(c.condition.formula))} && \text{{({escaped(c.name)})}}" for c in num.solution.beside]
     rows.append(rf"\frac{{\partial V}}{{\partial {names(derived.state)}}} &= {names.write(derived.slope)}")
     if derived.lowest is not None:
         rows.append(rf"{names(derived.post)} &\geq {names.write(derived.lowest)}")

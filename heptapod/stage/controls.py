@@ -55,7 +55,7 @@ def _set(scope, name, path, grids):
 
 
 def read_bounds(scope: StageScope, math: Path, controls: tuple[str, ...], sets: Sequence[str] = ()) -> dict[str, Bounds] | None:
-    """The bounds of every continuous control, in decision states, discrete controls and parameters; `None` after an error."""
+    """The bounds of every continuous control, in states, the other controls and parameters; `None` after an error."""
     reader, out, good = scope.reader, {}, True
     for name in controls:
         path = (*math, "controls", name)
@@ -63,7 +63,7 @@ def read_bounds(scope: StageScope, math: Path, controls: tuple[str, ...], sets: 
         if not isinstance(text, str):
             good = reader.error("bounds", f"the control `{name}` needs its bounds, found {kind(text)}", path, help)
             continue
-        seen = scope.perches(("dcsn",), (name, *sets), None, f"bounds of {name}")
+        seen = scope.perches(("dcsn",), (*controls, *sets), None, f"bounds of {name}")
         try:
             out[name] = parse_bounds(text, name, seen, reader.mark(path))
         except ModelError as error:

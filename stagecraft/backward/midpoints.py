@@ -81,6 +81,7 @@ class _Side:
         rows, at = solved.stored[place][num.name], t - structure.blocks[place].first
         pick = lambda x: np.asarray(x)[at if structure.horizon is not None else 0].reshape(-1, rows.state.shape[-1])
         self.state, self.control = pick(rows.state), pick(rows.control)
+        self.beside = {control.name: pick(rows.inner[control.name]) for control in self.own.beside}
         one = lambda x: np.asarray(x)[at if structure.horizon is not None else 0].ravel()
         self.corner, self.least = one(rows.corner), one(rows.least)
         self.nodes = num.numbers(self.scope)
@@ -110,6 +111,7 @@ def _row(here: _Side, there: _Side, link, r: int) -> np.ndarray:
     places = np.unravel_index(r, [x.size for x in here.axes]) if here.axes else ()
     known = {f"{n}[~]": x[i] for (n, _), x, i in zip(own.passive, here.axes or (), places, strict=True)}
     at = {**known, f"{own.state}[~]": m, own.control: c}
+    at |= {n: 0.5 * (x[r, 1:] + x[r, :-1]) for n, x in here.beside.items()}
     high, low = (here.value(side.formula, **at) for side in (own.upper, own.lower))
     free = (np.diff(here.state[r]) > 0) & (m >= here.corner[r]) & (c < high * (1 - 1e-6)) & (c > low)
     posts = {n: here.value(f, **at) * np.ones_like(m) for n, f in here.num.branches[0].to_continuation.equations}
@@ -143,9 +145,10 @@ def _marginal(there: _Side, arriving: dict, moved: str) -> np.ndarray:
         row = row * len(values) + np.argmin(np.abs(at[n][..., None] - values), axis=-1)
     keys = {f"{n}[~]": x for n, x in at.items()}
     m = at[own.state]
-    line, last = _policy(there, m, row)
+    line, last = _policy(there, there.control, m, row), there.state[row, -1]
+    keys |= {n: _policy(there, x, m, row) for n, x in there.beside.items()}
     bound = there.value(own.upper.formula, **keys) + whole
-    binds = (m < there.corner[row]) & ((line >= bound) | np.isinf(there.corner[row]))
+    binds = (m < there.corner[row]) & ((line >= bound) | np.isinf(there.corner[row]) | own.curved)
     c = np.where(binds, bound, np.minimum(line, bound))
     keys |= {own.control: c}
     post = there.value(dict(there.num.branches[0].to_continuation.equations)[own.post], **keys) + whole
@@ -155,13 +158,13 @@ def _marginal(there: _Side, arriving: dict, moved: str) -> np.ndarray:
     return np.sum(np.where(weights > 0, weights * (inside(1.0) - inside(0.0)) * slope * rise, 0.0), axis=1)
 
 
-def _policy(there: _Side, m, row):
-    """The policy between knots, the first and the last line going on; and the last knot."""
-    found, last = np.empty_like(m), there.state[row, -1]
+def _policy(there: _Side, policy, m, row):
+    """A policy between knots, the first and the last line going on."""
+    found = np.empty_like(m)
     for r in np.unique(row):
         here, knots = row == r, there.state[r]
         i = np.clip(np.searchsorted(knots, m[here]) - 1, 0, len(knots) - 2)
         width = knots[i + 1] - knots[i]
         share = (m[here] - knots[i]) / np.where(width > 0, width, 1.0)
-        found[here] = there.control[r, i] + (there.control[r, i + 1] - there.control[r, i]) * share
-    return found, last
+        found[here] = policy[r, i] + (policy[r, i + 1] - policy[r, i]) * share
+    return found

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.evaluate import other_bound
+from stagecraft.horses.intratemporal import by_state, lowest_control, state_on_curve
 from stagecraft.horses.solution import Answer, Row
 
 # Knots on the constrained branch, where another branch that starts below its end may cross it.
@@ -24,17 +25,27 @@ def constrained(problem, continuation: Answer, below: Answer, chosen: Row, valid
         below = jax.tree.map(lambda x, y: jnp.where(solid, x, y[0]), below, continuation)
     below = jax.tree.map(lambda x: x * ones, below)
     bottom = problem.lower(p, chosen.state[0])
+    if problem.curved:
+        bottom = lowest_control(problem.beside, p, chosen.state[0], chosen.control[0])
     bottom = jnp.where(jnp.isfinite(bottom), bottom, jnp.minimum(chosen.control[0], 0.0))
     if problem.floored:
         bottom = jnp.where(solid, bottom, other_bound(problem)(p, _at_edge(problem, chosen, lowest[:1])[0]))
     control = bottom + (chosen.control[0] - bottom) * _shares(problem, chosen, valid, lowest, bottom, solid)
-    state = problem.state_inverse(p, lowest, control, ones) * ones
+    if problem.curved:
+        state = state_on_curve(problem.beside, problem.transition, p, lowest, control)
+    else:
+        state = problem.state_inverse(p, lowest, control, ones) * ones
     # Where a branch cannot be, any numbers will do that are finite.
     good = jnp.isfinite(state)
     state, control = jnp.where(good, state, chosen.state[0]), jnp.where(good, control, chosen.control[0])
     others = {name: below.marginal[name] for name in chosen.others}
     return Row(state=state, control=control, value=below.value, marginal=ones, weight=below.weight, others=others,
-               inner=below.policy, edge=jnp.zeros(BRANCH, bool)), lowest  # fmt: skip
+               inner=below.policy | beside_at(problem, state, control), edge=jnp.zeros(BRANCH, bool)), lowest  # fmt: skip
+
+
+def beside_at(problem, state, control):
+    """The controls beside, at given states and controls."""
+    return {} if problem.beside is None else by_state(problem.beside, problem.parameters, state, control)
 
 
 def _at_edge(problem, chosen, post):
@@ -47,12 +58,14 @@ def _at_edge(problem, chosen, post):
 
 def _shares(problem, chosen, valid, lowest, bottom, solid):
     """Where on the branch its knots stand, as shares of its end: dense where another run lies above the branch."""
+    step = jnp.arange(BRANCH, dtype=chosen.state.dtype) / BRANCH
+    if problem.curved:
+        return 1e-3 ** (1.0 - step)
     base = problem.state_inverse(problem.parameters, lowest[0], bottom, jnp.ones_like(bottom))
     least = jnp.min(jnp.where(valid, chosen.state, jnp.inf))
     reach = (least - base) / jnp.where(chosen.state[0] == base, 1.0, chosen.state[0] - base)
     # A run that starts there reaches one cell further down on its own slope.
     start = jax.lax.stop_gradient(jnp.clip(0.9 * jnp.where(jnp.isfinite(reach), reach, 1.0), 1e-3, 0.9))
-    step = jnp.arange(BRANCH, dtype=chosen.state.dtype) / BRANCH
     return jnp.where(solid, start ** (1.0 - step), step)
 
 
@@ -67,7 +80,7 @@ def places(problem, raw: Row, valid, feasible, solid, used):
     first, on = index[BRANCH], index < BRANCH
     fine = jnp.isfinite(raw.state) & (raw.state <= raw.state[BRANCH])
     fine &= jnp.where(solid, feasible & valid[BRANCH], problem.floored & jnp.isfinite(raw.value + raw.marginal))
-    if problem.envelope:
+    if problem.envelope or problem.curved:
         place = jnp.where(on & ~fine, first, index)
     else:
         place = jnp.where(on & ~(fine & ~solid), first, index)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD, along_bound, lengthened
-from stagecraft.horses.branch import BRANCH, constrained, places
+from stagecraft.horses.branch import BRANCH, beside_at, constrained, places
 from stagecraft.horses.evaluate import (
     at_closed_bound,
     beyond_bound,
@@ -18,6 +18,7 @@ from stagecraft.horses.evaluate import (
     trade_off,
 )
 from stagecraft.horses.flat import held_below
+from stagecraft.horses.intratemporal import lowest_control, state_on_curve
 from stagecraft.horses.levels import bend, first_tamed, levels, secant_where
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Lowest, Row, Rows
@@ -42,13 +43,13 @@ def egm(problem: ContinuousProblem, continuation: Answer, lowest: Answer) -> Row
     # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch from the corner.
     solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
     row, valid, idle, maximal = _correspondence(problem, continuation, lowest, solid)
-    first, reachable = row.state[0], jnp.any(continuation.feasible)
+    first, reachable = row.state[BRANCH if problem.curved else 0], jnp.any(continuation.feasible)
     least = jnp.where(solid, -jnp.inf, jax.lax.stop_gradient(first - room_above(first) * problem.floored))
     least = jnp.where(reachable, least, jnp.finfo(first.dtype).max)
     corner, switches, overflow = first, jnp.zeros((), jnp.int32), jnp.asarray(False)
     if problem.envelope:
         row, corner, switches, overflow = _enveloped(problem, row, valid)
-    corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
+    corner = jnp.where(jnp.isfinite(least) | problem.cornerless, -jnp.inf, jnp.where(idle, jnp.inf, corner))
     return _rows(problem, row, lowest, corner=corner, least=least, maximal=maximal, reachable=reachable, switches=switches,
                  overflow=overflow)  # fmt: skip
 
@@ -82,6 +83,7 @@ def _correspondence(problem, continuation: Answer, lowest: Answer, solid):
     if problem.flat:
         rests = resting & busy_above & continuation.feasible
         row, post, valid = held_below(problem, lowest, row, post, valid, rests, solid)
+    row = dataclasses.replace(row, inner=row.inner | beside_at(problem, row.state, row.control))
     if problem.branched:
         branch, below = constrained(problem, continuation, lowest, row, valid, solid)
         row, post = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (branch, below), (row, post))
@@ -94,10 +96,10 @@ def _correspondence(problem, continuation: Answer, lowest: Answer, solid):
 
 def _worth(problem, row: Row, post, held) -> Row:
     """The same with what the choices are worth, and at the margin, in place of what is behind them."""
-    state, control, behind = row.state, row.control, row.value
+    state, control, behind, problem = row.state, row.control, row.value, problem.chosen(row.inner)
     marginal = envelope(problem, state, control, post, behind)
     if problem.floored:
-        marginal = jnp.where(held, at_closed_bound(problem, state, post, behind, row.marginal)[0], marginal)
+        marginal = jnp.where(held, at_closed_bound(problem, state, control, post, behind, row.marginal)[0], marginal)
     others = {n: passive_marginal(problem, n, state, control, post, behind, row.others) for n in problem.passive}
     weight = 1.0 + discount(problem, state, control, post, behind) * row.weight
     value = problem.objective(problem.parameters, state, control, post, behind) * jnp.ones_like(state)
@@ -136,7 +138,7 @@ def room_for(knots: int) -> int:
 def stored_knots(problem: ContinuousProblem) -> int:
     """The length of the rows that `egm` returns."""
     n, pairs = problem.knots.shape[0], problem.switch_knots
-    n += 2 * len(problem.kinks) + (1 + HELD) * problem.holds + BRANCH * problem.branched
+    n += 2 * len(problem.kinks) + problem.corner_knot + (1 + HELD) * problem.holds + BRANCH * problem.branched
     return room_for(n + 2 * pairs) + 4 * pairs if problem.envelope else n
 
 
@@ -182,6 +184,10 @@ def _within_bounds(problem, post, slope):
     # A choice that rounding takes beyond a closed bound is an interior one.
     out = jax.lax.stop_gradient(beyond_bound(problem, control, limit, -1e3 * room_above(bound) if problem.floored else 0.0))
     control = jnp.where(out, limit, control)
+    if problem.cornerless:
+        least = problem.lower(p, state)
+        low = jax.lax.stop_gradient(~(control > least))
+        control, out = jnp.where(low, least, control), out | low
     if problem.state_at_bound is None:
         return control, jnp.where(out, problem.state_inverse(p, post, control, slope), state), out
     state = jnp.where(out, problem.state_at_bound(p, post, state), state)
@@ -191,6 +197,8 @@ def _within_bounds(problem, post, slope):
 def _is_idle(problem, slope, post):
     """Where saving is worth nothing the first-order condition has no finite solution: then the bound holds."""
     p = problem.parameters
+    if problem.cornerless:
+        return jnp.zeros(slope.shape, bool)
 
     def solved(post):
         control = problem.control_inverse(p, slope, post)
@@ -215,7 +223,11 @@ def _spend_where_idle(problem, continuation: Answer, lowest: Answer, idle, state
     if problem.turns:
         # Any states do, where the bound holds at all of them; those of the post-states are some that people have.
         spent = problem.knots + room_above(problem.knots)
-    bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
+    if problem.curved:
+        bound = lowest_control(problem.beside, p, state, ones) + 1.0 + problem.knots - problem.knots[0]
+        spent = state_on_curve(problem.beside, problem.transition, p, problem.lowest(p), bound)
+    else:
+        bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
     last = post.shape[0] - 1 - jnp.argmin(idle[::-1])
     stay = lambda array: jnp.where(idle, array[last], array)
     # An idle knot below is chosen by nobody; it is given the numbers of one that is, which are finite.

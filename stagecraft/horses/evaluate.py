@@ -5,9 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from stagecraft.arrays import room_above
+from stagecraft.horses.intratemporal import along_curve, by_state
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Rows
-from stagecraft.operators.interpolate import Segment
+from stagecraft.operators.interpolate import Segment, hermite
 
 Points = Float[Array, "..."]
 
@@ -27,11 +28,15 @@ def evaluate(
     ones = jnp.ones_like(segment.share)
     ends = _ends(problem, rows, segment)
     line = segment.linear(rows.control)
+    if problem.beside is not None:
+        line, problem = _with_beside(problem, rows, segment, state, line)
+        p = problem.parameters
     low, high = (bound(p, state) * ones for bound in (problem.lower, problem.upper))
     bound, corner = (high if problem.corner == "upper" else low), segment.own(rows.corner)
     beyond = line >= bound if problem.corner == "upper" else line <= bound
     # Up to a corner that the envelope found above its first knot the bound holds without asking the line.
-    known = jnp.isinf(corner) | (corner > segment.own(rows.state[..., 0])) if problem.envelope else jnp.isinf(corner)
+    above = problem.envelope or problem.curved
+    known = jnp.isinf(corner) | (corner > segment.own(rows.state[..., 0])) if above else jnp.isinf(corner)
     beyond = beyond | known
     binds = jax.lax.stop_gradient((state < corner) & beyond)
     line = jnp.where(binds, bound, line)
@@ -52,18 +57,42 @@ def evaluate(
     if problem.floored:
         other = other_bound(problem)(p, state) * ones
         held = jax.lax.stop_gradient(beyond_bound(problem, line, other, 2 * room_above(other))) & ~binds
-        own, moved = at_closed_bound(problem, state, post, behind, jnp.zeros_like(behind))
+        if problem.cornerless:
+            held |= jax.lax.stop_gradient(line <= low + 2 * room_above(low))
+        own, moved = at_closed_bound(problem, state, line, post, behind, jnp.zeros_like(behind))
         # Where the post-state stays, what comes after does not count at the margin.
         marginal = jnp.where(held, jnp.where(moved == 0, own, segment.linear(rows.marginal)), marginal)
+    if problem.cornerless and problem.interp != "linear":
+        # What the control adds may bend much where the value does not: inside a cell its cubic has the better slope.
+        inside = (segment.share >= 0) & (segment.share <= 1)
+        marginal = jnp.where(inside, hermite(segment.share, segment.width, *ends["value"], *ends["marginal"])[1], marginal)
     marginals = {"state": marginal}
     lowest = {name: segment.own(x) for name, x in rows.lowest.others.items()}
     for name in problem.passive:
         at_corner = passive_marginal(problem, name, state, control, post, behind_corner, lowest)
         marginals[name] = jnp.where(binds, at_corner, segment.linear(rows.others[name]))
     outside = jax.lax.stop_gradient(jnp.where(~binds & (segment.share > 1), 1.0, 0.0))
-    inner = {n: jnp.where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x)) for n, x in rows.inner.items()}
-    policy = {"control": control, **inner}
+    names = () if problem.beside is None else [c.name for c in problem.beside.controls]
+    inner = {
+        n: jnp.where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x))
+        for n, x in rows.inner.items()
+        if n not in names
+    }
+    policy = {"control": control, **inner, **{n: problem.parameters[n] * ones for n in names}}
     return Answer(value=value, marginal=marginals, weight=weight, feasible=feasible, outside=outside * ones, policy=policy)
+
+
+def _with_beside(problem, rows, segment, state, line):
+    """The control, along the constrained branch that of the curve, and the problem in which those beside it are chosen."""
+    own, p = problem.beside, problem.parameters
+    found = {c.name: segment.linear(rows.inner[c.name]) for c in own.controls}
+    if not own.curved:
+        bound = own.bound(p, state)
+        line = jnp.maximum(line, bound) if problem.corner == "lower" else jnp.minimum(line, bound)
+        return line, problem.given(**by_state(own, p, state, line, found))
+    binds = jax.lax.stop_gradient(state < segment.own(rows.corner))
+    line = jnp.where(binds, along_curve(own, p, state, line, found), line)
+    return line, problem.given(**by_state(own, p, state, line, found))
 
 
 def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:
@@ -76,10 +105,13 @@ def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[A
     return q_m - q_c * trade_off(problem, state, control)
 
 
-def at_closed_bound(problem: ContinuousProblem, state, post, value, slope) -> tuple[Points, Points]:
-    """The derivative of the value where the control follows its bound and the post-state follows both, and that of the post."""
+def at_closed_bound(problem: ContinuousProblem, state, control, post, value, slope) -> tuple[Points, Points]:
+    """The derivative of the value where the control follows its bound and the post-state follows both, and that of the post.
+
+    Where both bounds may hold it is the one that the control is at, neither of which moves with the state.
+    """
     p, ones = problem.parameters, jnp.ones_like(state)
-    bound = lambda m: other_bound(problem)(p, m) * ones
+    bound = lambda m: jax.lax.stop_gradient(control) if problem.cornerless else other_bound(problem)(p, m) * ones
     _, moved = jax.jvp(lambda m: problem.transition(p, m, bound(m)) * ones, (state,), (ones,))
     along = lambda m, x, v: problem.objective(p, m, bound(m), x, v) * ones
     return jax.jvp(along, (state, post, value), (ones, moved, slope * moved))[1], moved

@@ -11,6 +11,8 @@ from typing import Any, cast
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from stagecraft.horses.intratemporal import Intratemporal
+
 Pointwise = Callable[..., Float[Array, "..."]]
 
 
@@ -37,7 +39,8 @@ class ContinuousProblem(eqx.Module):
       derive them.
     - `kinks`: $p \mapsto x'$, where the slope of the problem, or of what follows it, jumps: there two knots stand.
     - `corner`: which bound leads to the lowest post-state, `"upper"` or `"lower"`.
-    - `floored`: whether the other bound can bind.
+    - `floored`: whether the other bound can bind; `cornerless`: whether either can, and neither leads to a corner: the control
+      adds to what the state brings along, and `lowest` is the first knot.
     - `discounted_by_state`: whether $Q_V$ depends on $m$, so that $Q_m$ needs the continuation value.
     - `turns`: whether the state found for a post-state falls in it where the marginal value is small: no maximum.
     - `open_end`: whether the continuation is asked just above the lowest post-state, since no choice leads there, or an extra
@@ -45,8 +48,11 @@ class ContinuousProblem(eqx.Module):
     - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
     - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
       switches of what follows it is asked on both sides, beside the knots.
+    - `corner_knot`: whether one knot more stands where the constraint of the stage that follows at once begins to bind.
     - `flat`: whether post-states may be worth nothing at the margin below others that are worth something.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
+    - `beside`: the controls that enter reward and budget only, and how they are solved; the functions above then read them
+      among the parameters, a dictionary, or solve for them.
     - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: the passive post-states,
       which follow from them, pairs of a name and $p \mapsto x'$.
     """
@@ -70,15 +76,18 @@ class ContinuousProblem(eqx.Module):
     kinks: tuple[Callable, ...] = eqx.field(static=True, default=())
     corner: str = eqx.field(static=True, default="upper")
     floored: bool = eqx.field(static=True, default=False)
+    cornerless: bool = eqx.field(static=True, default=False)
     discounted_by_state: bool = eqx.field(static=True, default=True)
     turns: bool = eqx.field(static=True, default=False)
     open_end: bool = eqx.field(static=True, default=False)
     interp: str = eqx.field(static=True, default="auto")
     envelope: bool = eqx.field(static=True, default=False)
     switch_knots: int = eqx.field(static=True, default=0)
+    corner_knot: bool = eqx.field(static=True, default=False)
     flat: bool = eqx.field(static=True, default=False)
     allowed: Callable | None = eqx.field(static=True, default=None)
     post: str = eqx.field(static=True, default="post")
+    beside: Intratemporal | None = eqx.field(static=True, default=None)
     passive: tuple[str, ...] = eqx.field(static=True, default=())
     others: tuple[tuple[str, Pointwise], ...] | None = eqx.field(static=True, default=None)
 
@@ -90,7 +99,17 @@ class ContinuousProblem(eqx.Module):
     @property
     def branched(self) -> bool:
         """Whether the constrained branch has knots of its own."""
-        return self.envelope or self.floored
+        return (self.envelope or self.floored or self.curved) and not self.cornerless
+
+    @property
+    def curved(self) -> bool:
+        """Whether the constrained branch is a curve: controls beside move along it."""
+        return self.beside is not None and self.beside.curved
+
+    def chosen(self, inner: dict[str, Float[Array, "..."]]) -> "ContinuousProblem":
+        """The problem with the values of the controls beside among its parameters, as far as they are known."""
+        names = () if self.beside is None else [control.name for control in self.beside.controls]
+        return self.given(**{name: inner[name] for name in names if name in inner})
 
     def given(self, **values) -> "ContinuousProblem":
         """The problem of one row: with the values of passive states among its parameters."""

@@ -20,6 +20,7 @@ from stagecraft.horses.health import finite, unfolded
 from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
 from stagecraft.horses.solution import Answer, Lowest, Rows
+from stagecraft.movers.corner_knots import with_corner_knot
 from stagecraft.movers.switch_knots import with_switch_knots
 from stagecraft.whisperers.choice import choice_problem
 from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
@@ -79,6 +80,7 @@ class Optimise(AbstractHorse):
         lowest = {name: one for name in self.others}
         inner = () if self.inner is None else (self.inner.control,)
         first = Lowest(value=one, weight=one, others=lowest, inner=dict.fromkeys(inner, one))
+        inner += () if self.problem.beside is None else tuple(c.name for c in self.problem.beside.controls)
         return Rows(state=ramp, control=ramp, value=ramp, marginal=ramp, weight=ramp, others=others, level=ramp,
                     level_slope=ramp, straight=ramp < 0, lowest=first, corner=one, least=one, maximal=no, reachable=no,
                     switches=jnp.zeros(rows, jnp.int32), overflow=no, inner=dict.fromkeys(inner, ramp))  # fmt: skip
@@ -151,6 +153,9 @@ class Optimise(AbstractHorse):
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
         continuation = continuation if self.inner is None else self.inner.over(continuation, self.post)
         points, answer = asked_from_edge(continuation, self.post, self.points)
+        if self.problem.corner_knot:
+            points = with_corner_knot(continuation, self.post, points)
+            answer = continuation.at(points)
         if not self.problem.switch_knots:
             return points, answer
         points = with_switch_knots(continuation, self.post, points, self.problem.switch_knots)

@@ -9,6 +9,7 @@ from stagecraft.functionals.axes import Axis
 from stagecraft.horses.inverses import control_by_newton, state_at_bound, state_by_newton
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.whisperers.bound import Bound, all_hold
+from stagecraft.whisperers.intratemporal import with_beside
 
 if TYPE_CHECKING:
     from heptapod import AbstractGrid, Egm, Formula, NumericProblem
@@ -35,6 +36,11 @@ def _any_choice(num, parameters, state):
     return all_hold([formula for _, formula in num.branches[0].conditions], scope)
 
 
+def _first_knot(grid, parameters):
+    """The lowest post-state of a stage whose bounds lead to no corner."""
+    return grid.build(parameters)[0]
+
+
 def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> ContinuousProblem:
     """The record of a stage in one period.
 
@@ -43,11 +49,11 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
     own, post = cast("Egm", num.solution), Bound(_post, (num,))
     other = own.lower if own.corner == "upper" else own.upper
     knots = cast("AbstractGrid", num.grid("cntn", own.post)).build(scope)
-    return ContinuousProblem(
+    problem = ContinuousProblem(
         parameters=scope,
         knots=knots,
         post=own.post,
-        lowest=own.lowest,
+        lowest=own.lowest or Bound(_first_knot, (num.grid("cntn", own.post),)),
         objective=own.objective,
         transition=post,
         control_inverse=own.control_inverse or Bound(control_by_newton, (own.foc, own.lower)),
@@ -64,17 +70,20 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         kinks=own.kinks,
         corner=own.corner,
         floored=own.floored,
+        cornerless=own.cornerless,
         discounted_by_state=own.discounted_by_state,
         turns=own.turns,
         open_end=own.open_end,
         interp=num.interp,
         envelope=own.upper_envelope,
         switch_knots=min(64, max(16, knots.shape[0] // 8)) if own.switch_knots else 0,
+        corner_knot=own.corner_knot,
         flat=own.flat,
         allowed=Bound(_any_choice, (num,)) if num.branches[0].conditions else None,
         passive=tuple(f"{name}[~]" for name, grid in own.passive if not grid.discrete),
         others=_other_posts(num) if own.passive else None,
     )
+    return with_beside(problem, own) if own.beside else problem
 
 
 def axes_of(num: "NumericProblem", scope: Mapping[str, Array]) -> tuple[Axis, ...]:
