@@ -61,8 +61,9 @@ def newton(
         # Far from the end a step need not be exact; near it, what is slow must not hide in what the solver leaves.
         if tail is not None:
             return jnp.clip(1e-2 / tail, 1e-8, 1e-4)
-        exact = jnp.where(bound > 1e-2, 1e-4, 1e-8)
-        return exact if certified is None else jnp.clip(0.1 * tolerance / known, exact, 1e-2)
+        if certified is None:
+            return jnp.where(bound > 1e-2, 1e-4, 1e-8)
+        return jnp.clip(0.1 * tolerance / known, jnp.where(bound > 1e3 * tolerance, 1e-2, 1e-8), 1e-2)
 
     def body(state):
         floats, merge = floats_of(state.kept)
@@ -87,9 +88,11 @@ def newton(
         def leap():
             # Ends that are infinite stay where they are.
             residual = tuple(jnp.where(jnp.isfinite(a + b), b - a, 0.0) for a, b in zip(floats, values, strict=True))
-            move = solve_near_identity(linear, residual, scales(floats), sharpness(bound, known))
+            sharp = sharpness(bound, known)
+            move = solve_near_identity(linear, residual, scales(floats), sharp)
             there = floats_of(new)[1](tuple(a + d for a, d in zip(floats, move, strict=True)))
-            return state._replace(kept=there, safe=new, gap=gap, bound=2 * gap_of(there, state.kept, judged))
+            hidden = jnp.where(jnp.isfinite(known), sharp * known, 0.0)
+            return state._replace(kept=there, safe=new, gap=gap, bound=2 * gap_of(there, state.kept, judged) + hidden)
 
         def walk():
             # After a failure back to what is safe, and on from there.
