@@ -19,7 +19,7 @@ from stagecraft.circuit.info import Ending, Health
 from stagecraft.operators.linear_solve import solve_near_identity
 from stagecraft.results import TOLERANCE
 
-_NEAR = 1e-3  # Close enough for Newton steps.
+_NEAR = 1e-2  # Close enough for Newton steps.
 _MOST = 20_000
 _FEW = 200  # Enough for Newton steps on values alone: they improve the policy (Howard 1960), from wherever they begin.
 _STRIDE = 4  # Plain steps between two looks at their difference.
@@ -113,11 +113,13 @@ def _plain(recursion, part, tolerance):
 
     def body(state):
         kept, watch, k = state
-        new, old = jax.lax.fori_loop(0, _STRIDE, lambda i, s: (image(s[0], k + i == 0), s[0]), (kept, kept))
+        new, old = jax.lax.fori_loop(0, _STRIDE, lambda i, s: (image(s[0], k + i == 0)[0], s[0]), (kept, kept))
         return new, watch.seen(gap(new, old), steps=_STRIDE), k + _STRIDE
 
-    near = jnp.maximum(tolerance, _NEAR)
-    go = lambda s: (s[1].bound > near) & (s[2] < most) & jnp.isfinite(s[1].change)
+    def go(state):
+        _, watch, k = state
+        return (watch.bound > jnp.maximum(tolerance, _NEAR)) & (k < most) & jnp.isfinite(watch.change)
+
     kept, watch, count = jax.lax.while_loop(go, body, (part.of(start), Watch.begin(tolerance.dtype), 0))
     # Values begin at zero, with a weight of zero, as they do at the end of a life; everything is feasible until it is shown not
     # to be, since what never is would say so of itself for ever.
@@ -127,23 +129,18 @@ def _plain(recursion, part, tolerance):
 def _policies_first(recursion, parts, rows, watch, count, tolerance):
     """The policies, which do not depend on values; what they and a reward of 1 are worth, in one nearly linear system."""
     policies, worth = parts
-    chosen = _part(policies, rows, policies_of, tolerance, plain=0, tail=watch.tail())
-    rows = policies.within(rows, chosen.kept)
+    judged = lambda part, of: lambda kept: of(part.within(rows, kept))
+    image, start = policies.image(rows), policies.of(rows)
+    chosen = newton(image, start, judged(policies, policies_of), tolerance, plain=0, most=_NEWTON, tail=watch.tail())
+    held = policies.within(rows, chosen.kept, chosen.told)
 
     def certified(new, old):
-        new, old = (worth.within(rows, kept) for kept in (new, old))
+        new, old = (worth.within(held, kept) for kept in (new, old))
         return _contracted(future_weight(new), worth_of(new), worth_of(old))
 
-    found = _part(worth, rows, worth_of, tolerance, plain=_SETTLE, certified=certified)
-    rows, health, _ = recursion.step(worth.within(rows, found.kept))
-    return rows, health, _ending([chosen, found], count, tolerance)
-
-
-def _part(part, rows, judged, tolerance, **how):
-    """The fixed point of some leaves, the others held where they are."""
-    image = part.image(rows)
-    step = lambda kept: (image(kept), ())
-    return newton(step, part.of(rows), lambda kept: judged(part.within(rows, kept)), tolerance, most=_NEWTON, **how)
+    image, start = worth.full(held), worth.of(held)
+    found = newton(image, start, judged(worth, worth_of), tolerance, plain=_SETTLE, most=_NEWTON, certified=certified)
+    return *found.told, _ending([chosen, found], count, tolerance)
 
 
 def _contracted(kappa, new, old):

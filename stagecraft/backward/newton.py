@@ -60,7 +60,7 @@ def newton(
     def sharpness(bound, known):
         # Far from the end a step need not be exact; near it, what is slow must not hide in what the solver leaves.
         if tail is not None:
-            return jnp.clip(1e-2 / tail, 1e-8, 1e-4)
+            return jnp.clip(0.1 * tolerance / known, jnp.clip(1e-2 / tail, 1e-8, 1e-4), 1e-2)
         if certified is None:
             return jnp.where(bound > 1e-2, 1e-4, 1e-8)
         return jnp.clip(0.1 * tolerance / known, jnp.where(bound > 1e3 * tolerance, 1e-2, 1e-8), 1e-2)
@@ -76,6 +76,7 @@ def newton(
         gap, walks = gap_of(new, state.kept, judged), state.plain > 0
         known = infinite if certified is None else certified(new, state.kept)
         bound = jnp.where(walks, state.bound, jnp.minimum(state.bound, known))
+        known = known if tail is None else tail * gap
         small = bound <= tolerance
         # What is read between knots may change by more than what stands on them, where another rule reads it.
         settled = same_rules(new, state.kept) | (state.looks > most // 2)

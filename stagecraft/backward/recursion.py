@@ -1,6 +1,6 @@
 """A period that leads to itself, as a map of what its stages store; and that map with as much of it as is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from stagecraft.backward.sweep import nothing, placeholders, step
 from stagecraft.backward.watch import policies_of, values_of, worth_of
 from stagecraft.circuit.composer import Composer
 from stagecraft.functionals.composed import Either
-from stagecraft.operators.pruned import dependencies, pruned
+from stagecraft.operators.pruned import closure, dependencies, pruned
 
 
 class Recursion:
@@ -36,39 +36,65 @@ class Recursion:
         return step(self.circuit, self.block, self.t, onward, self.stages)
 
     def parts(self) -> list["Part"]:
-        """What is solved for one after the other: policies, then values; or policies and all where these depend on values."""
-        apply, count = lambda rows: self.step(rows)[0], len(self.leaves)
-        places = lambda judged: judged(jax.tree.unflatten(self.tree, range(count)))
-        needed = lambda found: dependencies(apply, self.start, [i in found for i in range(count)])
-        first = needed(places(policies_of) or places(values_of))
-        if any(first[i] for i in places(values_of)):
-            return [Part(self, first), Part(self, [True] * count)]
-        worth = needed(places(worth_of))
-        return [Part(self, first), Part(self, [w and not f for w, f in zip(worth, first, strict=True)])]
+        """What is solved for one after the other: policies, then values; or policies and all where these depend on values.
+
+        What policies alone decide in one step comes with them.
+        """
+        reads = dependencies(lambda rows: self.step(rows)[0], self.start)
+        places = lambda judged: judged(jax.tree.unflatten(self.tree, range(len(self.leaves))))
+        first = closure(reads, places(policies_of) or places(values_of))
+        if first & set(places(values_of)):
+            return [Part(self, first), Part(self, set(range(len(reads))))]
+        decided = {i for i in range(len(reads)) if reads[i] <= first}
+        return [Part(self, first, decided), Part(self, closure(reads, places(worth_of)) - first - decided)]
 
 
 class Part:
-    """Some leaves of what is stored, the others held where they are."""
+    """Some leaves of what is stored, the others held where they are.
 
-    def __init__(self, recursion: Recursion, part: list[bool]):
-        self.recursion, self.part = recursion, part
+    **Arguments:** `places`: theirs among all leaves; `decided`: those of leaves that one step computes from them alone.
+    """
+
+    def __init__(self, recursion: Recursion, places: set[int], decided: set[int] | None = None):
+        self.recursion, self.places, self.decided = recursion, sorted(places), sorted((decided or set()) - places)
 
     @property
     def whole(self) -> bool:
         """Whether these are all."""
-        return all(self.part)
+        return len(self.places) == len(self.recursion.leaves)
 
     def of(self, rows: dict) -> list:
         """The leaves of this part."""
-        return [x for x, own in zip(jax.tree.leaves(rows), self.part, strict=True) if own]
+        return _picked(rows, self.places)
 
-    def within(self, rows: dict, kept: list) -> dict:
-        """What is stored, with this part's leaves put in place."""
-        given = iter(kept)
-        leaves = [next(given) if own else x for x, own in zip(jax.tree.leaves(rows), self.part, strict=True)]
+    def within(self, rows: dict, kept: list, told: Sequence = ()) -> dict:
+        """What is stored, with this part's leaves put in place, and those that they decide."""
+        leaves = jax.tree.leaves(rows)
+        for place, leaf in zip([*self.places, *self.decided[: len(told)]], [*kept, *told], strict=True):
+            leaves[place] = leaf
         return jax.tree.unflatten(self.recursion.tree, leaves)
 
     def image(self, held: dict, *more) -> Callable:
-        """The map from these leaves, and `more` that a step takes, to the next ones, without what they do not depend on."""
-        function = lambda kept, *more: self.of(self.recursion.step(self.within(held, kept), *more)[0])
+        """The map from these leaves, and `more` that a step takes, to the next ones and to those that they decide, without what
+        neither depends on.
+        """
+
+        def function(kept, *more):
+            new = self.recursion.step(self.within(held, kept), *more)[0]
+            return self.of(new), _picked(new, self.decided)
+
         return pruned(function, self.of(held), *more)
+
+    def full(self, held: dict) -> Callable:
+        """The map from these leaves to the next ones, and to all that is stored and its health."""
+
+        def function(kept):
+            new, health, _ = self.recursion.step(self.within(held, kept))
+            return self.of(new), (new, health)
+
+        return function
+
+
+def _picked(rows, places):
+    leaves = jax.tree.leaves(rows)
+    return [leaves[i] for i in places]
