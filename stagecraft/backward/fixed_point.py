@@ -1,9 +1,10 @@
 r"""The infinite horizon: a period that leads to itself, solved to a bound and differentiated by the implicit function theorem.
 
 The unknown $x$ is what the stages of the period store, and $T$ one period backward. Plain steps come first, on no more than
-policies depend on; then Newton steps $x + (I - J)^{-1}(T(x) - x)$ on everything, $J = T'(x)$ never formed. The last Newton
-step taken is the error bound: the error that it leaves is of the second order. Where a Newton step does not bring the
-residual down, plain steps go on, and the largest ratio of their differences bounds what is left.
+policies depend on; then Newton steps $x + (I - J)^{-1}(T(x) - x)$, $J = T'(x)$ never formed: on policies alone and then on
+values where policies do not depend on these, else on everything. The last Newton step taken is the error bound, since the
+error that it leaves is of the second order; that of values under given policies is what their last difference may still add
+up to.
 """
 
 import jax
