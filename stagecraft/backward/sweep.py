@@ -73,13 +73,15 @@ def _solve_block(circuit, block, after):
     return packing.unpack(rows, 1), health
 
 
-def step(circuit, block, t, onward) -> tuple[dict[str, AbstractStored], dict, dict]:
+def step(circuit, block, t, onward, stages=None) -> tuple[dict[str, AbstractStored], dict, dict]:
     """One period backward: every stored stage, the last one first.
+
+    **Arguments:** `stages`: those that are built already.
 
     **Returns:** what is stored; the health of every stage; what the continuation of every stage is worth on its grid, where it
     can be had.
     """
-    period, flags, asked = Composer(circuit, block, t, {}, onward), {}, {}
+    period, flags, asked = Composer(circuit, block, t, {}, onward, stages), {}, {}
     for name in reversed(block.stages):
         num = circuit.structure.stage(name)
         if not num.stored:

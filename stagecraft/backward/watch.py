@@ -25,16 +25,21 @@ class Watch(NamedTuple):
         one = jnp.ones((), dtype)
         return cls(jnp.ones(_WINDOW, dtype), one, jnp.inf * one, jnp.int32(0))
 
-    def seen(self, change, modulus=1.0):
+    def seen(self, change, modulus=1.0, steps=1):
         """With one more difference: the geometric tail at the largest of the last ratios, twice for safety.
 
-        **Arguments:** `modulus`: that of a contraction, where one is known; no ratio counts for more.
+        **Arguments:** `modulus`: that of a contraction, where one is known; no ratio counts for more; `steps`: how many were
+        taken since the last difference that was seen.
         """
-        ratios = jnp.roll(self.ratios, 1).at[0].set(change / jnp.where(self.change == 0, 1.0, self.change))
-        rate = jnp.clip(jnp.minimum(jnp.max(ratios), modulus), 0.05, 1.0)
-        tail = 2 * change * rate / jnp.maximum(1 - rate, 1e-9)
-        bound = jnp.where(self.count < _WINDOW, jnp.inf, jnp.where(change == 0, 0.0, tail))
-        return Watch(ratios, change, bound, self.count + 1)
+        ratio = (change / jnp.where(self.change == 0, 1.0, self.change)) ** (1 / steps)
+        watch = self._replace(ratios=jnp.roll(self.ratios, 1).at[0].set(ratio), change=change, count=self.count + 1)
+        bound = jnp.where(self.count < _WINDOW, jnp.inf, jnp.where(change == 0, 0.0, change * watch.tail(modulus)))
+        return watch._replace(bound=bound)
+
+    def tail(self, modulus=1.0):
+        """How many times the last difference all that are to come may be, twice for safety."""
+        rate = jnp.clip(jnp.minimum(jnp.max(self.ratios), modulus), 0.05, 1.0)
+        return 2 * rate / jnp.maximum(1 - rate, 1e-9)
 
 
 def typical(x: Float[Array, "..."]) -> Float[Array, ""]:
@@ -53,7 +58,7 @@ def relative(new, old):
 def same_rules(new, old):
     """Whether all that is not a floating-point number is the same."""
     pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
-    return jnp.all(jnp.stack([jnp.all(a == b) for a, b in pairs if not floating(a)]))
+    return jnp.all(jnp.stack([jnp.asarray(True), *[jnp.all(a == b) for a, b in pairs if not floating(a)]]))
 
 
 def policies_of(rows) -> list:
@@ -66,6 +71,21 @@ def values_of(rows) -> list:
     return [x for stored in rows.values() for x in stored.values]
 
 
-def gap_of(new, old, judged=lambda rows: policies_of(rows) + values_of(rows)):
-    """The largest relative change of a policy or of a value."""
+def weights_of(rows) -> list:
+    """What the constant reward 1 is worth, of all that is stored."""
+    return [x for stored in rows.values() for x in stored.weights]
+
+
+def worth_of(rows) -> list:
+    """Values and weights."""
+    return values_of(rows) + weights_of(rows)
+
+
+def watched(rows) -> list:
+    """Policies and values."""
+    return policies_of(rows) + values_of(rows)
+
+
+def gap_of(new, old, judged):
+    """The largest relative change of what is judged."""
     return jnp.max(jnp.stack([relative(a, b) for a, b in zip(judged(new), judged(old), strict=True)]))

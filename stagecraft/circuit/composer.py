@@ -18,12 +18,20 @@ class Composer:
     """One period of a circuit, while it is solved or looked at.
 
     **Arguments:** `circuit`; `block`: its kind; `t`: the period; `stored`: what its stages store; `onward`: the functional
-    object on arrival of a stage of the next period, by name.
+    object on arrival of a stage of the next period, by name; `stages`: those that are built already.
     """
 
-    def __init__(self, circuit, block, t, stored: Mapping[str, AbstractStored], onward: Callable[[str], AbstractFunctional]):
+    def __init__(
+        self,
+        circuit,
+        block,
+        t,
+        stored: Mapping[str, AbstractStored],
+        onward: Callable[[str], AbstractFunctional],
+        stages: Mapping[str, Stage] | None = None,
+    ):
         self.circuit, self.block, self.t, self.stored, self.onward = circuit, block, t, dict(stored), onward
-        self._stages: dict[str, Stage] = {}
+        self._stages: dict[str, Stage] = dict(stages or {})
         self._arrivals: dict[str, AbstractFunctional] = {}
         self._decisions: dict[str, AbstractFunctional] = {}
 

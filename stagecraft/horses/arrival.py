@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from stagecraft.horses.problems import ExpectationProblem
 from stagecraft.horses.solution import Answer
-from stagecraft.operators.expectation import expect
+from stagecraft.operators.expectation import certain, expect
 from stagecraft.operators.interpolate import nearest, take
 
 
@@ -40,7 +40,7 @@ def arrive(
     # Where nothing drawn moves the decision its answer is the same at every node.
     full = lambda x: jnp.broadcast_to(x, count + jnp.broadcast_shapes(x.shape[1:], (1,) * rank))
 
-    feasible = jnp.all(full(answer.feasible) | (weights == 0), axis=0)
+    feasible = certain(weights, full(answer.feasible))
     outside = jax.lax.stop_gradient(expect(weights, full(answer.outside)))
     if problem.plain:
         mean = lambda x: jnp.broadcast_to(expect(weights, full(x)), whole)

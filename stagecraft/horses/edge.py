@@ -1,5 +1,6 @@
 """The edge of the feasible post-states: where a continuation that cannot be had begins to be one that can."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from stagecraft.arrays import room_above
+from stagecraft.horses.solution import Answer
 from stagecraft.operators.pruned import pruned
 
 States = dict[str, Float[Array, "..."]]
@@ -50,3 +52,37 @@ def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array
 def just_above(bottom: Float[Array, "..."]) -> Float[Array, "..."]:
     """A post-state so near to an open end that its value stands for the limit there."""
     return bottom + 1e3 * room_above(bottom)
+
+
+def at_moved(ask: Callable[[States], Answer], post: str, points: States, moved: Float[Array, "..."], apart: tuple) -> Answer:
+    """The answers at points of which some were moved: those of a row to one place, the lowest that it has left.
+
+    Where all rows have the same points, and their edges alone differ, the points are asked once for all rows beside the edges
+    of all rows, so that rows that differ only in the law of a Markov state do not spread what is the same for them.
+
+    **Arguments:** `ask`: the answer at post-states; `points`, and the active ones after they were `moved`; `apart`: the axes
+    of the points along which rows may share what is asked.
+    """
+    x = points[post]
+    shared = [i for i in apart if i < x.ndim - 1 and x.shape[i] == 1 < moved.shape[i]]
+    if not shared:
+        return ask({**points, post: moved})
+    n, sizes = x.shape[-1], [moved.shape[i] for i in shared]
+    count = math.prod(sizes)
+    edges = jnp.moveaxis(moved[..., 0], shared, range(-len(shared), 0))
+    base = [1 if i in shared else size for i, size in enumerate(moved.shape[:-1])]
+    edges = edges.reshape(*base, count)
+    states = {**points, post: jnp.concatenate([jnp.broadcast_to(x, (*base, n)), edges], axis=-1)}
+    answer = ask(states)
+    whole = (*moved.shape[:-1], n + count)
+    own = jnp.zeros((), jnp.int32)
+    for i, size in zip(shared, sizes, strict=True):
+        own = own * size + jnp.arange(size).reshape([size if j == i else 1 for j in range(x.ndim)])
+    mine = own == jnp.arange(count)
+
+    def pick(leaf):
+        leaf = jnp.broadcast_to(leaf, whole)
+        edge = jnp.sum(jnp.where(mine, leaf[..., n:], 0), axis=-1, keepdims=True).astype(leaf.dtype)
+        return jnp.where(moved == x, leaf[..., :n], edge)
+
+    return jax.tree.map(pick, answer)

@@ -62,7 +62,7 @@ class Maximise(AbstractHorse):
 
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation is kept, moved to the edge of what is feasible, and its answer there."""
-        return asked_from_edge(continuation, self.post, self.points, beside=True)
+        return asked_from_edge(continuation, self.post, self.points, self.post_axes, beside=True)
 
     @classmethod
     def of(cls, num, scope: Mapping[str, Array]) -> "Maximise":

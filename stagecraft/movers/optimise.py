@@ -14,7 +14,7 @@ from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.inner import InnerControl
 from stagecraft.horses.bounds import inserted
-from stagecraft.horses.edge import from_edge, just_above
+from stagecraft.horses.edge import at_moved, from_edge, just_above
 from stagecraft.horses.egm import egm, stored_knots
 from stagecraft.horses.health import finite, unfolded
 from stagecraft.horses.horse import AbstractHorse
@@ -26,16 +26,19 @@ from stagecraft.whisperers.choice import choice_problem
 from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
 
 
-def asked_from_edge(continuation: AbstractFunctional, post: str, points: dict, beside: bool = False) -> tuple[dict, Answer]:
+def asked_from_edge(
+    continuation: AbstractFunctional, post: str, points: dict, axes: tuple[Axis, ...], beside: bool = False
+) -> tuple[dict, Answer]:
     """The points, moved up to the edge of what is feasible, and the continuation's answer there.
 
     A debt or a payment may be more than the next income covers; what leaves nothing to eat is no choice.
 
-    **Arguments:** `beside`: whether an open end is asked just above itself.
+    **Arguments:** `axes`: of the points, but for the last; `beside`: whether an open end is asked just above itself.
     """
     frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
-    points = from_edge(post, points, lambda states: frozen.at(states).feasible, beside)
-    return points, continuation.at(points)
+    moved = from_edge(post, points, lambda states: frozen.at(states).feasible, beside)
+    apart = tuple(i for i, axis in enumerate(axes) if axis.discrete)
+    return moved, at_moved(continuation.at, post, points, moved[post], apart)
 
 
 class Optimise(AbstractHorse):
@@ -152,7 +155,9 @@ class Optimise(AbstractHorse):
     def ask(self, continuation: AbstractFunctional) -> tuple[dict, Answer]:
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
         continuation = continuation if self.inner is None else self.inner.over(continuation, self.post)
-        points, answer = asked_from_edge(continuation, self.post, self.points)
+        # A control that is chosen first looks along the post-states of its own row.
+        axes = () if self.inner else (*self.axes, *self.options)
+        points, answer = asked_from_edge(continuation, self.post, self.points, axes)
         if self.problem.corner_knot:
             points = with_corner_knot(continuation, self.post, points)
             answer = continuation.at(points)

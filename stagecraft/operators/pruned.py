@@ -1,6 +1,6 @@
 """What a function really reads: dependencies between its inputs and outputs, and the function without what nobody asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -8,21 +8,28 @@ from jax.extend.core import jaxpr_as_fun
 from jax.interpreters import partial_eval
 
 
-def dependencies(step: Callable, example: Any, wanted: list[bool]) -> list[bool]:
-    """Which leaves some leaves of an iteration depend on, in however many steps.
+def dependencies(step: Callable, example: Any) -> list[set[int]]:
+    """For each leaf of what an iteration returns, the leaves of its argument that it is computed from.
 
-    **Arguments:** `step`: maps a pytree to one of the same structure; `example`: one; `wanted`: a flag a leaf.
+    **Arguments:** `step`: maps a pytree to one of the same structure; `example`: one.
     """
     leaves, tree = jax.tree.flatten(example)
     shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
     closed = jax.make_jaxpr(lambda *xs: jax.tree.leaves(step(jax.tree.unflatten(tree, xs))))(*shapes)
-    needed = list(wanted)
-    while True:
-        _, used = partial_eval.dce_jaxpr(closed.jaxpr, needed)
-        more = [a or b for a, b in zip(needed, used, strict=True)]
-        if more == needed:
-            return needed
-        needed = more
+    found = []
+    for i in range(len(leaves)):
+        _, used = partial_eval.dce_jaxpr(closed.jaxpr, [i == j for j in range(len(leaves))])
+        found.append({j for j, needed in enumerate(used) if needed})
+    return found
+
+
+def closure(reads: list[set[int]], wanted: Iterable[int]) -> set[int]:
+    """Some leaves, and all that they are computed from in however many steps."""
+    found, new = set(), set(wanted)
+    while new:
+        found |= new
+        new = set().union(*[reads[i] for i in new]) - found
+    return found
 
 
 def pruned(function: Callable, *examples: Any) -> Callable:
