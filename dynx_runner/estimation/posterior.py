@@ -105,10 +105,11 @@ class Posterior:
             import arviz
         except ImportError:
             raise ImportError('to_arviz needs arviz: pip install "dynx[bayes]"') from None
+        from_dict: Any = arviz.from_dict
         told = {"lp": self.log_density, "diverging": self.divergent, "acceptance_rate": self.acceptance, "n_steps": self.steps}
         groups = {"posterior": self.draws, "sample_stats": told}
         # The arviz of one module for all takes groups by name.
-        return arviz.from_dict(groups) if hasattr(arviz, "base") else arviz.from_dict(**groups)
+        return from_dict(groups) if hasattr(arviz, "base") else from_dict(**groups)
 
     def _each(self, function) -> dict[str, float]:
         return {name: function(self.z[..., i]) for i, name in enumerate(self.names)}

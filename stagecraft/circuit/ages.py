@@ -136,7 +136,7 @@ class StageByAge(eqx.Module):
         word, when = clock_of(self._age, self.periods)
         beside = {"age": ("period", when)} if word == "age" else {}
         sizes = ("period", *vectors)
-        data = {name: (sizes, np.asarray(x)) for name, x in columns_of(self.at(**mesh)).items()}
+        data = {name: (sizes, np.asarray(x)) for name, x in columns_of(self.at(**jax.tree.map(jnp.asarray, mesh))).items()}
         return xarray.Dataset(data, coords={"period": np.asarray(self.periods), **vectors, **beside})
 
     def __repr__(self) -> str:

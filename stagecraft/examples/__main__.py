@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
             enable_x64()
             table = scorecard(*told.names)
             sys.stdout.write(table.to_string(index=False) + "\n")
-            return 0 if table["ok"].all() else 1
+            return 0 if all(table["ok"]) else 1
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

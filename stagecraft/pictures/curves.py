@@ -88,7 +88,7 @@ def others(sol: AbstractFunctional, x: str, held: Mapping[str, Any], where: str)
 
 
 def plot_functions(
-    sol: AbstractFunctional,
+    sol: Any,
     what: str | Iterable[str] | None = None,
     x: str | Mapping[str, Any] | None = None,
     at: Mapping[str, Any] | None = None,
