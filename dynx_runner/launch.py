@@ -175,6 +175,11 @@ def _launched_size() -> int:
     return max([1, *sizes, int(rank) + 1 if rank.isdigit() else 1])
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def device_for(number: int) -> dict[str, str]:
     """The variables by which one of several processes on this machine sees one GPU; none where there is none."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")

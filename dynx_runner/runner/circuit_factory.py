@@ -39,7 +39,9 @@ class CircuitFactory:
 
     def __reduce__(self) -> tuple:
         """Another process reads the file itself."""
-        return _again, (Path(self._path).absolute(), self._fixed)
+        # A model may be given as its text, too.
+        where = self._path if isinstance(self._path, str) and "\n" in self._path else Path(self._path).absolute()
+        return _again, (where, self._fixed)
 
     def __call__(self, epochs_cfgs: Mapping, stage_cfgs: Mapping, conn_cfg: Mapping) -> Any:
         """The circuit at the parameters named in the configurations.
@@ -148,7 +150,7 @@ class CircuitFactory:
         return self._others[key]
 
 
-def _again(path: Path, fixed: Mapping[str, float]) -> CircuitFactory:
+def _again(path: str | Path, fixed: Mapping[str, float]) -> CircuitFactory:
     return circuit_factory(path, fixed=fixed)
 
 

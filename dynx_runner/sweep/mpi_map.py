@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dynx_runner.launch import meet, world
+from dynx_runner.launch import cores, meet, world
 from dynx_runner.runner.record import Record
 from dynx_runner.store.lines import StoreError
 from dynx_runner.store.part import Part
@@ -88,15 +88,16 @@ def mpi_map(
         raise ValueError(f'mpi_map: workers = {workers!r:.40}; it is how many processes backend="processes" starts')
     comm = world_for(backend)
     if comm is None:
-        plan = _plan(runner, xs, store, share, retry_quarantined, workers or 1)
+        count = 1 if backend != "processes" else workers or cores()
+        plan = _plan(runner, xs, store, share, retry_quarantined, count)
         batches = Batches(runner, plan.programs)
         with _ledger(plan, progress) as ledger, part_of(store, uuid.uuid4().hex, draws=len(plan.xs)) as part:
             _condemn(plan, part)
             if backend == "processes":
                 # Python's own module for channels changes what happens at exit.
-                from dynx_runner.sweep.processes import cores, solve_in_processes
+                from dynx_runner.sweep.processes import solve_in_processes
 
-                count = min(workers or cores(), len(plan.tasks()))
+                count = min(count, len(plan.tasks()))
                 solve_in_processes(runner, ledger, batches, workers=count, store=store, part=part)
             else:
                 solve_here(Worker(runner, part, batches), ledger)

@@ -175,11 +175,6 @@ def _jax_config() -> dict[str, Any]:
     return {name: getattr(config, name) for name in _CONFIG}
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _share(number: int, workers: int) -> tuple[int, ...]:
     """The cores of one process; none in particular where there are fewer than processes."""
     own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

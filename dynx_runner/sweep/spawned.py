@@ -64,9 +64,12 @@ def _work(channel: Connection, orders: Orders) -> None:
         for name, value in orders.config.items():
             jax.config.update(name, value)
     runner = pickle.loads(orders.runner)
+    batches = Batches(runner, orders.programs)
+    for structure in orders.programs:
+        batches.ready(structure)  # Before there is a draw that could be blamed for it.
     # A process of its own lives and dies alone.
     with part_of(orders.store, uuid.uuid4().hex, rank=orders.number) as part:
-        worker = Worker(runner, part, Batches(runner, orders.programs))
+        worker = Worker(runner, part, batches)
         channel.send([])
         while tasks := channel.recv():
             for rows in worker.steps(tasks):

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -116,6 +117,29 @@ def test_an_interruption_ends_all_processes_and_keeps_what_is_done(begin, tmp_pa
             os.kill(int(path.name[4:]), 0)
     status = store.status()
     assert status.ok >= 3 and status.running == status.suspects == 0  # Nobody is blamed.
+
+
+def test_processes_end_by_themselves_when_the_one_that_started_them_is_killed(start, begin, tmp_path):
+    script = SCRIPT + "mpi_map(made((), 0.1), xs[10:], store=ResultStore('store'), backend=BACKEND).to_pickle('df.pkl')"
+    job = begin(script.replace("BACKEND", "'processes', workers=2"), 0)
+    store = ResultStore(tmp_path / "store")
+    while len(store) < 3 and job.poll() is None:
+        time.sleep(0.02)
+    job.kill()
+    job.wait(timeout=30)
+    # What they were at is done, and written down.
+    while store.status().running or any(
+        gone.exists() for gone in (Path(f"/proc/{p.name[4:]}") for p in tmp_path.glob("pid.*"))
+    ):
+        time.sleep(0.05)
+    before = starts(tmp_path / "store")
+    assert len(store) == sum(map(len, before)) >= 3 and store.status().suspects == 0
+    job = start(script.replace("BACKEND", "'serial'"), 0)
+    assert job.returncode == 0, job.stderr
+    i = np.arange(10.0, 31.0)
+    table = pd.read_pickle(tmp_path / "df.pkl")
+    assert table["square"].to_numpy().tobytes() == (np.sin(i) ** 2).tobytes()
+    assert sum(map(len, starts(tmp_path / "store"))) == 21  # Nothing twice.
 
 
 def test_what_goes_wrong_outside_a_draw_ends_the_sweep(start, tmp_path):
