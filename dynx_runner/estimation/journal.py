@@ -22,7 +22,7 @@ Around = Callable[[Criterion], Criterion]
 class _Evaluations:
     """An estimation as a store sees it: free coordinates, and what is known of the criterion at them."""
 
-    metric_names = ("criterion", "slope", "curve", "residuals", "jacobian")
+    metric_names = ("criterion", "slope", "curve", "residuals", "jacobian", "hessian")
 
     def __init__(self, task):
         self.param_names, self._task = task.free.names, task
@@ -54,9 +54,13 @@ class Journal:
         def value(x):
             return self._ask("value", x, lambda: {"criterion": criterion.value(x)})["criterion"]
 
-        squares = criterion.residual
+        squares, curve = criterion.residual, criterion.hessian
+
+        def hessian(x):
+            return self._ask("hessian", x, lambda: {"hessian": curve(x)})["hessian"]
+
         if squares is None:
-            return Criterion(point, value)
+            return Criterion(point, value, hessian=None if curve is None else hessian)
 
         def residual(x):
             told = self._ask("residual", x, lambda: dict(zip(("residuals", "jacobian"), squares(x), strict=True)))
