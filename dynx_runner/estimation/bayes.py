@@ -124,8 +124,9 @@ def _chain(target, circuit, inputs, weights, center, root, key, draws, warmup):
     begin = jax.random.normal(first, center.shape, center.dtype)
     # A start that cannot be is no start.
     begin = jnp.where(jnp.isfinite(density(begin)), begin, jnp.zeros_like(begin))
-    (state, tuned), _ = blackjax.window_adaptation(blackjax.nuts, density).run(adapt, begin, num_steps=warmup)
-    kernel = blackjax.nuts(density, **tuned).step
+    sampler: Any = blackjax
+    (state, tuned), _ = sampler.window_adaptation(sampler.nuts, density).run(adapt, begin, num_steps=warmup)
+    kernel = sampler.nuts(density, **tuned).step
 
     def step(state, key):
         state, info = kernel(key, state)

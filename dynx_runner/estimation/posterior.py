@@ -107,8 +107,9 @@ class Posterior:
             raise ImportError('to_arviz needs arviz: pip install "dynx[bayes]"') from None
         told = {"lp": self.log_density, "diverging": self.divergent, "acceptance_rate": self.acceptance, "n_steps": self.steps}
         groups = {"posterior": self.draws, "sample_stats": told}
-        # The arviz of one module for all takes groups by name.
-        return arviz.from_dict(groups) if hasattr(arviz, "base") else arviz.from_dict(**groups)
+        build: Any = arviz.from_dict
+        # Of an older arviz every group is an argument.
+        return build(**groups) if hasattr(arviz, "InferenceData") else build(groups)
 
     def _each(self, function) -> dict[str, float]:
         return {name: function(self.z[..., i]) for i, name in enumerate(self.names)}
