@@ -8,6 +8,8 @@ import numpy as np
 
 METHODS = ("damped", "bfgs", "l-bfgs-b", "trf", "adam", "nelder-mead")
 _TINY = np.finfo(float).eps
+_HESSIANS = 4  # At most, from one start.
+_NEARER = 0.5  # A gain below which the exact curvature is worth what it costs.
 _NEAR = 10.0  # A gain of the log-likelihood below which secants tell of the optimum, and not of the way to it.
 
 
@@ -24,7 +26,7 @@ class Trace:
     """How a minimisation went.
 
     **Attributes:** `x`: where it ended; `point`: the criterion there; `values`: of all steps taken; `evaluations`: of the
-    gradient; `outcome`: in words, `"converged"` where its own rule of stopping held.
+    gradient; `hessians`: of exact second derivatives; `outcome`: in words, `"converged"` where its own rule of stopping held.
     """
 
     x: np.ndarray
@@ -32,6 +34,7 @@ class Trace:
     values: list[float] = field(default_factory=list)
     evaluations: int = 0
     outcome: str = ""
+    hessians: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,13 @@ class Criterion:
     """What an engine may ask.
 
     **Attributes:** `point`: value, gradient and curvature; `value`: alone; `residual`: (residuals, Jacobian) of a sum of
-    squares, or `None` of a likelihood.
+    squares, or `None` of a likelihood; `hessian`: the exact second derivative of a likelihood, or `None`.
     """
 
     point: Callable[[np.ndarray], Point]
     value: Callable[[np.ndarray], float]
     residual: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    hessian: Callable[[np.ndarray], np.ndarray] | None = None
 
     def small(self, here: float, first: float) -> float:
         """A gain that is not worth a step: of a likelihood a ten-thousandth of a standard error, of squares a share of them."""
@@ -66,7 +70,7 @@ def minimise(criterion: Criterion, start: np.ndarray, method: str, steps: int, t
 
 def _damped(criterion, x, method, steps, told):
     r"""Steps $(B + \lambda D)s = -g$, $B$ the curvature that squares of first derivatives tell, and near the optimum of a
-    likelihood what secants add to it.
+    likelihood the exact one, or what secants add to it.
 
     Levenberg and Marquardt's damping by Nielsen's rule; the second part by symmetric updates of rank one, as of Dennis, Gay
     and Welsch (1981).
@@ -74,10 +78,14 @@ def _damped(criterion, x, method, steps, told):
     del method
     here, more = criterion.point(x), np.zeros((x.size, x.size))
     trace = Trace(x, here, [here.value], 1)
-    damping, factor, loose, scale = 0.1, 2.0, 1.0, np.zeros(x.size)
+    damping, factor, loose, stale, scale = 0.1, 2.0, 1.0, True, np.zeros(x.size)
     for _ in range(steps):
         scale = np.maximum(scale, np.maximum(np.diag(here.curve), _TINY * np.max(np.diag(here.curve), initial=1e-300)))
         step, gain = _step(here.curve / loose, more, here.slope, damping, scale)
+        if criterion.hessian is not None and stale and gain < _NEARER and trace.hessians < _HESSIANS:
+            more, loose, stale = criterion.hessian(x) - here.curve, 1.0, False
+            trace.hessians, damping = trace.hessians + 1, min(damping, 1e-3)
+            step, gain = _step(here.curve, more, here.slope, damping, scale)
         if gain <= criterion.small(here.value, trace.values[0]) and damping <= 1e-2:
             trace.outcome = "converged"
             break
@@ -91,10 +99,10 @@ def _damped(criterion, x, method, steps, told):
             if small:
                 trace.outcome = "converged"
                 break
-            damping, factor, loose = damping * factor, 2 * factor, max(loose / 4, 1.0)
+            damping, factor, loose, stale = damping * factor, 2 * factor, max(loose / 4, 1.0), True
             continue
         if criterion.residual is None and gain < _NEAR:
-            more, loose = _secant(more, there.curve, step, there.slope - here.slope), 1.0
+            more, loose, stale = _secant(more, there.curve, step, there.slope - here.slope), 1.0, abs(ratio - 1) > 0.25
         elif ratio > 1.25 or ratio < 0.75:  # The curvature is less than was told, or more.
             loose = float(np.clip(loose * (3.0 if ratio > 1 else 1 / 3), 1.0, 81.0))
         x, here, factor = x + step, there, 2.0

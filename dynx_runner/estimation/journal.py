@@ -3,7 +3,7 @@
 import contextlib
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ Around = Callable[[Criterion], Criterion]
 class _Evaluations:
     """An estimation as a store sees it: free coordinates, and what is known of the criterion at them."""
 
-    metric_names = ("criterion", "slope", "curve", "residuals", "jacobian")
+    metric_names = ("criterion", "slope", "curve", "residuals", "jacobian", "hessian")
 
     def __init__(self, task):
         self.param_names, self._task = task.free.names, task
@@ -54,9 +54,13 @@ class Journal:
         def value(x):
             return self._ask("value", x, lambda: {"criterion": criterion.value(x)})["criterion"]
 
-        squares = criterion.residual
-        if squares is None:
+        squares, curve = criterion.residual, criterion.hessian
+
+        if squares is None and curve is None:
             return Criterion(point, value)
+        if squares is None:
+            exact = cast(Any, curve)
+            return Criterion(point, value, None, lambda x: self._ask("hessian", x, lambda: {"hessian": exact(x)})["hessian"])
 
         def residual(x):
             told = self._ask("residual", x, lambda: dict(zip(("residuals", "jacobian"), squares(x), strict=True)))

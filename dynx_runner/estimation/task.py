@@ -115,13 +115,25 @@ class Task:
             terms, own = self.both(z)
             return terms, own @ slopes
 
-        return Criterion(point, lambda x: self.value(inside(x)[0]), None if self.likelihood else residual)
+        def hessian(x):
+            z, slopes = inside(x)
+            bend = np.asarray(_bend(self.free, jnp.asarray(x)))
+            return slopes.T @ self.hessian(z) @ slopes + np.einsum("i,ijk->jk", self.slope(z), bend)
+
+        exact = hessian if few and self.likelihood else None
+        return Criterion(point, lambda x: self.value(inside(x)[0]), None if self.likelihood else residual, exact)
 
 
 @functools.partial(jax.jit, static_argnames="free")
 def _inside(free, x):
     """Coordinates of real numbers, and their derivatives."""
     return free.inside(x), jax.jacfwd(free.inside)(x)
+
+
+@functools.partial(jax.jit, static_argnames="free")
+def _bend(free, x):
+    """The second derivatives of coordinates in real numbers."""
+    return jax.jacfwd(jax.jacfwd(free.inside))(x)
 
 
 def _at(terms, free, circuit, inputs, z):

@@ -288,14 +288,24 @@ def test_six_parameters_of_workers_are_found(working):
     assert fit.check["agrees"][6:].all(), fit.check
 
 
-def test_other_data_of_the_same_shape_compile_nothing(working, workers):
-    before = working.fit(steps=3, check=False)
-    compiled = []
+def test_other_data_of_the_same_shape_compile_nothing(hidden, lives):
+    est = MLE(hidden, {"main.RC": (0.0, 10.0)}, lives, {"BUS": ["s", "z", "d"]})
+    before, compiled = est.fit(steps=3, check=False), []
     jax.monitoring.register_event_duration_secs_listener(
         lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
     )
-    other = working.with_data(workers.assign(c=workers["c"] * 1.01))
+    # Whoever kept the engine in the last month has replaced it, which leads nowhere that is seen.
+    other = est.with_data(lives.assign(d=lives["d"].where(lives["period"] < 11, 1)))
     compiled.clear()
     again = other.fit(steps=3, check=False)
     assert not compiled, len(compiled)
     assert again.criterion != before.criterion
+
+
+def test_fewer_rows_of_as_many_units_are_filled_up(working, workers):
+    """Two halves of every life, where states on arrival are seen, tell together what the whole of it tells."""
+    halves = [working.with_data(workers[(workers["period"] + workers["agent"]) % 2 == k]) for k in (0, 1)]
+    apart = [half.contributions({}) for half in halves]
+    np.testing.assert_allclose(apart[0] + apart[1], working.contributions({}), rtol=1e-10)
+    shapes = [[x.shape for x in jax.tree.leaves(est.task.inputs)] for est in (working, *halves)]
+    assert shapes[0] == shapes[1] == shapes[2]
