@@ -124,16 +124,9 @@ def _chain(target, circuit, inputs, weights, center, root, key, draws, warmup):
     begin = jax.random.normal(first, center.shape, center.dtype)
     # A start that cannot be is no start.
     begin = jnp.where(jnp.isfinite(density(begin)), begin, jnp.zeros_like(begin))
-<<<<<<< HEAD
-    sampler: Any = blackjax.nuts  # Its own types are those of any sampler.
-    adaptation: Any = blackjax.window_adaptation(sampler, density)
-    (state, tuned), _ = adaptation.run(adapt, begin, num_steps=warmup)
-    kernel = sampler(density, **tuned).step
-=======
     sampler: Any = blackjax
     (state, tuned), _ = sampler.window_adaptation(sampler.nuts, density).run(adapt, begin, num_steps=warmup)
     kernel = sampler.nuts(density, **tuned).step
->>>>>>> work-est
 
     def step(state, key):
         state, info = kernel(key, state)

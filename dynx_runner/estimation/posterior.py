@@ -105,17 +105,11 @@ class Posterior:
             import arviz
         except ImportError:
             raise ImportError('to_arviz needs arviz: pip install "dynx[bayes]"') from None
-        from_dict: Any = arviz.from_dict
         told = {"lp": self.log_density, "diverging": self.divergent, "acceptance_rate": self.acceptance, "n_steps": self.steps}
         groups = {"posterior": self.draws, "sample_stats": told}
-<<<<<<< HEAD
-        # The arviz of one module for all takes groups by name.
-        return from_dict(groups) if hasattr(arviz, "base") else from_dict(**groups)
-=======
         build: Any = arviz.from_dict
         # Of an older arviz every group is an argument.
         return build(**groups) if hasattr(arviz, "InferenceData") else build(groups)
->>>>>>> work-est
 
     def _each(self, function) -> dict[str, float]:
         return {name: function(self.z[..., i]) for i, name in enumerate(self.names)}
