@@ -47,7 +47,7 @@ EXACT = (
     "test_a_markov_state_has_its_row",  # A search, whose choice between two equal peaks is one of digits.
 )
 # Files whose tests share nothing but what they compile for one model.
-BY_MODEL = ("test_one_word.py", "test_panel_and_push.py", "test_example_gradients.py")
+BY_MODEL = ("test_one_word.py", "test_panel_and_push.py", "test_example_gradients.py", "test_duality.py")
 # Files of long tests that compile nothing.
 BY_TEST = ("test_fuzz.py", "test_wrong_structures.py")
 # Files that compile much come first, so that those of many short tests fill the gaps at the end.

@@ -38,8 +38,16 @@ def pass_through(stage, decision, states, key) -> AgentStep:
     num, scope = stage.num, stage.arvl_to_dcsn.operator.parameters
     count = next(iter(states.values())).shape[0]
     shocks = num.draws(scope, key, count, _conditions_of(num, states))
-    at = stage.arvl_to_dcsn.operator(states, shocks)
-    answer = decision.at(at)
+    return from_decision(stage, decision, (states, shocks, stage.arvl_to_dcsn.operator(states, shocks)), key)
+
+
+def from_decision(stage, decision, before, key) -> AgentStep:
+    """Choice and transition of agents at the decision.
+
+    **Arguments:** `before`: by name, their states on arrival, what was drawn since, and their states at the decision.
+    """
+    num, (states, shocks, at) = stage.num, before
+    answer, count = decision.at(at), next(iter(at.values())).shape[0]
     names = tuple(b.name for b in num.branches)
     controls, taken, chance = answer.policy, {name: jnp.ones(count, bool) for name in names}, None
     feasible = answer.feasible

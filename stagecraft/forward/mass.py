@@ -162,16 +162,21 @@ def through(stage, decision, arriving: Population, jumps: bool = False) -> tuple
     **Returns:** the stage with households on its perches; the mass without a choice; a `REPORT`, `None` without `jumps`.
     """
     shocks, at, weights = _at_decision(stage, arriving)
-    dcsn, cntn, infeasible = _decide(stage, decision, at, shocks, weights)
+    dcsn, cntn, infeasible = from_decision(stage, decision, at, shocks, weights)
     more, report = jump_points(decision, at, shocks, weights) if jumps else (None, None)
     if more is not None:
-        beside, ends, _ = _decide(stage, decision, *more)
+        beside, ends, _ = from_decision(stage, decision, *more)
         dcsn, cntn = together(dcsn, beside), {name: together(x, ends[name]) for name, x in cntn.items()}
     return stage.holding("dist", arriving, dcsn, cntn), infeasible, report
 
 
-def _decide(stage, decision, at, shocks, weights) -> tuple[Population, dict[str, Population], Float[Array, ""]]:
-    """Choice and transition of points at the decision, and the mass of those that have none."""
+def from_decision(stage, decision, at, shocks, weights) -> tuple[Population, dict[str, Population], Float[Array, ""]]:
+    """Choice and transition of points at the decision.
+
+    **Arguments:** `at`: their states; `shocks`: what was drawn on the way there, by name; `weights`: of the points.
+
+    **Returns:** who is at the decision, with controls, and in every continuation; the mass that has no choice.
+    """
     answer = decision.at(at)
     infeasible = jax.lax.stop_gradient(jnp.sum(jnp.where(answer.feasible, 0.0, weights)))
     ends = _of_branches if stage.branching else _of_options if len(answer.probability) > 1 else _of_one

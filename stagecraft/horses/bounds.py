@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 from stagecraft.arrays import room_above
 from stagecraft.horses.evaluate import other_bound
 from stagecraft.horses.problems import ContinuousProblem
-from stagecraft.horses.solution import Continuation
+from stagecraft.horses.solution import Answer
 from stagecraft.operators.interpolate import Segment
 
 # Knots along a bound that holds people back, beyond the last post-state that it lets them reach.
@@ -44,17 +44,15 @@ def inserted(problem: ContinuousProblem) -> list[Float[Array, "..."]]:
     return found
 
 
-def lengthened(problem: ContinuousProblem, continuation: Continuation, count: int) -> tuple[ContinuousProblem, Continuation]:
+def lengthened(problem: ContinuousProblem, continuation: Answer, count: int) -> tuple[ContinuousProblem, Answer]:
     """Both with the last knot `count` times more."""
     more = lambda x: jnp.concatenate([x, jnp.broadcast_to(x[-1], (count,))])
-    names = ("value", "marginal", "weight", "feasible", "others", "inner")
-    parts = {name: jax.tree.map(more, getattr(continuation, name)) for name in names}
-    return dataclasses.replace(problem, knots=more(problem.knots)), dataclasses.replace(continuation, **parts)
+    return dataclasses.replace(problem, knots=more(problem.knots)), jax.tree.map(more, continuation)
 
 
 def along_bound(
-    problem: ContinuousProblem, continuation: Continuation, count: int, chosen: tuple, out: Bool[Array, " n"]
-) -> tuple[Bool[Array, ""], Bool[Array, " n"], Continuation, tuple]:
+    problem: ContinuousProblem, continuation: Answer, count: int, chosen: tuple, out: Bool[Array, " n"]
+) -> tuple[Bool[Array, ""], Bool[Array, " n"], Answer, tuple]:
     """Give post-states that nobody can reach along the bound, and the last `count`, to those who are held by it.
 
     Beyond the last state whose choice is free, or leads to a knot along the bound, states go on as far as the grid is wide;
@@ -83,7 +81,7 @@ def along_bound(
     cell = Segment(post[:n], ends)
     base = lambda x: x[:n]
     read = lambda x: jnp.where(lost, cell.linear(base(x)), x)
-    value = cell.hermite(base(continuation.value), base(continuation.marginal))
-    parts = {name: jax.tree.map(read, getattr(continuation, name)) for name in ("marginal", "weight", "others", "inner")}
+    value = cell.hermite(base(continuation.value), base(continuation.marginal[problem.post]))
+    parts = {name: jax.tree.map(read, getattr(continuation, name)) for name in ("marginal", "weight", "policy")}
     parts["value"] = jnp.where(lost, value, continuation.value)
     return held, lost, dataclasses.replace(continuation, **parts), (control, state, jnp.where(lost, ends, post))

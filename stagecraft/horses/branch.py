@@ -1,34 +1,18 @@
 """The constrained branch: knots where the control is at the bound that leads to the corner, below the first interior one."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.evaluate import other_bound
-from stagecraft.horses.solution import Lowest
+from stagecraft.horses.solution import Answer, Row
 
 # Knots on the constrained branch, where another branch that starts below its end may cross it.
 BRANCH = 16
 
 
-class Choice(NamedTuple):
-    """A choice at every knot, and what is behind it: value, weight, marginal values and the controls that were chosen first."""
-
-    state: Float[Array, " n"]
-    control: Float[Array, " n"]
-    post: Float[Array, " n"]
-    value: Float[Array, " n"]
-    weight: Float[Array, " n"]
-    slope: Float[Array, " n"]
-    others: dict[str, Float[Array, " n"]]
-    inner: dict[str, Float[Array, " n"]]
-
-
-def constrained(problem, continuation, chosen, valid, solid):
-    """Knots on the branch where the control is at its bound, up to the first interior one, from its bottom.
+def constrained(problem, continuation: Answer, below: Answer, chosen: Row, valid, solid):
+    """Knots on the branch where the control is at its bound, up to the first interior one, from its bottom; their post-state.
 
     The branch keeps the lowest post-state, or the lowest feasible one where that is above it: then it begins where the other,
     closed bound of the control is met, and has no length where that is open.
@@ -36,12 +20,8 @@ def constrained(problem, continuation, chosen, valid, solid):
     p = problem.parameters
     ones = jnp.ones(BRANCH, chosen.state.dtype)
     lowest = jnp.where(solid, problem.lowest(p), problem.knots[0]) * ones
-    below = continuation.lowest
     if problem.floored:
-        at_first = Lowest(
-            value=continuation.value, weight=continuation.weight, others=continuation.others, inner=continuation.inner
-        )
-        below = jax.tree.map(lambda x, y: jnp.where(solid, x, y[0]), below, at_first)
+        below = jax.tree.map(lambda x, y: jnp.where(solid, x, y[0]), below, continuation)
     below = jax.tree.map(lambda x: x * ones, below)
     bottom = problem.lower(p, chosen.state[0])
     bottom = jnp.where(jnp.isfinite(bottom), bottom, jnp.minimum(chosen.control[0], 0.0))
@@ -52,8 +32,9 @@ def constrained(problem, continuation, chosen, valid, solid):
     # Where a branch cannot be, any numbers will do that are finite.
     good = jnp.isfinite(state)
     state, control = jnp.where(good, state, chosen.state[0]), jnp.where(good, control, chosen.control[0])
-    return Choice(state=state, control=control, post=lowest, value=below.value, weight=below.weight, slope=ones,
-                  others=below.others, inner=below.inner)  # fmt: skip
+    others = {name: below.marginal[name] for name in chosen.others}
+    return Row(state=state, control=control, value=below.value, marginal=ones, weight=below.weight, others=others,
+               inner=below.policy, edge=jnp.zeros(BRANCH, bool)), lowest  # fmt: skip
 
 
 def _at_edge(problem, chosen, post):
@@ -75,7 +56,7 @@ def _shares(problem, chosen, valid, lowest, bottom, solid):
     return jnp.where(solid, start ** (1.0 - step), step)
 
 
-def places(problem, raw, feasible, solid, used):
+def places(problem, raw: Row, valid, feasible, solid, used):
     """Which entries of the raw solutions stand where: those for which there is no use repeat others, in cells of no width.
 
     An outer cell keeps its width, as lines beyond the knots are its line.
@@ -85,7 +66,7 @@ def places(problem, raw, feasible, solid, used):
     index, n = jnp.arange(raw.state.shape[0]), raw.state.shape[0]
     first, on = index[BRANCH], index < BRANCH
     fine = jnp.isfinite(raw.state) & (raw.state <= raw.state[BRANCH])
-    fine &= jnp.where(solid, feasible & raw.valid[BRANCH], problem.floored & jnp.isfinite(raw.value + raw.marginal))
+    fine &= jnp.where(solid, feasible & valid[BRANCH], problem.floored & jnp.isfinite(raw.value + raw.marginal))
     if problem.envelope:
         place = jnp.where(on & ~fine, first, index)
     else:

@@ -1,14 +1,13 @@
 """The endogenous grid horse: one continuous control, one post-state, a first-order condition that can be inverted."""
 
-from typing import NamedTuple
+import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
 
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD, along_bound, lengthened
-from stagecraft.horses.branch import BRANCH, Choice, constrained, places
+from stagecraft.horses.branch import BRANCH, constrained, places
 from stagecraft.horses.evaluate import (
     at_closed_bound,
     beyond_bound,
@@ -18,27 +17,14 @@ from stagecraft.horses.evaluate import (
     passive_marginal,
     trade_off,
 )
+from stagecraft.horses.flat import held_below
 from stagecraft.horses.levels import bend, first_tamed, levels, secant_where
 from stagecraft.horses.problems import ContinuousProblem
-from stagecraft.horses.solution import Continuation, Rows
+from stagecraft.horses.solution import Answer, Lowest, Row, Rows
 from stagecraft.operators.envelope.envelope import read, read_lines, refine
 
 
-class _Raw(NamedTuple):
-    """The correspondence in the order of the post-state."""
-
-    state: Float[Array, " n"]
-    control: Float[Array, " n"]
-    value: Float[Array, " n"]
-    marginal: Float[Array, " n"]
-    weight: Float[Array, " n"]
-    others: dict[str, Float[Array, " n"]]
-    inner: dict[str, Float[Array, " n"]]
-    edge: Bool[Array, " n"]
-    valid: Bool[Array, " n"]
-
-
-def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
+def egm(problem: ContinuousProblem, continuation: Answer, lowest: Answer) -> Rows:
     r"""Solve the first-order condition on the grid of the post-state, so that no maximum is sought.
 
     $c_i$ solves $Q_c + (Q_{x'} + Q_V \lambda_i)\,g_c = 0$ at every knot $x'_i$, and $m_i$ solves $x'_i = g(m_i, c_i)$
@@ -46,28 +32,32 @@ def egm(problem: ContinuousProblem, continuation: Continuation) -> Rows:
     the continuation is not concave, knots of inferior solutions are removed by the upper envelope of the correspondence
     (Iskhakov, Jørgensen, Rust and Schjerning 2017), the constrained branch among its branches.
 
-    **Arguments:** `problem`, and the `continuation` on its knots.
+    **Arguments:** `problem`; what the `continuation` answers on its knots, and at the `lowest` post-state that the control's
+    bound allows: marginal values of $x'$ under `problem.post`, of passive post-states under their names, and as policy the
+    controls that were chosen first, given the post-state.
 
     **Returns:** `Rows`, increasing in the state; without `problem.envelope` only where the problem is concave, and the caller
     looks for folds.
     """
-    low = continuation.lowest
     # A lowest post-state that is not feasible bounds the states from below, instead of a constrained branch from the corner.
     solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
-    raw, idle, maximal = _correspondence(problem, continuation, solid)
-    first, reachable = raw.state[0], jnp.any(continuation.feasible)
+    row, valid, idle, maximal = _correspondence(problem, continuation, lowest, solid)
+    first, reachable = row.state[0], jnp.any(continuation.feasible)
     least = jnp.where(solid, -jnp.inf, jax.lax.stop_gradient(first - room_above(first) * problem.floored))
     least = jnp.where(reachable, least, jnp.finfo(first.dtype).max)
-    if not problem.envelope:
-        return _rows(problem, raw, low, idle, maximal, reachable, jnp.zeros((), jnp.int32), jnp.asarray(False), first, least)
-    return _enveloped(problem, raw, low, idle, maximal, reachable, least)
+    corner, switches, overflow = first, jnp.zeros((), jnp.int32), jnp.asarray(False)
+    if problem.envelope:
+        row, corner, switches, overflow = _enveloped(problem, row, valid)
+    corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
+    return _rows(problem, row, lowest, corner=corner, least=least, maximal=maximal, reachable=reachable, switches=switches,
+                 overflow=overflow)  # fmt: skip
 
 
-def _correspondence(problem, continuation, solid):
-    """The raw solutions at all knots, whether all are idle, and whether the conditions of the second order hold."""
+def _correspondence(problem, continuation: Answer, lowest: Answer, solid):
+    """The solutions at all knots, which of them count, whether all are idle, and whether the second-order conditions hold."""
     if problem.holds:
         problem, continuation = lengthened(problem, continuation, HELD)
-    p, post, slope = problem.parameters, problem.knots, continuation.marginal
+    p, post, slope = problem.parameters, problem.knots, continuation.marginal[problem.post]
     idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     # A technology may be infinitely productive at the lowest post-state, and the condition have its limit there only.
     post = jnp.where(idle & (post <= problem.lowest(p)), post + room_above(post), post)
@@ -84,31 +74,34 @@ def _correspondence(problem, continuation, solid):
     # Posts that are worth nothing at the margin, below others that are worth something, are chosen by nobody.
     busy_above = jnp.flip(jnp.cumsum(jnp.flip(~resting))) > 0
     valid = _valid(continuation.feasible) & ~(resting & busy_above)
-    found = _spend_where_idle(problem, continuation, idle, state, control, post)
+    found = _spend_where_idle(problem, continuation, lowest, idle, state, control, post)
     state, control, post, value, weight = found
-    chosen = Choice(state=state, control=control, post=post, value=value, weight=weight, slope=continuation.marginal,
-                    others=continuation.others, inner=continuation.inner)  # fmt: skip
+    others = {name: x for name, x in continuation.marginal.items() if name != problem.post}
+    row = Row(state=state, control=control, value=value, marginal=continuation.marginal[problem.post], weight=weight,
+              others=others, inner=continuation.policy, edge=edge)  # fmt: skip
+    if problem.flat:
+        rests = resting & busy_above & continuation.feasible
+        row, post, valid = held_below(problem, lowest, row, post, valid, rests, solid)
     if problem.branched:
-        branch = constrained(problem, continuation, chosen, valid, solid)
-        chosen = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), branch, chosen)
-        no = jnp.zeros(BRANCH, bool)
-        edge, held, valid = (jnp.concatenate([more, x]) for more, x in ((no, edge), (no, held), (no | valid[0], valid)))
-    raw = _worth(problem, chosen, held, edge, valid)
-    kept = places(problem, raw, continuation.feasible[0], solid, used)
-    return raw if kept is None else jax.tree.map(lambda x: x[kept], raw), jnp.all(idle), falls
+        branch, below = constrained(problem, continuation, lowest, row, valid, solid)
+        row, post = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (branch, below), (row, post))
+        held, valid = (jnp.concatenate([more, x]) for more, x in ((branch.edge, held), (branch.edge | valid[0], valid)))
+    row = _worth(problem, row, post, held)
+    kept = places(problem, row, valid, continuation.feasible[0], solid, used)
+    row, valid = (row, valid) if kept is None else jax.tree.map(lambda x: x[kept], (row, valid))
+    return row, valid, jnp.all(idle), falls
 
 
-def _worth(problem, chosen, held, edge, valid):
-    """What choices are worth, and at the margin."""
-    p, (state, control, post, value, weight, slope, others, inner) = problem.parameters, chosen
-    marginal = envelope(problem, state, control, post, value)
+def _worth(problem, row: Row, post, held) -> Row:
+    """The same with what the choices are worth, and at the margin, in place of what is behind them."""
+    state, control, behind = row.state, row.control, row.value
+    marginal = envelope(problem, state, control, post, behind)
     if problem.floored:
-        marginal = jnp.where(held, at_closed_bound(problem, state, post, value, slope)[0], marginal)
-    passive = {n: passive_marginal(problem, n, state, control, post, value, others) for n in problem.passive}
-    weight = 1.0 + discount(problem, state, control, post, value) * weight
-    value = problem.objective(p, state, control, post, value) * jnp.ones_like(state)
-    return _Raw(state=state, control=control, value=value, marginal=marginal, weight=weight, others=passive, inner=inner,
-                edge=edge, valid=valid)  # fmt: skip
+        marginal = jnp.where(held, at_closed_bound(problem, state, post, behind, row.marginal)[0], marginal)
+    others = {n: passive_marginal(problem, n, state, control, post, behind, row.others) for n in problem.passive}
+    weight = 1.0 + discount(problem, state, control, post, behind) * row.weight
+    value = problem.objective(problem.parameters, state, control, post, behind) * jnp.ones_like(state)
+    return dataclasses.replace(row, value=value, marginal=marginal, weight=weight, others=others)
 
 
 def _valid(feasible):
@@ -116,25 +109,23 @@ def _valid(feasible):
     return feasible | jnp.concatenate([feasible[1:], jnp.zeros(1, bool)])
 
 
-def _enveloped(problem, joined, low, idle, maximal, reachable, least):
-    """The rows on the upper envelope of the correspondence, the constrained branch among its runs."""
+def _enveloped(problem, joined: Row, valid):
+    """The upper envelope of the correspondence, the constrained branch among its runs; where that ends, and its switches."""
     n = joined.state.shape[0]
     slope = None if problem.interp == "linear" else joined.marginal
-    found = refine(
-        joined.state, joined.value, slope, joined.valid | jnp.all(~joined.valid), size=room_for(n) + 4 * problem.switch_knots
-    )
+    found = refine(joined.state, joined.value, slope, valid | jnp.all(~valid), size=room_for(n) + 4 * problem.switch_knots)
     value, marginal = read(found, joined.state, joined.value, slope)
     leaves, tree = jax.tree.flatten((joined.control, joined.weight, joined.others, joined.inner, joined.marginal))
     control, weight, others, inner, line = jax.tree.unflatten(tree, read_lines(found, joined.state, *leaves))
     marginal = line if slope is None else marginal
     edge = joined.edge[found.segment] & (found.state == joined.state[found.segment])
-    raw = _Raw(state=found.state, control=control, value=value, marginal=marginal, weight=weight, others=others, inner=inner,
-               edge=edge, valid=edge)  # fmt: skip
+    row = Row(state=found.state, control=control, value=value, marginal=marginal, weight=weight, others=others, inner=inner,
+              edge=edge)  # fmt: skip
     # A cell of the branch ends at the next knot, the first interior one where no other run crosses before.
     ends = jnp.append(found.state[1:], found.state[-1])
     corner = jnp.max(jnp.where(found.segment < BRANCH, ends, -jnp.inf))
     corner = jax.lax.stop_gradient(jnp.maximum(corner, found.state[0]))
-    return _rows(problem, raw, low, idle, maximal, reachable, found.crossings, found.overflow, corner, least)
+    return row, corner, found.crossings, found.overflow
 
 
 def room_for(knots: int) -> int:
@@ -149,38 +140,23 @@ def stored_knots(problem: ContinuousProblem) -> int:
     return room_for(n + 2 * pairs) + 4 * pairs if problem.envelope else n
 
 
-def _rows(problem, raw, low, idle, maximal, reachable, switches, overflow, corner, least):
-    """The solution with all that its evaluation needs."""
-    level, level_slope, smooth = levels(problem, raw.value, raw.marginal, raw.weight)
-    level_slope = secant_where(raw.edge, raw.state, level, level_slope)
+def _rows(problem, row: Row, lowest: Answer, **told) -> Rows:
+    """The solution with all that its evaluation needs, and what is `told` of it as a whole."""
+    level, level_slope, smooth = levels(problem, row.value, row.marginal, row.weight)
+    level_slope, marginal = secant_where(row.edge, row.state, level, level_slope), row.marginal
     if problem.open_end:
-        level_slope = first_tamed(raw.state, level, level_slope)
-        raw = raw._replace(marginal=first_tamed(raw.state, raw.value, raw.marginal))
-    width = jnp.diff(raw.state)
-    straighter = bend(width, level, level_slope) <= bend(width, raw.value, raw.marginal)
+        level_slope = first_tamed(row.state, level, level_slope)
+        marginal = first_tamed(row.state, row.value, marginal)
+    width = jnp.diff(row.state)
+    straighter = bend(width, level, level_slope) <= bend(width, row.value, marginal)
     if problem.open_end:
         straighter = straighter.at[0].set(True)  # Values may begin at minus infinity.
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
-    corner = jnp.where(jnp.isfinite(least), -jnp.inf, jnp.where(idle, jnp.inf, corner))
-    return Rows(
-        state=raw.state,
-        control=raw.control,
-        value=raw.value,
-        marginal=raw.marginal,
-        weight=raw.weight,
-        others=raw.others,
-        level=level,
-        level_slope=level_slope,
-        straight=straight,
-        lowest=low,
-        corner=corner,
-        least=least,
-        maximal=maximal,
-        reachable=reachable,
-        switches=switches,
-        overflow=overflow,
-        inner=raw.inner,
-    )
+    others = {name: x for name, x in lowest.marginal.items() if name != problem.post}
+    low = Lowest(value=lowest.value, weight=lowest.weight, others=others, inner=lowest.policy)
+    return Rows(state=row.state, control=row.control, value=row.value, marginal=marginal, weight=row.weight,
+                others=row.others, inner=row.inner, level=level, level_slope=level_slope, straight=straight, lowest=low,
+                **told)  # fmt: skip
 
 
 def _second_order(problem, idle, control, slope, post):
@@ -229,7 +205,7 @@ def _is_idle(problem, slope, post):
     return jnp.isfinite(slope) & idle
 
 
-def _spend_where_idle(problem, continuation, idle, state, control, post):
+def _spend_where_idle(problem, continuation: Answer, lowest: Answer, idle, state, control, post):
     """Give idle knots a choice: the corner's when all are idle, else to stay at the last post-state worth reaching.
 
     Above the last busy knot the post-state stays where it is, and all that the state adds goes to the control.
@@ -248,6 +224,6 @@ def _spend_where_idle(problem, continuation, idle, state, control, post):
     pick = lambda corner, array: jnp.where(jnp.all(idle), corner, array)
     state = pick(spent, stay(state) + beyond)
     control = pick(bound, stay(control) + rise)
-    value = pick(continuation.lowest.value, stay(continuation.value))
-    weight = pick(continuation.lowest.weight, stay(continuation.weight))
+    value = pick(lowest.value, stay(continuation.value))
+    weight = pick(lowest.weight, stay(continuation.weight))
     return state, control, pick(problem.lowest(p), stay(post)), value, weight

@@ -20,7 +20,8 @@ class ContinuousProblem(eqx.Module):
     **Attributes:**
 
     - `parameters`: first argument of every function below.
-    - `knots`: the exogenous grid of the post-state $x'$, increasing.
+    - `knots`: the exogenous grid of the post-state $x'$, increasing; `post`: the name under which a continuation's marginal
+      values hold that of $x'$.
     - `lowest`: $p \mapsto$ the lowest $x'$ that the bound allows; the corner.
     - `objective`: $(p, m, c, x', V) \mapsto Q$, linear in $V$.
     - `transition`: $(p, m, c) \mapsto x'$.
@@ -44,6 +45,7 @@ class ContinuousProblem(eqx.Module):
     - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
     - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
       switches of what follows it is asked on both sides, beside the knots.
+    - `flat`: whether post-states may be worth nothing at the margin below others that are worth something.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
     - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: the passive post-states,
       which follow from them, pairs of a name and $p \mapsto x'$.
@@ -74,7 +76,9 @@ class ContinuousProblem(eqx.Module):
     interp: str = eqx.field(static=True, default="auto")
     envelope: bool = eqx.field(static=True, default=False)
     switch_knots: int = eqx.field(static=True, default=0)
+    flat: bool = eqx.field(static=True, default=False)
     allowed: Callable | None = eqx.field(static=True, default=None)
+    post: str = eqx.field(static=True, default="post")
     passive: tuple[str, ...] = eqx.field(static=True, default=())
     others: tuple[tuple[str, Pointwise], ...] | None = eqx.field(static=True, default=None)
 

@@ -63,20 +63,22 @@ class Lowest(eqx.Module):
     inner: dict[str, Float[Array, "*rows"]] = eqx.field(default_factory=dict)
 
 
-class Continuation(eqx.Module):
-    """A continuation on the knots of the post-state, and at the `lowest` one.
+class Row(eqx.Module):
+    """A choice at every knot of one row, in the order of the post-state: what `Rows` keeps of it.
 
-    **Attributes:** `marginal`: of the active post-state; `others`: of the passive ones; `inner`: the controls that were chosen
-    first, given the post-state.
+    Value, weight and marginal values are first those of the continuation behind the choice, then those of the decision.
+
+    **Attributes:** as of `Rows`; `edge`: whether a knot is the edge of the feasible set, where marginal values are infinite.
     """
 
-    value: Float[Array, "*rows cntn"]
-    marginal: Float[Array, "*rows cntn"]
-    weight: Float[Array, "*rows cntn"]
-    feasible: Bool[Array, "*rows cntn"]
-    others: dict[str, Float[Array, "*rows cntn"]]
-    lowest: Lowest
-    inner: dict[str, Float[Array, "*rows cntn"]] = eqx.field(default_factory=dict)
+    state: Float[Array, " n"]
+    control: Float[Array, " n"]
+    value: Float[Array, " n"]
+    marginal: Float[Array, " n"]
+    weight: Float[Array, " n"]
+    others: dict[str, Float[Array, " n"]]
+    inner: dict[str, Float[Array, " n"]]
+    edge: Bool[Array, " n"]
 
 
 class AbstractStored(eqx.Module):

@@ -70,9 +70,9 @@ class Maximise(AbstractHorse):
         own, options = num.solution, discrete_axes(num, scope)
         choice = choice_problem(num, scope, ()) if options else None
         knots, grid = dict(own.post_grids)[own.post].build(scope), own.state_grid
-        return cls(maximum_problem(num, scope), scale_of(num, scope), knots, own.state, own.post, most_of(num, scope),
-                   post_axes(num, scope), None if grid is None else grid.build(scope), own.base, axes_of(num, scope), options,
-                   choice)  # fmt: skip
+        return cls(problem=maximum_problem(num, scope), scale=scale_of(num, scope), knots=knots, state=own.state, post=own.post,
+                   most=most_of(num, scope), post_axes=post_axes(num, scope), grid=None if grid is None else grid.build(scope),
+                   base=own.base, axes=axes_of(num, scope), options=options, choice=choice)  # fmt: skip
 
     def solve(self, points: dict, answer: Answer) -> Policies:
         """Search, given the continuation's answer at `points`."""

@@ -19,7 +19,7 @@ from stagecraft.horses.egm import egm, stored_knots
 from stagecraft.horses.health import finite, unfolded
 from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
-from stagecraft.horses.solution import Answer, Continuation, Lowest, Rows
+from stagecraft.horses.solution import Answer, Lowest, Rows
 from stagecraft.movers.switch_knots import with_switch_knots
 from stagecraft.whisperers.choice import choice_problem
 from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
@@ -47,7 +47,6 @@ class Optimise(AbstractHorse):
     problem: ContinuousProblem
     state: str = eqx.field(static=True)
     control: str = eqx.field(static=True)
-    post: str = eqx.field(static=True)
     axes: tuple[Axis, ...] = ()
     options: tuple[Axis, ...] = ()
     choice: ChoiceProblem | None = None
@@ -57,6 +56,11 @@ class Optimise(AbstractHorse):
     def knots(self) -> Float[Array, " cntn"]:
         """The grid of the post-state."""
         return self.problem.knots
+
+    @property
+    def post(self) -> str:
+        """The name of the post-state."""
+        return self.problem.post
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -112,37 +116,31 @@ class Optimise(AbstractHorse):
         choice = choice_problem(num, scope, ()) if options else None
         inner = own.inner
         first = None if inner is None else InnerControl(dict(scope), *inner)
-        return cls(
-            continuous_problem(num, scope), own.state, own.control, own.post, axes_of(num, scope), options, choice, first
-        )
+        return cls(problem=continuous_problem(num, scope), state=own.state, control=own.control, axes=axes_of(num, scope),
+                   options=options, choice=choice, inner=first)  # fmt: skip
 
     def solve(self, points: dict, answer: Answer) -> Rows:
         """The rows, given the continuation's answer at `points`."""
         sizes = tuple(axis.values.shape[0] for axis in (*self.axes, *self.options))
         n = points[self.post].shape[-1]
         flat = lambda x: jnp.broadcast_to(x, (*sizes, n)).reshape(-1, n)
-        value, weight, feasible = (flat(x) for x in (answer.value, answer.weight, answer.feasible))
+        marginal = {name: answer.marginal.get(name, jnp.zeros_like(answer.value)) for name in self.others}
+        marginal[self.post] = answer.marginal[self.post]
+        answer = jax.tree.map(flat, dataclasses.replace(answer, marginal=marginal))
         # A knot that was moved to the edge of the feasible post-states bounds the states, as an infeasible one does.
         first = jnp.broadcast_to(self.points[self.post][..., 1], sizes).ravel()
         moved = flat(points[self.post])[:, 1] > first
-        feasible = feasible.at[:, 1].set(feasible[:, 1] & ~moved)
-        slopes = {name: flat(x) for name, x in answer.marginal.items()}
-        active = slopes.pop(self.post)
-        others = {name: slopes.get(name, jnp.zeros_like(active)) for name in self.others}
-        rest = lambda x: x[:, 1:]
-        low = lambda x: x[:, 0]
-        inner = {name: flat(x) for name, x in answer.policy.items()}
-        lowest = Lowest(**jax.tree.map(low, {"value": value, "weight": weight, "others": others, "inner": inner}))
-        line = {"value": value, "marginal": active, "weight": weight, "feasible": feasible, "others": others, "inner": inner}
-        continuation = Continuation(**jax.tree.map(rest, line), lowest=lowest)
+        feasible = answer.feasible.at[:, 1].set(answer.feasible[:, 1] & ~moved)
+        rows = (dataclasses.replace(answer, feasible=feasible), flat(points[self.post]))
+        (continuation, knots), (lowest, _) = (jax.tree.map(part, rows) for part in (lambda x: x[:, 1:], lambda x: x[:, 0]))
         passive = {k: jnp.broadcast_to(x, sizes).ravel() for k, x in self.passive().items()}
-        knots = rest(flat(points[self.post]))
 
-        def row(passive, knots, continuation):
-            return egm(dataclasses.replace(self.problem.given(**passive), knots=knots), continuation)
+        def row(passive, knots, continuation, lowest):
+            return egm(dataclasses.replace(self.problem.given(**passive), knots=knots), continuation, lowest)
 
         first = lambda tree: jax.tree.map(lambda x: x[0], tree)
-        return jax.vmap(row)(passive, knots, continuation) if sizes else row({}, *first((knots, continuation)))
+        line = (knots, continuation, lowest)
+        return jax.vmap(row)(passive, *line) if sizes else row({}, *first(line))
 
     def decide(self, stored: Rows) -> Decision:
         """The functional object of given rows."""

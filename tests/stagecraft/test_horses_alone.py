@@ -10,7 +10,7 @@ from stagecraft.horses.egm import egm
 from stagecraft.horses.evaluate import evaluate
 from stagecraft.horses.policy import follow_policy
 from stagecraft.horses.problems import Alternative, ChoiceProblem, ContinuousProblem, ExpectationProblem, MaximumProblem
-from stagecraft.horses.solution import Answer, Continuation, Lowest
+from stagecraft.horses.solution import Answer
 from stagecraft.horses.vfi import vfi
 
 BETA = 0.96
@@ -33,11 +33,13 @@ def saver(envelope):
 
 
 def continuation(value, knots):
-    """A function of the post-state as the horse takes it: values, slopes, all feasible."""
-    ones = jnp.ones_like(knots)
-    slope = jax.vmap(jax.grad(value))(knots)
-    lowest = Lowest(value=value(jnp.asarray(0.0)), weight=jnp.asarray(1.0), others={})
-    return Continuation(value=value(knots), marginal=slope, weight=ones, feasible=ones > 0, others={}, lowest=lowest)
+    """What a function of the post-state answers to the horse, on the knots and at the lowest one."""
+
+    def answer(x):
+        ones, slope = jnp.ones_like(x), jnp.vectorize(jax.grad(value))(x)
+        return Answer(value=value(x), marginal={"post": slope}, weight=ones, feasible=ones > 0, outside=0 * ones)
+
+    return answer(knots), answer(jnp.asarray(0.0))
 
 
 def brute(value, m):
@@ -48,7 +50,7 @@ def brute(value, m):
 def test_egm_solves_a_concave_problem_of_lambdas():
     value = lambda x: 5.0 * jnp.log(x + 1.0)
     problem = saver(False)
-    rows = egm(problem, continuation(value, problem.knots))
+    rows = egm(problem, *continuation(value, problem.knots))
     m = jnp.array([0.5, 2.0, 7.3])
     answer = evaluate(problem, rows, m)
     np.testing.assert_allclose(answer.value, [brute(value, float(x)) for x in m], atol=1e-6)
@@ -58,7 +60,7 @@ def test_egm_solves_a_concave_problem_of_lambdas():
 def test_egm_takes_the_envelope_of_a_problem_that_is_not_concave():
     value = lambda x: jnp.maximum(4.0 * jnp.log(x + 1.0), 9.0 * jnp.log(x + 1.0) - 8.0)
     problem = saver(True)
-    rows = egm(problem, continuation(value, problem.knots))
+    rows = egm(problem, *continuation(value, problem.knots))
     assert int(rows.switches) == 1 and not bool(rows.overflow)
     m = np.array([0.6, 2.0, 4.0, 5.0, 9.0])
     np.testing.assert_allclose(evaluate(problem, rows, jnp.asarray(m)).value, [brute(value, x) for x in m], atol=2e-4)

@@ -55,6 +55,16 @@ PLACES = {
 }
 
 
+def text_of(place: str, kind: str) -> str:
+    """The model with its bounds at one of the places, solved by one of the methods."""
+    cap, floor, poor, low, high = PLACES[place]
+    method, decision = KINDS[kind]
+    bound = "max(m - cap, cmin)" if cap < 9 else ("cmin" if floor else "0")
+    text = MODEL.format(horizon=3, n=240 if kind == "search" else 60, beta=0.95, cap=cap, floor=floor, poor=poor, debt=-low, low=low, high=high, method=method,
+                        decision=decision, bound=bound)  # fmt: skip
+    return text if floor or cap < 9 else text.replace("0 <= c", "0 < c")
+
+
 def by_hand(cap, floor, poor, low, beta=0.95, periods=3, points=4_000):
     """(decision states from the least, consumption, value) of the first period by search over savings."""
     edge, m, value = low, None, None
@@ -74,12 +84,7 @@ def by_hand(cap, floor, poor, low, beta=0.95, periods=3, points=4_000):
 @pytest.mark.parametrize("place", PLACES)
 def test_choices_at_bounds_are_those_of_a_search_by_hand(place, kind):
     cap, floor, poor, low, high = PLACES[place]
-    method, decision = KINDS[kind]
-    bound = "max(m - cap, cmin)" if cap < 9 else ("cmin" if floor else "0")
-    text = MODEL.format(horizon=3, n=240 if kind == "search" else 60, beta=0.95, cap=cap, floor=floor, poor=poor, debt=-low, low=low, high=high, method=method,
-                        decision=decision, bound=bound)  # fmt: skip
-    text = text if floor or cap < 9 else text.replace("0 <= c", "0 < c")
-    stage = sc.solve(sc.load(text))[0]["C"]
+    stage = sc.solve(sc.load(text_of(place, kind)))[0]["C"]
     m, c, value = by_hand(cap, floor, poor, low)
     least = m[0]
     at = np.concatenate([least + np.array([0.05, 0.1, 0.2]), np.linspace(least + 0.3, min(4.5, high + 2.0), 40)])
