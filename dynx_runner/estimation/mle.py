@@ -154,7 +154,7 @@ class MLE:
         **Arguments:**
 
         - `start`: `{path: value}`, the circuit's own where left out; a list of such, or a frame with a row for each.
-        - `starts`: how many in all; those that are not given are drawn by `key` from a Sobol sequence between the bounds.
+        - `starts`: how many in all; the others are the best of four points each of a Sobol sequence that `key` draws.
         - `method`: `damped` (default: scores of units, and secants), `bfgs`, `l-bfgs-b` (default for many parameters), `adam`,
           `nelder-mead`, which takes no derivatives.
         - `steps`: at most; `check`: whether derivatives are held against central differences at start and end.

@@ -11,6 +11,8 @@ from dynx_runner.estimation import adapter
 from dynx_runner.estimation.engines import Trace, minimise
 from dynx_runner.estimation.journal import Around
 
+_TRIED = 4  # Points for every start that is drawn.
+
 
 def begin(task, start: Any, starts: int, key: Any) -> list[np.ndarray]:
     """The coordinates of all starts.
@@ -55,7 +57,10 @@ def _given(task, start) -> np.ndarray:
 
 
 def _sobol(task, first, count, key) -> list[np.ndarray]:
-    """Between bounds where there are two; else around the first start in the real numbers of the transform."""
+    """Between bounds where there are two; else around the first start in the real numbers of the transform.
+
+    Each is the best of several points of the sequence, which cost no derivative.
+    """
     if count <= 0:
         return []
     from scipy.stats import qmc
@@ -64,7 +69,8 @@ def _sobol(task, first, count, key) -> list[np.ndarray]:
     if seed is None:
         raise ValueError("starts: more than one start is drawn by a `key`, jax.random.key(0)")
     # `seed` is what all versions of scipy know.
-    unit = cast(Any, qmc.Sobol)(first.size, seed=seed).random(1 << (count - 1).bit_length())[:count]
+    size = _TRIED * count
+    unit = cast(Any, qmc.Sobol)(first.size, seed=seed).random(1 << (size - 1).bit_length())[:size]
     center, (low, high) = np.asarray(task.free.real(jnp.asarray(first))), task.free.bounds()
     both = np.isfinite(low) & np.isfinite(high) & _plain(task.free)
     found = []
@@ -72,7 +78,8 @@ def _sobol(task, first, count, key) -> list[np.ndarray]:
         real = np.array(task.free.inside(jnp.asarray(center + 4 * (u - 0.5))))
         real[both] = (low + (high - low) * (0.02 + 0.96 * u))[both]
         found.append(real)
-    return found
+    values = np.nan_to_num([task.value(z) for z in found], nan=np.inf).reshape(_TRIED, count)
+    return [found[i + count * k] for i, k in enumerate(np.argmin(values, axis=0))]
 
 
 def _plain(free) -> np.ndarray:
