@@ -48,21 +48,25 @@ def rust(seeds, buses: int = 50, months: int = 120, states: int = 175):
         yield estimator.fit(check=False)
 
 
-def workers(seeds, count: int = 500):
-    """Fits of seven parameters of workers; every sample has as many rows of each stage, filled up without weight."""
+def workers(seeds, count: int = 500, points: int = 100, horizon: int = 20):
+    """Fits of seven parameters of workers; one set of programs, but for samples with more rows of a stage than any before."""
     example = estimation()
-    circuit = sc.load((EXAMPLES / "estimation" / "retirement.yml").read_text().replace("n: 150", "n: 100"))
+    text = (EXAMPLES / "estimation" / "retirement.yml").read_text().replace("horizon: 20", f"horizon: {horizon}")
+    circuit = sc.load(text.replace("n: 150", f"n: {points}"))
     observe = {"LABR": ["a", "branch"], "WORK": ["a", "m"], "RETD": ["a"]}
     errors = {stage: ("log", "main.sigma_c") for stage in ("WORK.c", "RETD.c")}
+    estimator = None
     for seed in seeds:
         data = example.survey(circuit, count, jax.random.key(seed))
-        yield MLE(circuit, example.WORKERS, data, observe, errors=errors).fit(check=False)
+        first = estimator is None
+        estimator = MLE(circuit, example.WORKERS, data, observe, errors=errors) if first else estimator.with_data(data)
+        yield estimator.fit(check=False)
 
 
-def savers(seeds, households: int = 3_000, agents: int = 3_000):
+def savers(seeds, households: int = 3_000, agents: int = 3_000, points: tuple = (60, 11)):
     """Fits of five parameters of savers by simulated moments, data and simulation drawn anew."""
     example = estimation()
-    text = example.SAVER.replace("n_a: 200", "n_a: 60").replace("n_y: 7", "n_y: 11")
+    text = example.SAVER.replace("n_a: 200", f"n_a: {points[0]}").replace("n_y: 7", f"n_y: {points[1]}")
     circuit = sc.load(text)
     solved, profiles = sc.solve(circuit), Moments.read(example.PROFILES, {"a": 0.0}, agents=agents)
     for seed in seeds:

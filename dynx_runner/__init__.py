@@ -1,10 +1,5 @@
 """What one asks of a solved model: draws of parameters, metrics, sweeps."""
 
-from dynx_runner.commands.array import job_script as job_script
-from dynx_runner.commands.config import SweepConfig as SweepConfig
-from dynx_runner.commands.config import read_config as read_config
-from dynx_runner.commands.doctor import doctor as doctor
-from dynx_runner.commands.sweep import run_sweep as run_sweep
 from dynx_runner.design.laws import BetaPrior as BetaPrior
 from dynx_runner.design.laws import CategoricalPrior as CategoricalPrior
 from dynx_runner.design.laws import DiscretePrior as DiscretePrior
@@ -28,6 +23,11 @@ from dynx_runner.store.result_store import Status as Status
 from dynx_runner.sweep.mpi_map import mpi_map as mpi_map
 
 _LATER = {
+    "SweepConfig": "dynx_runner.commands.config",
+    "doctor": "dynx_runner.commands.doctor",
+    "job_script": "dynx_runner.commands.array",
+    "read_config": "dynx_runner.commands.config",
+    "run_sweep": "dynx_runner.commands.sweep",
     "MLE": "dynx_runner.estimation.mle",
     "SMM": "dynx_runner.estimation.smm",
     "MinimumDistance": "dynx_runner.estimation.minimum_distance",
@@ -38,7 +38,7 @@ _LATER = {
 
 
 def __getattr__(name: str):
-    """Estimators, whose imports a sweep does not need, when they are first asked for."""
+    """Estimators and commands, whose imports a sweep does not need, when they are first asked for."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

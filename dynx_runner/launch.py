@@ -2,18 +2,22 @@
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 # What MPICH and Intel MPI, Open MPI, and MVAPICH tell the processes they start.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+# Its library, by the names that it has had since version 3, on Linux and on macOS.
+_OPEN_MPI = ("libmpi.so.40", "libmpi.40.dylib")
 _COMING, _LEAVING = 0, 1
 _SHORTEST, _LONGEST = 5e-5, 5e-3
 
@@ -40,7 +44,8 @@ def world() -> Any:
     if size < 2 and "PMIX_RANK" not in os.environ and "mpi4py.MPI" not in sys.modules:
         return None
     try:
-        from mpi4py import MPI
+        with _library_of_the_launcher():
+            from mpi4py import MPI
     # A RuntimeError is mpi4py's word for an MPI library it cannot find.
     except (ImportError, RuntimeError) as error:
         if size < 2:
@@ -54,7 +59,8 @@ def world() -> Any:
         library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
         raise RuntimeError(
             f"mpirun started {size} processes, but each of them is alone in mpi4py's MPI ({library}), so each would run"
-            " the whole sweep. Use the mpirun of that library: that of pip's mpich is next to the python executable"
+            " the whole sweep. Use the mpirun of that library: that of pip's mpich is next to the python executable; or call"
+            " prepare_mpi() before anything imports mpi4py.MPI, so that it loads the library of this mpirun"
         )
     if comm.size == 1:
         return None
@@ -106,6 +112,24 @@ def watch_exceptions() -> None:
     sys.excepthook = hook
 
 
+@contextlib.contextmanager
+def _library_of_the_launcher() -> Iterator[None]:
+    """Let mpi4py load Open MPI where its `mpirun` started this process, even beside pip's MPICH: the wheels know both."""
+    told = {"MPI4PY_LIBMPI", "MPI4PY_MPIABI"} & set(os.environ)
+    if "OMPI_COMM_WORLD_SIZE" not in os.environ or told or "mpi4py.MPI" in sys.modules:
+        yield
+        return
+    for name in _OPEN_MPI:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(name)
+            os.environ["MPI4PY_LIBMPI"] = name
+            break
+    try:
+        yield
+    finally:
+        os.environ.pop("MPI4PY_LIBMPI", None)
+
+
 @functools.cache
 def _join() -> None:
     """What every process does once, when it first meets the others."""
@@ -115,6 +139,7 @@ def _join() -> None:
     atexit.register(_leave)
     meet(MPI.COMM_WORLD)
     _share_cores(MPI)
+    _share_devices(MPI)
 
 
 def _leave() -> None:
@@ -148,6 +173,25 @@ def _launched_size() -> int:
     rank = os.environ.get("PMIX_RANK", "")
     # PMIx tells the rank only: that of the last process is one less than their number.
     return max([1, *sizes, int(rank) + 1 if rank.isdigit() else 1])
+
+
+def device_for(number: int) -> dict[str, str]:
+    """The variables by which one of several processes on this machine sees one GPU; none where there is none."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = [path.name[6:] for path in sorted(Path("/dev").glob("nvidia[0-9]*"))] if seen is None else seen.split(",")
+    if not found or found == [""]:
+        return {}
+    # Others may be on the same one, which each of them would fill.
+    return {"CUDA_VISIBLE_DEVICES": found[number % len(found)], "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def _share_devices(MPI: Any) -> None:
+    """Let each process of this machine see one GPU, unless the launcher showed each another one."""
+    node = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+    alike = len(set(node.allgather(os.environ.get("CUDA_VISIBLE_DEVICES")))) < node.size
+    for name, value in device_for(node.rank).items() if alike and node.size > 1 else ():
+        os.environ[name] = value if name == "CUDA_VISIBLE_DEVICES" else os.environ.get(name, value)
+    node.Free()
 
 
 def _share_cores(MPI: Any) -> None:

@@ -35,6 +35,9 @@ from stagecraft.movers.mover import Mover as Mover
 from stagecraft.precision import enable_x64 as enable_x64
 from stagecraft.programs.cache import compilation_cache as compilation_cache
 from stagecraft.programs.counts import compilations as compilations
+from stagecraft.programs.portable import export_function as export_function
+from stagecraft.programs.portable import load_function as load_function
+from stagecraft.programs.unsaid import unsaid as unsaid
 from stagecraft.reports import explain as explain
 from stagecraft.reports import to_latex as to_latex
 from stagecraft.results import Outcome as Outcome

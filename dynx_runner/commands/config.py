@@ -19,6 +19,7 @@ from dynx_runner.design.laws import (
 from dynx_runner.design.sampling import METHODS
 from dynx_runner.runner.circuit_factory import circuit_factory
 from dynx_runner.runner.circuit_runner import CircuitRunner
+from dynx_runner.sweep.mpi_map import BACKENDS
 
 KEYS = {
     "model": "the model file",
@@ -30,12 +31,13 @@ KEYS = {
     "seed": "makes the draws repeatable; 0 if not given",
     "solver": "`module:function`; `stagecraft:solve` if not given",
     "fixed": "`{path: number}`, parameters that differ from the model file in every draw",
-    "backend": "`auto` (whatever started it, the default), `serial` or `mpi`, which refuse the other",
+    "backend": "`auto` (whatever started it, the default), `processes` (starts them), `serial` or `mpi` (or refuses)",
+    "workers": "how many processes `processes` starts; as many as there are cores if not given",
     "precision": "`double` (the default) or `single`",
     "version": "a text that stands for what a store cannot compare, such as the data of a metric",
 }
 NEEDED = ("model", "prior", "draws", "metrics", "store")
-BACKENDS, PRECISIONS = ("auto", "serial", "mpi"), ("double", "single")
+PRECISIONS = ("double", "single")
 LAWS = {
     "uniform": UniformPrior,
     "normal": NormalPrior,
@@ -64,6 +66,7 @@ class SweepConfig:
     solver: str = "stagecraft:solve"
     fixed: Mapping[str, float] = dataclasses.field(default_factory=dict)
     backend: str = "auto"
+    workers: int | None = None
     precision: str = "double"
     version: str | None = None
     marked: Marked | None = dataclasses.field(default=None, repr=False, compare=False)
@@ -121,8 +124,9 @@ def read_config(path: str | Path) -> SweepConfig:
     texts = {"solver": None, "method": METHODS, "backend": BACKENDS, "precision": PRECISIONS, "version": None}
     metrics = mapping(marked, "metrics")
     given: dict[str, Any] = {name: word(marked, name, among=among) for name, among in texts.items() if name in data}
-    if "seed" in data:
-        given["seed"] = whole(marked, "seed")
+    given |= {name: whole(marked, name) for name in ("seed", "workers") if name in data}
+    if "workers" in given and (given["workers"] < 1 or given.get("backend") != "processes"):
+        raise marked.error("value", "`workers` is how many processes `backend: processes` starts", "workers")
     return SweepConfig(
         file=file,
         model=beside("model"),

@@ -71,7 +71,9 @@ def _mpi(problems: list[str]) -> dict[str, str]:
 
 
 def _launcher() -> tuple[str | None, str]:
-    """The mpirun that one finds first, and whose it is."""
+    """What started this process, or the mpirun that one finds first; and whose it is."""
+    if "OMPI_COMM_WORLD_SIZE" in os.environ:
+        return os.environ.get("OMPI_COMMAND", "mpirun"), "Open MPI"
     beside = Path(sys.executable).parent / "mpirun"
     found = shutil.which("mpirun") or (str(beside) if beside.exists() else None)
     if found is None:

@@ -1,12 +1,12 @@
 """A sweep told by a file, from Python and from the command line alike."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dynx_runner.commands.config import SweepConfig, read_config
-from dynx_runner.launch import prepare_mpi, world
+from dynx_runner.launch import prepare_mpi
 from dynx_runner.store.result_store import ResultStore
-from dynx_runner.sweep.mpi_map import mpi_map
+from dynx_runner.sweep.mpi_map import mpi_map, world_for
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,10 +31,7 @@ def run_sweep(
     """
     prepare_mpi()
     config = config if isinstance(config, SweepConfig) else read_config(config)
-    alone = world() is None
-    if config.backend == ("mpi" if alone else "serial"):
-        started = "one process" if alone else "several processes"
-        raise RuntimeError(f"{config.file}: the backend is `{config.backend}`, but the sweep was started in {started}")
+    world_for(config.backend, str(config.file))
     # Models need it; a runner of one's own need not have it.
     import stagecraft
 
@@ -44,4 +41,5 @@ def run_sweep(
     xs = runner.sample_prior(config.draws, method=config.method, seed=config.seed)
     runner.design = {**(runner.design or {}), "config": config.told()}
     store = ResultStore(config.store, version=config.version)
-    return mpi_map(runner, xs, store=store, share=share, retry_quarantined=retry_quarantined, progress=progress)
+    how: dict[str, Any] = {"share": share, "retry_quarantined": retry_quarantined, "progress": progress}
+    return mpi_map(runner, xs, store=store, backend=config.backend, workers=config.workers, **how)

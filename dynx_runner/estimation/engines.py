@@ -74,10 +74,10 @@ def _damped(criterion, x, method, steps, told):
     del method
     here, more = criterion.point(x), np.zeros((x.size, x.size))
     trace = Trace(x, here, [here.value], 1)
-    damping, factor, scale = 0.1, 2.0, np.zeros(x.size)
+    damping, factor, loose, scale = 0.1, 2.0, 1.0, np.zeros(x.size)
     for _ in range(steps):
         scale = np.maximum(scale, np.maximum(np.diag(here.curve), _TINY * np.max(np.diag(here.curve), initial=1e-300)))
-        step, gain = _step(here, more, damping, scale)
+        step, gain = _step(here.curve / loose, more, here.slope, damping, scale)
         if gain <= criterion.small(here.value, trace.values[0]) and damping <= 1e-2:
             trace.outcome = "converged"
             break
@@ -91,10 +91,12 @@ def _damped(criterion, x, method, steps, told):
             if small:
                 trace.outcome = "converged"
                 break
-            damping, factor = damping * factor, 2 * factor
+            damping, factor, loose = damping * factor, 2 * factor, max(loose / 4, 1.0)
             continue
         if criterion.residual is None and gain < _NEAR:
-            more = _secant(more, there.curve, step, there.slope - here.slope)
+            more, loose = _secant(more, there.curve, step, there.slope - here.slope), 1.0
+        elif ratio > 1.25 or ratio < 0.75:  # The curvature is less than was told, or more.
+            loose = float(np.clip(loose * (3.0 if ratio > 1 else 1 / 3), 1.0, 81.0))
         x, here, factor = x + step, there, 2.0
         damping = max(damping * max(1 / 3, 1 - (2 * min(ratio, 1.5) - 1) ** 3), 1e-12)
         trace.values.append(here.value)
@@ -105,21 +107,21 @@ def _damped(criterion, x, method, steps, told):
     return trace
 
 
-def _step(here, more, damping, scale):
+def _step(told, more, slope, damping, scale):
     """A damped step and what it promises; without the part of secants where that leaves no minimum."""
-    for curve in (here.curve + more, here.curve):
+    for curve in (told + more, told):
         whole = curve + damping * np.diag(scale)
         try:
             root = np.linalg.cholesky(whole)
         except np.linalg.LinAlgError:
             continue
-        step = -np.linalg.solve(root.T, np.linalg.solve(root, here.slope))
+        step = -np.linalg.solve(root.T, np.linalg.solve(root, slope))
         step *= min(1.0, 4.0 / np.max(np.abs(step), initial=1e-300))
-        gain = -(here.slope @ step + 0.5 * step @ curve @ step)
-        if gain > 0 or not np.any(here.slope):
+        gain = -(slope @ step + 0.5 * step @ curve @ step)
+        if gain > 0 or not np.any(slope):
             return step, gain
-    step = -here.slope / scale.max()
-    return step, -here.slope @ step
+    step = -slope / scale.max()
+    return step, -slope @ step
 
 
 def _secant(more, curve, step, bend):

@@ -101,6 +101,8 @@ class Fit:
         """
         import pandas as pd
 
+        if to is None and self.task.likelihood:
+            raise ValueError('sensitivity: of a likelihood say to which calibrated parameters, sensitivity(["main.beta"])')
         if to is None:
             return self.estimator.sensitivity(self.z, self.inside)
         paths = [to] if isinstance(to, str) else list(to)

@@ -35,15 +35,15 @@ class Free:
     def fill(self, z: Vector, circuit) -> dict[str, Array]:
         """The parameters with these coordinates, `{path: array}`."""
         own = adapter.values(circuit)
-        return {path: t.fill(part, own[path]) for path, t, part in self._parts(z)}
+        return {path: t.fill(part, own[path]) for path, t, part in self.parts(z)}
 
     def real(self, z: Vector) -> Vector:
         """Real numbers of coordinates."""
-        return jnp.concatenate([t.real(part) for _, t, part in self._parts(z)])
+        return jnp.concatenate([t.real(part) for _, t, part in self.parts(z)])
 
     def inside(self, x: Vector) -> Vector:
         """Coordinates of real numbers."""
-        return jnp.concatenate([t.inside(part) for _, t, part in self._parts(x)])
+        return jnp.concatenate([t.inside(part) for _, t, part in self.parts(x)])
 
     def put(self, z: Vector, circuit):
         """The circuit with these coordinates."""
@@ -71,7 +71,8 @@ class Free:
         if not np.all(np.isfinite(np.asarray(self.real(jnp.asarray(z))))):
             raise ValueError(f"{what}: the values do not fit the transforms of {', '.join(self.paths)}")
 
-    def _parts(self, z):
+    def parts(self, z: Vector):
+        """(path, transform, coordinates) of every parameter."""
         ends = np.cumsum(self.sizes)
         cut = [z[end - size : end] for size, end in zip(self.sizes, ends, strict=True)]
         return zip(self.paths, self.transforms, cut, strict=True)

@@ -14,10 +14,13 @@ from jaxtyping import Array, Float
 import stagecraft as sc
 from dynx_runner.estimation import adapter, inference, likelihood
 from dynx_runner.estimation.arrays import Data, Plan, arranged, check_mapping, missing_of
+from dynx_runner.estimation.bayes import sampled
 from dynx_runner.estimation.fit import Fit, fitted, keys
 from dynx_runner.estimation.frame import read_frame, rows_in_words
 from dynx_runner.estimation.free import read_free
-from dynx_runner.estimation.plan import Seen, read_seen
+from dynx_runner.estimation.padded import padded
+from dynx_runner.estimation.plan import Seen, errors_by_stage, read_seen
+from dynx_runner.estimation.posterior import Posterior
 from dynx_runner.estimation.task import Task
 from heptapod.errors import did_you_mean
 
@@ -67,7 +70,7 @@ class MLE:
         if not isinstance(circuit, sc.ModelCircuit):
             raise TypeError(f"MLE takes a ModelCircuit, found {type(circuit).__name__}; load one with stagecraft.load(path)")
         self.circuit = dataclasses.replace(circuit, stored=None, info=None, dists=None)
-        self._observe, self._noisy = check_mapping("observe", observe), _errors_by_stage(circuit, observe, errors or {})
+        self._observe, self._noisy = check_mapping("observe", observe), errors_by_stage(circuit, observe, errors or {})
         self._transitions, self._data = bool(transitions), data
         own = adapter.values(circuit)
         for path in (given if isinstance(given, str) else given[-1] for of in self._noisy.values() for given in of.values()):
@@ -93,11 +96,12 @@ class MLE:
         return tuple(seen), frame
 
     def with_data(self, data: Any) -> "MLE":
-        """The same estimator of other data; where these have the same shapes nothing is compiled anew."""
+        """The same estimator of other data; where these have as many units, and no more rows, nothing is compiled anew."""
         other = copy.copy(self)
         other._data = data
         seen, frame = other._read(data)
         other.plan, arrays = arranged(self.circuit, seen, frame, self._transitions)
+        arrays = padded(arrays, self.task.inputs) if other.plan == self.plan else arrays
         other.units, other._frame = frame.units, frame
         other.task = dataclasses.replace(self.task, terms=_Terms(other.plan), inputs=arrays, weights=arrays.weights)
         return other
@@ -158,6 +162,25 @@ class MLE:
           same call goes on where it was cut off.
         """
         return fitted(self, start, starts, key, method, steps, check, progress, store)
+
+    def sample(
+        self,
+        key: Any,
+        *,
+        priors: Mapping | None = None,
+        start: Any = None,
+        chains: int = 4,
+        draws: int = 1_000,
+        warmup: int = 500,
+    ) -> Posterior:
+        """Draw from the posterior by the No-U-Turn sampler (Hoffman & Gelman 2014); needs the extra `bayes`.
+
+        - `priors`: `{path: law}`, a `NormalPrior`, `LogNormalPrior`, `BetaPrior` or `UniformPrior` of every coordinate, or a
+          JAX function of the value to the logarithm of a density; flat between its bounds where there is none.
+        - `start`: as of `fit`: `fit.parameters`, say; chains begin around it.
+        - `chains`, `draws`: of each; `warmup`: steps before them that find their length, which are not kept.
+        """
+        return sampled(self, key, priors, start, chains, draws, warmup)
 
     def check_start(self, z: np.ndarray) -> None:
         """Speak of a start at which the likelihood is not finite; which observations, and at which parameters."""
@@ -220,29 +243,7 @@ class MLE:
             found.append(other.fit(start, check=False).z[free])
         return inference.spread(np.atleast_2d(np.cov(np.stack(found).T)), free)
 
-    def sensitivity(self, z: np.ndarray, free: np.ndarray) -> Any:
-        """A likelihood matches no moments."""
-        raise ValueError('sensitivity: of a likelihood say to which calibrated parameters, sensitivity(["main.beta"])')
-
     def head(self, fit: Fit) -> list[tuple[str, str]]:
         """What stands above a table of estimates."""
         return [("log-likelihood", f"{fit.loglik:.6f}"), ("units", str(len(self.units))),
                 ("rows", str(sum(len(r.t) for r in self._frame.rows.values())))]  # fmt: skip
-
-
-def _errors_by_stage(circuit, observe, errors: Mapping) -> dict[str, dict]:
-    """The errors of each stage; `"c"` belongs to the one observed stage that has a `c`."""
-    from dynx_runner.estimation.plan import roles
-
-    names = [num.name for num in circuit.structure.stages]
-    for stage in observe:
-        if stage not in names:
-            raise ValueError(f"observe: no stage `{stage}`; {did_you_mean(stage, names) or ''} there are {', '.join(names)}")
-    found: dict[str, dict] = {stage: {} for stage in observe}
-    for name, given in errors.items():
-        stage, _, variable = name.rpartition(".")
-        homes = [s for s in observe if variable in roles(circuit, s)] if not stage else [stage]
-        if len(homes) != 1 or homes[0] not in found:
-            raise ValueError(f"errors: `{name}` is in {len(homes)} of the observed stages; write it as STAGE.{variable}")
-        found[homes[0]][variable] = given
-    return found

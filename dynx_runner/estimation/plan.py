@@ -168,3 +168,19 @@ def inverted_states(circuit, seen: Seen) -> tuple[tuple[str, ...], tuple[str, ..
             "cannot be told; observe them, or as many states as there are draws, or set transitions=False"
         )
     return tuple(used), tuple(states)
+
+
+def errors_by_stage(circuit, observe, errors: Mapping) -> dict[str, dict]:
+    """The errors of each stage; `"c"` belongs to the one observed stage that has a `c`."""
+    names = [num.name for num in circuit.structure.stages]
+    for stage in observe:
+        if stage not in names:
+            raise ValueError(f"observe: no stage `{stage}`; {did_you_mean(stage, names) or ''} there are {', '.join(names)}")
+    found: dict[str, dict] = {stage: {} for stage in observe}
+    for name, given in errors.items():
+        stage, _, variable = name.rpartition(".")
+        homes = [s for s in observe if variable in roles(circuit, s)] if not stage else [stage]
+        if len(homes) != 1 or homes[0] not in found:
+            raise ValueError(f"errors: `{name}` is in {len(homes)} of the observed stages; write it as STAGE.{variable}")
+        found[homes[0]][variable] = given
+    return found

@@ -59,7 +59,7 @@ class Task:
 
     def value(self, z) -> float:
         """The criterion."""
-        return _criterion(self.vector(z), self.weights, np)
+        return criterion(self.vector(z), self.weights, np)
 
     def jacobian(self, z) -> np.ndarray:
         """The derivatives of the terms."""
@@ -104,7 +104,7 @@ class Task:
             if few:
                 terms, _ = self.both(z)
                 return Point(
-                    _criterion(terms, self.weights, np), slopes.T @ self.slope(z), slopes.T @ self.curvature(z) @ slopes
+                    criterion(terms, self.weights, np), slopes.T @ self.slope(z), slopes.T @ self.curvature(z) @ slopes
                 )
             common = (self.terms, self.free, self.circuit, self.inputs, self.weights)
             value, slope = _reverse(*common, jnp.asarray(z))
@@ -128,7 +128,7 @@ def _at(terms, free, circuit, inputs, z):
     return terms(free.put(z, circuit), inputs)
 
 
-def _criterion(found, weights, xp=jnp):
+def criterion(found, weights, xp=jnp):
     """Minus the weighted sum of log-likelihoods, of which none without weight counts; or the sum of squares."""
     if weights is None:
         total = xp.sum(found**2)
@@ -155,10 +155,10 @@ def _both(terms, free, circuit, inputs, z):
 
 @_static
 def _hessian(terms, free, circuit, inputs, weights, z):
-    move = lambda z: _criterion(_at(terms, free, circuit, inputs, z), weights)
+    move = lambda z: criterion(_at(terms, free, circuit, inputs, z), weights)
     return jax.jacfwd(jax.jacfwd(move) if z.shape[0] <= FEW else jax.grad(move))(z)
 
 
 @_static
 def _reverse(terms, free, circuit, inputs, weights, z):
-    return jax.value_and_grad(lambda z: _criterion(_at(terms, free, circuit, inputs, z), weights))(z)
+    return jax.value_and_grad(lambda z: criterion(_at(terms, free, circuit, inputs, z), weights))(z)

@@ -37,6 +37,10 @@ class CircuitFactory:
         # Another size or method is another structure, which is read once.
         self._others: dict[tuple, Any] = {}
 
+    def __reduce__(self) -> tuple:
+        """Another process reads the file itself."""
+        return _again, (Path(self._path).absolute(), self._fixed)
+
     def __call__(self, epochs_cfgs: Mapping, stage_cfgs: Mapping, conn_cfg: Mapping) -> Any:
         """The circuit at the parameters named in the configurations.
 
@@ -54,10 +58,10 @@ class CircuitFactory:
         for section, path, value in (*_given_values(epochs_cfgs), *_given_values(stage_cfgs)):
             if section == "parameters":
                 parameters[path] = value
-            elif section == "settings" and self._is_traced_setting(path):
-                settings[path] = value
-            else:
+            elif self.is_static(section, path):
                 statics[section, path] = value
+            else:
+                settings[path] = value
         circuit = self._read(statics)
         circuit = circuit.with_settings(settings) if settings else circuit
         return circuit.with_parameters(parameters) if parameters else circuit
@@ -76,7 +80,7 @@ class CircuitFactory:
         plain = f"{scope}.{name}"
         if section == "" and name not in self.circuit.parameters.get(scope, {}) and self._has_setting(scope, name):
             section = "settings"
-        if section == "methods" or (section == "settings" and not self._is_traced_setting(plain)):
+        if self.is_static(section, plain):
             if not categorical and section == "methods":
                 raise ValueError(f"param_specs: `{path}`: a method is a name; draw it from a CategoricalPrior")
             self._check_static(path, scope, section, name)
@@ -93,6 +97,10 @@ class CircuitFactory:
             # A parameter by age is a path of the model, to be drawn by a parameter that its formula contains.
             raise ValueError(f"param_specs: `{path}` has shape {value.shape}; a parameter of a runner is one number")
         return scope, section or "parameters", name
+
+    def is_static(self, section: str, path: str) -> bool:
+        """Whether another value is another structure, as of a size or a method: `("settings", "main.n_a")`."""
+        return section == "methods" or (section == "settings" and not self._is_traced_setting(path))
 
     def _is_traced_setting(self, path: str) -> bool:
         scope, _, name = path.rpartition(".")
@@ -126,15 +134,22 @@ class CircuitFactory:
             return self.circuit
         key = tuple(sorted((section, path, _static(path, value)) for (section, path), value in statics.items()))
         if key not in self._others:
+            import jax
+
             import stagecraft
 
             tree = _unshared(self._tree())
             for section, path, value in key:
                 scope, _, name = path.rpartition(".")
                 _section(tree, scope).setdefault(section, {})[name] = value
-            circuit = stagecraft.load(tree)
+            with jax.ensure_compile_time_eval():  # What is read while something is traced is read for later, too.
+                circuit = stagecraft.load(tree)
             self._others[key] = circuit.with_parameters(self._fixed) if self._fixed else circuit
         return self._others[key]
+
+
+def _again(path: Path, fixed: Mapping[str, float]) -> CircuitFactory:
+    return circuit_factory(path, fixed=fixed)
 
 
 def _split(path: str) -> tuple[str, str, str]:

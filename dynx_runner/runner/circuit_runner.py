@@ -22,6 +22,7 @@ class CircuitRunner:
 
     - `param_names` and `metric_names`, in the order in which they were given.
     - `choices`: of the categorical parameters, by name; a vector holds the position of the one that is drawn.
+    - `cache` and `batches`: as given.
     - `records`: whether a factory, solver or metric takes a `recorder`.
     - `design`: how `sample_prior` was last asked, for the record.
     """
@@ -37,6 +38,7 @@ class CircuitRunner:
         metric_fns: Mapping[str, Callable[[Any], Any]] | None = None,
         *,
         cache: bool = True,
+        batches: bool | None = None,
     ):
         """Check that every parameter has a place, and keep copies of the configurations.
 
@@ -52,6 +54,7 @@ class CircuitRunner:
         - `metric_fns`: `{name: function of the solved model}`, each returning a number or an array of numbers. They, the
           factory and the solver may have an argument `recorder`: see `Recorder`.
         - `cache`: whether to remember the metrics of each `x`, and the last solved model.
+        - `batches`: whether a sweep runs draws as one compiled program; where that can be done, if not given.
 
         Raises `ValueError` for a path that is not there, with the nearest one that is.
         """
@@ -69,7 +72,7 @@ class CircuitRunner:
         self._places = _find_places(self.param_names, self._configs, model_factory, self.choices)
         self._model_factory, self._solver, self._metric_fns = model_factory, solver, dict(metric_fns)
         self.records = any(takes_recorder(function) for function in (model_factory, solver, *metric_fns.values()))
-        self._remembers = cache
+        self.cache, self.batches = cache, batches
         self._metrics: dict[bytes, dict[str, float]] = {}
         self._last: tuple[bytes, Any] | None = None
 
@@ -146,10 +149,10 @@ class CircuitRunner:
             model = self._last[1]
         else:
             model = self._solve(x, recorder)
-        if self._remembers:
+        if self.cache:
             self._last = (key, model)
         metrics = self._metrics.get(key) or self._measure(x, model, recorder)
-        if self._remembers:
+        if self.cache:
             self._metrics[key] = metrics
         return (dict(metrics), model) if return_model else dict(metrics)
 
@@ -157,8 +160,14 @@ class CircuitRunner:
         """What decides the metrics of a vector, by name; a store compares it with what its draws were run by."""
         metrics = {f"metric {name}": function for name, function in self._metric_fns.items()}
         # Two spellings of one parameter are one place, and other bounds change no draw.
-        named = {"configurations": self._configs, "parameters": self._places, "choices": self.choices}
+        named: dict[str, Any] = {"configurations": self._configs, "parameters": self._places, "choices": self.choices}
+        # What is compiled as a whole may differ from it in the last digit.
+        named |= {"batches": False} if self.batches is False else {}
         return {**named, "model_factory": self._model_factory, "solver": self._solver, **metrics}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs, without what was solved here."""
+        return {**self.__dict__, "_metrics": {}, "_last": None}
 
     def _solve(self, x: np.ndarray, recorder: Recorder | None) -> Any:
         configs = copy.deepcopy(self._configs)

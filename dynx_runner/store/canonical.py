@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dynx_runner.runner.circuit_factory import CircuitFactory
-from dynx_runner.store.sources import functions_in, name_of, names_in, of_library, source_of
+from dynx_runner.store.sources import effects_in, functions_in, name_of, names_in, of_library, source_of
 
 _IDLE = {"__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__qualname__", "__firstlineno__"}
 
@@ -18,11 +18,13 @@ _IDLE = {"__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", 
 class Canon:
     """Walks through values, and remembers what it cannot tell apart by its contents.
 
-    **Attributes:** `unknown`, the places of such values, as `metric LL: rng (Generator)`.
+    **Attributes:** `unknown`, the places of such values, as `metric LL: rng (Generator)`; `effects`, what functions do beside
+    returning something, as far as it can be read, as `metric LL: prints`.
     """
 
     def __init__(self):
         self.unknown: list[str] = []
+        self.effects: list[str] = []
         self._above: list[int] = []
         self._known: dict[int, tuple[Any, Any]] = {}
 
@@ -122,15 +124,16 @@ class Canon:
     def _function(self, function: types.FunctionType, place: str) -> Any:
         text, written = source_of(function)
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        used: dict[str, Any] = {}
+        looked: dict[str, Any] = {}
         for name in sorted({*cells, *names_in(function.__code__)}):
             try:
-                one = cells[name].cell_contents if name in cells else function.__globals__[name]
+                looked[name] = cells[name].cell_contents if name in cells else function.__globals__[name]
             except (KeyError, ValueError):  # A builtin, or a name that is still to be defined.
                 continue
-            # What a function counts or remembers in a list of its caller is not what it computes.
-            if name not in written or not isinstance(one, list | dict | set):
-                used[name] = self.of(one, f"{place}: {name}")
+        # What a function counts or remembers in a list of its caller is not what it computes.
+        kept = {name for name, one in looked.items() if name not in written or not isinstance(one, list | dict | set)}
+        used = {name: self.of(looked[name], f"{place}: {name}") for name in sorted(kept)}
+        self.effects += [f"{place}: {effect}" for effect in effects_in(function.__code__, looked, written)]
         defaults = [one for one in (function.__defaults__, function.__kwdefaults__) if one]
         return {"function": text, "names": used} | ({"defaults": self.of(defaults, place)} if defaults else {})
 

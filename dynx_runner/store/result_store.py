@@ -1,6 +1,6 @@
 """The store of a sweep: a folder in which every draw is written down as soon as it is done."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +55,7 @@ class Missing(NamedTuple):
     - `known`: records by key.
     - `condemned`: the keys among them that are quarantined from now on, which is to be written down.
     - `suspects`, `quiet`: keys to be run one at a time, and those during which nothing else may run.
+    - `strikes`: how many processes ended while a key was all that they had in flight.
     """
 
     keys: list[str]
@@ -62,6 +63,7 @@ class Missing(NamedTuple):
     condemned: frozenset[str]
     suspects: frozenset[str]
     quiet: frozenset[str]
+    strikes: Mapping[str, int]
 
 
 class ResultStore:
@@ -197,9 +199,9 @@ class ResultStore:
         condemned = set(found.crashes) & set(keys)
         if self._retry if retry_quarantined is None else retry_quarantined:
             known, dangerous = {key: known[key] for key in known.keys() - dangerous}, dangerous | condemned
-            return Missing(keys, known, frozenset(), found.suspects | dangerous, found.quiet)
+            return Missing(keys, known, frozenset(), found.suspects | dangerous, found.quiet, found.strikes)
         known |= {key: quarantined(found.crashes[key]) for key in condemned}
-        return Missing(keys, known, frozenset(condemned), found.suspects, found.quiet)
+        return Missing(keys, known, frozenset(condemned), found.suspects, found.quiet, found.strikes)
 
     def claim(self, runner: Any, *, size: int = 1) -> bytes:
         """Make the store that of a runner, or check that it is; `StoreError` else.
@@ -212,10 +214,10 @@ class ResultStore:
         claim(self.folder, identity, {**told, **surroundings(size)})
         return identity.digest()
 
-    def records(self) -> dict[str, Record]:
-        """What became of every draw, by key."""
+    def records(self, keys: Iterable[str] | None = None) -> dict[str, Record]:
+        """What became of every draw, or of those of some keys that are there, by key."""
         contents = self._read()
-        return {key: contents[key].record for key in contents}
+        return {key: contents[key].record for key in (contents if keys is None else keys) if key in contents}
 
     def beside(self, name: str) -> "ResultStore":
         """A store in a folder of this one, told the same."""

@@ -8,11 +8,15 @@ import functools
 import inspect
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 # Methods by which a function writes into a container, which then is no input of it.
 _WRITES = {"append", "add", "update", "extend", "insert", "pop", "clear", "setdefault", "remove", "discard", "popitem"}
+# Modules and functions by which a function does something, or learns something, beside what it is given.
+_EFFECTS = {"asyncio", "datetime", "io", "logging", "multiprocessing", "nt", "os", "pathlib", "posix", "random", "requests",
+            "secrets", "shutil", "signal", "socket", "subprocess", "sys", "threading", "time", "urllib"}  # fmt: skip
+_ACTS = {"breakpoint", "eval", "exec", "exit", "globals", "input", "open", "print", "quit"}
 _OURS = ("dynx_runner", "stagecraft", "heptapod", "builtins")
 _LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -59,6 +63,33 @@ def names_in(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from names_in(constant)
+
+
+def effects_in(code: types.CodeType, looked: Mapping[str, Any], written: Set[str] = frozenset()) -> Iterator[str]:
+    """What a function does beside returning something, as far as its names tell: it prints, waits, or asks for the time.
+
+    **Arguments:** `looked`: what it looks up in its surroundings; `written`: the names there that it writes into.
+    """
+    for name in sorted(set(_imported(code)) & _EFFECTS):
+        yield f"it imports `{name}`"
+    for name in sorted({*names_in(code), *looked}):
+        if name in written:
+            yield f"it writes into `{name}`"
+        elif name not in looked and name in _ACTS:
+            yield f"it calls `{name}`"
+        elif name in looked:
+            one = looked[name]
+            module = one.__name__ if isinstance(one, types.ModuleType) else getattr(one, "__module__", None)
+            if isinstance(module, str) and module.split(".")[0] in _EFFECTS:
+                yield f"it uses `{name}`"
+
+
+def _imported(code: types.CodeType) -> Iterator[str]:
+    """The packages that a function and those inside it import."""
+    yield from (step.argval.split(".")[0] for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME")
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _imported(constant)
 
 
 def functions_in(value: Any) -> list[types.FunctionType]:

@@ -17,11 +17,13 @@ class Suspicion(NamedTuple):
     - `suspects`: keys that were in flight in a crash, to be run one at a time.
     - `quiet`: suspects that were in flight in two crashes beside others, to be run while nothing else is.
     - `crashes`: of every draw that is quarantined, how many processes ended in it.
+    - `strikes`: the same of every other draw.
     """
 
     suspects: frozenset[str]
     quiet: frozenset[str]
     crashes: dict[str, int]
+    strikes: dict[str, int]
 
 
 def suspicion(contents: Contents) -> Suspicion:
@@ -38,4 +40,5 @@ def suspicion(contents: Contents) -> Suspicion:
         alone.update(keys if len(keys) == 1 else ())
     crashes = {key: count for key, count in strikes.items() if count >= TWO and alone[key]}
     quiet = {key for key, count in strikes.items() if count >= TWO and key not in crashes}
-    return Suspicion(frozenset(seen - set(crashes)), frozenset(quiet), crashes)
+    rest = {key: count for key, count in strikes.items() if key not in crashes}
+    return Suspicion(frozenset(seen - set(crashes)), frozenset(quiet), crashes, rest)

@@ -1,13 +1,14 @@
 """The book of a sweep: which draw is next, for whom, and what became of those before."""
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Set
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
 
 from dynx_runner.runner.record import Record
+from dynx_runner.store.strikes import TWO
 
 # Draws travel together for so many seconds of work, and at most so many, which is the length of a compiled batch.
 _TOGETHER, MOST = 0.1, 64
@@ -34,6 +35,7 @@ class Ledger:
         *,
         suspects: Set[str] = frozenset(),
         quiet: Set[str] = frozenset(),
+        strikes: Mapping[str, int] = {},
     ):
         """Line up the draws.
 
@@ -43,6 +45,7 @@ class Ledger:
         - `report`: called after each draw.
         - `suspects`: keys that were in flight in a crash: they run one at a time, so that the next crash has one suspect.
         - `quiet`: keys that have run so twice: nothing else runs meanwhile, so that the next crash leaves no doubt.
+        - `strikes`: how many processes ended while a key was the only one that they had in flight.
         """
         self.records: dict[str, Record] = {}
         self._report, self._lock = report, threading.Lock()
@@ -51,6 +54,7 @@ class Ledger:
             row = self._quiet if task.key in quiet else self._suspects if task.key in suspects else self._clean
             row.append(task)
         self._named, self._hushed = suspects | quiet, quiet
+        self._strikes = Counter(strikes)
         self._flying: set[str] = set()
         self._seconds = 0.0
 
@@ -76,6 +80,27 @@ class Ledger:
             self.records[task.key] = record
             self._seconds += record.seconds
             self._report(record)
+
+    def lost(self, flying: list[Task], others: Sequence[Task] = ()) -> list[tuple[Task, int]]:
+        """Line up the draws of a process that died: what was in flight, to be run one at a time, and what it had not begun.
+
+        **Returns:** whoever is not run any more, with its strikes: for the second time it was all that was in flight.
+        """
+        with self._lock:
+            self._flying.difference_update(task.key for task in (*flying, *others))
+            self._clean.extendleft(reversed(others))
+            if len(flying) == 1:
+                self._strikes[flying[0].key] += 1
+                if self._strikes[flying[0].key] >= TWO:
+                    return [(flying[0], self._strikes[flying[0].key])]
+            self._suspects.extend(flying)
+            self._named |= {task.key for task in flying}
+            return []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are draws that nobody has taken."""
+        return bool(self._clean or self._suspects or self._quiet)
 
     def _next(self, ranks: int) -> list[Task] | None:
         if self._flying & self._hushed:

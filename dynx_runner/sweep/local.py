@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,29 +11,62 @@ from dynx_runner.runner.record import FAILED, Record
 from dynx_runner.runner.recorder import Recorder
 from dynx_runner.store.part import Part
 from dynx_runner.store.table import OUTCOMES
+from dynx_runner.sweep.batches import Batches, Structure
 from dynx_runner.sweep.ledger import Ledger, Task
 
 
 class Worker:
-    """What a process needs to run draws: its own runner, which never travels, and its part of the store."""
+    """What a process needs to run draws: its own runner, which never travels, its part of the store, and programs."""
 
-    def __init__(self, runner: Any, part: Part | None = None):
-        self._runner, self._part = runner, part
+    def __init__(self, runner: Any, part: Part | None = None, batches: Batches | None = None):
+        self._runner, self._part, self._batches = runner, part, batches or Batches(runner, {})
 
     def run(self, tasks: list[Task]) -> list[tuple[Task, Record]]:
-        """Run draws, each of which is in the store before the next one begins.
+        """Run draws, each of which is in the store before the next one, or the next batch, begins.
 
         Raises nothing but what ends a process: `KeyboardInterrupt`, `SystemExit`; and `StoreError`.
         """
-        return [(task, self._one(task)) for task in tasks]
+        return [row for rows in self.steps(tasks) for row in rows]
+
+    def steps(self, tasks: list[Task]) -> Iterator[list[tuple[Task, Record]]]:
+        """The same, as soon as each draw or batch is done."""
+        for structure, group in self._batches.sorted(tasks):
+            if structure is None:
+                yield from ([(task, self._one(task))] for task in group)
+            else:
+                self._batches.ready(structure)  # The compiler's seconds are no draw's.
+                yield from self._together(structure, group)
+
+    def _together(self, structure: Structure, tasks: list[Task]) -> Iterator[list[tuple[Task, Record]]]:
+        """A batch; whoever went wrong in it is run once more, in Python, which knows what to say."""
+        self._say_start(tasks)
+        try:
+            records = self._batches.run(structure, tasks)
+        # As of a machine without the memory for it: then it is one draw's own, and the others have their turn.
+        except RuntimeError:
+            if len(tasks) > 1:
+                for task in tasks:
+                    yield from self._together(structure, [task])
+                return
+            records = [None]
+        rows = [(task, record) for task, record in zip(tasks, records, strict=True) if record is not None]
+        self._say_done(rows)
+        yield rows
+        yield from ([(task, self._one(task))] for task, record in zip(tasks, records, strict=True) if record is None)
 
     def _one(self, task: Task) -> Record:
-        if self._part is None:
-            return attempt(self._runner, task.x)
-        self._part.start([task.key])
+        self._say_start([task])
         record = attempt(self._runner, task.x)
-        self._part.done([(task.i, task.key, task.x, record)])
+        self._say_done([(task, record)])
         return record
+
+    def _say_start(self, tasks: list[Task]) -> None:
+        if self._part is not None:
+            self._part.start([task.key for task in tasks])
+
+    def _say_done(self, rows: list[tuple[Task, Record]]) -> None:
+        if self._part is not None and rows:
+            self._part.done((task.i, task.key, task.x, record) for task, record in rows)
 
 
 def attempt(runner: Any, x: np.ndarray) -> Record:

@@ -8,8 +8,8 @@ import sympy as sp
 from heptapod.circuit.following import kinks_behind
 from heptapod.circuit.periods import Graph
 from heptapod.formulas.builtins import operands
-from heptapod.formulas.equation import perch_of
-from heptapod.formulas.freeze import freeze
+from heptapod.formulas.equation import key, perch_of
+from heptapod.formulas.freeze import freeze, thaw
 from heptapod.problem.solutions import AbstractConditions, AbstractSolution, Search
 
 _KINKS = (sp.Max, sp.Min, sp.Piecewise, sp.Abs)
@@ -58,6 +58,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             switch_knots=refined,
             reason=reason,
             may_jump=shut,
+            flat=envelope and any(_flat(problems[n]) for n in (name, *graph.downstream(name))),
             kinks=tuple(kinks),
             open_end=num.solution.open_end or steep,
         )
@@ -76,6 +77,26 @@ def _bends(problem) -> str | None:
     if any(_kinked(part) for part in parts):
         return "a kink lies"
     return None
+
+
+def _flat(problem) -> bool:
+    """Whether a kink or a choice of a stage, or the end of life behind it, may take away all of what little is brought."""
+    num, equations = problem.num, problem.equations
+    ending = equations.terminal
+    parts = [*equations.g_av.values(), *([] if ending is None else [thaw(ending.formula)])]
+    parts += [e for branch in equations.branches for e in (*branch.g_ve.values(), branch.objective)]
+    if any(part.has(*_KINKS) for part in parts):
+        return True
+    if num.choice is None or num.choice.by != "agent":
+        return False
+    # A branch, or a value of a discrete control, that goes on without a state that others keep.
+    drawn = {name for shock in num.shocks for name in shock.dimensions}
+    sets = {name for _, space in num.spaces for name, grid in space.grids if grid.discrete}
+    known = {key(name, "dcsn") for name in num.dimensions("dcsn") if name not in drawn | sets}
+    kept = [{str(s) for g in b.g_ve.values() for s in g.free_symbols} & known for b in equations.branches]
+    chosen = {key(name, "dcsn") for name, _ in num.discrete}
+    slopes = [g.diff(s) for b in equations.branches for g in b.g_ve.values() for s in g.free_symbols if str(s) in known]
+    return any(one != kept[0] for one in kept[1:]) or any(str(s) in chosen for g in slopes for s in g.free_symbols)
 
 
 def _kinked(expression) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, Transition, mean_key
+from heptapod.formulas.equation import VALUE, Aggregator, Equation, Integrands, Transition, key, mean_key, name_of, perch_of
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.in_numpy import number, overflowing, singular
 from heptapod.problem.solutions import AbstractSolution, Identity
@@ -109,6 +109,23 @@ class NumericProblem:
         named = {name for _, formula in self.to_decision.equations for name in formula.names}
         used = {name for key, name in self.to_decision.sources if key in named}
         return tuple(name for name in self.dimensions("arvl") if name not in used)
+
+    @property
+    def conditions_on_arrival(self) -> tuple[Formula, ...]:
+        """What must hold for any branch, and is known before anything is drawn or chosen."""
+        first, *others = [{formula for _, formula in branch.conditions} for branch in self.branches]
+        drawn = {d for shock in self.shocks for d in shock.dimensions}
+        told = {key(name, "dcsn") for name, formula in self.to_decision.equations if not formula.names & drawn}
+        tagged = lambda formula: {name for name in formula.names if perch_of(name)}
+        chosen = {*self.controls, *[name for name, _ in self.discrete]}
+        shared = [formula for _, formula in self.branches[0].conditions if formula in first.intersection(*others)]
+        return tuple(f for f in shared if tagged(f) <= told and not f.names & chosen)
+
+    def known_on_arrival(self, scope: Mapping, states: Mapping) -> dict:
+        """The decision states that conditions on arrival name."""
+        asked = {name_of(name) for formula in self.conditions_on_arrival for name in formula.names if perch_of(name)}
+        known = {**scope, **{key: states[name] for key, name in self.to_decision.sources if name in states}}
+        return {name: formula(known) for name, formula in self.to_decision.equations if name in asked}
 
     @property
     def branching(self) -> bool:

@@ -92,7 +92,7 @@ class AbstractConditions(AbstractOptimum):
     `trade_off`, `slope` (the envelope condition), `by_value` ($Q_V$): derived, `None` without closed form; `lowest`; `corner`,
     `floored`, `bound_moves`, `discounted_by_state`, `turns`, `open_end`: as of a `ContinuousProblem`; `kinks`: values of the
     active post-state at which the problem changes its branch; `switch_knots`: whether the continuation is asked on both sides
-    of its own switches.
+    of its own switches; `flat`: whether it may be worth nothing at the margin below post-states that are worth something.
     """
 
     inner = None
@@ -114,6 +114,7 @@ class AbstractConditions(AbstractOptimum):
     open_end: bool = False
     kinks: tuple[Formula, ...] = ()
     switch_knots: bool = False
+    flat: bool = False
 
     @property
     def foc_in_control(self) -> bool:

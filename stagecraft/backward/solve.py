@@ -20,6 +20,7 @@ from stagecraft.circuit.stage import Stage
 from stagecraft.functionals.decision import Optimum
 from stagecraft.horses.horse import AbstractHorse
 from stagecraft.programs.counts import compiling
+from stagecraft.programs.unsaid import leave_unsaid
 from stagecraft.results import Outcome, SolveError
 
 Solvable = TypeVar("Solvable", ModelCircuit, Stage)
@@ -46,7 +47,9 @@ def solve(circuit: Solvable, *, throw: bool = True) -> Solvable:
     with compiling("solve", circuit):
         stored, info = _solve(_bare(circuit))
     solved = dataclasses.replace(circuit, stored=stored, info=info, dists=None)
-    if throw and not traced(info):
+    if throw and traced(info):
+        leave_unsaid(lambda: info.outcome != Outcome.success)
+    elif throw:
         _raise_if_failed(solved)
         _warn_of_jumps(info)
         warn_between_knots(solved)
@@ -120,7 +123,9 @@ def _raise_alone(stage, flags):
     """Speak of the gravest thing that happened to a decision, where it is concrete."""
     for outcome, names in CHECKS:
         well = flags.get(names[-1], True)
-        if not traced(well) and not well:
+        if traced(well):
+            leave_unsaid(lambda well=well: ~jnp.asarray(well))
+        elif not well:
             raise SolveError(outcome, f"stage {stage.name}, decision (dcsn): {outcome.message}")
 
 

@@ -1,13 +1,11 @@
 """Backward through the periods: one scan over one template for each kind of period, checkpointed."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
+from stagecraft.backward.tabulate import blank_table, tabulate
 from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import FLAGS, Health
-from stagecraft.functionals.axes import along
 from stagecraft.functionals.composed import Either
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.health import finite
@@ -93,7 +91,7 @@ def step(circuit, block, t, onward) -> tuple[dict[str, AbstractStored], dict, di
             flags[name] = _asked_flags(points, answer, num.solution) | operator.health(stored)
             asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
         if dict(num.spaces)["arvl"].tabulate:
-            table = period.stored[name] = _strong(_tabulate(period, name))
+            table = period.stored[name] = tabulate(period, name)
             flags[name] = flags.get(name) or _table_flags(table)
             asked.setdefault(name, jax.lax.stop_gradient(jnp.where(table.answer.feasible, table.answer.value, 0.0)))
     return period.stored, {name: _health(told) for name, told in flags.items()}, asked
@@ -103,16 +101,6 @@ def _health(told: dict) -> Health:
     """What was said, in one vector."""
     well = [jnp.asarray(told.get(flag, True)) for flag in FLAGS]
     return Health(jnp.stack(well), told["outside"], told["jumps"])
-
-
-def _tabulate(period, name) -> Table:
-    """The answers on the grid of the arrival."""
-    axes = cells(period.circuit, name, period.t)
-    sizes = tuple(axis.values.shape[0] for axis in axes)
-    states = {axis.name: x for axis, x in zip(axes, along(axes), strict=True)}
-    answer = period.composed(name).at(states).plain()
-    kept = {axis.name: answer.marginal[axis.name] for axis in axes if not axis.discrete}
-    return Table(jax.tree.map(lambda x: jnp.broadcast_to(x, sizes), dataclasses.replace(answer, marginal=kept)))
 
 
 def _asked_flags(points: dict, answer: Answer, solution):
@@ -160,11 +148,5 @@ def placeholders(circuit, block) -> dict[str, AbstractStored]:
         if isinstance(operator, AbstractHorse):
             found[name] = _strong(operator.placeholder())
         if dict(num.spaces)["arvl"].tabulate:
-            found[name] = _blank_table(cells(circuit, name, jnp.asarray(block.last)))
+            found[name] = blank_table(cells(circuit, name, jnp.asarray(block.last)))
     return found
-
-
-def _blank_table(axes) -> Table:
-    blank = jnp.zeros(tuple(axis.values.shape[0] for axis in axes), axes[0].values.dtype)
-    marginal = {axis.name: blank for axis in axes if not axis.discrete}
-    return Table(Answer(value=blank, marginal=marginal, weight=blank, feasible=blank == 0, outside=blank))

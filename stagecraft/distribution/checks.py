@@ -13,6 +13,7 @@ import numpy as np
 
 from stagecraft.arrays import traced
 from stagecraft.forward.jumps import REPORT
+from stagecraft.programs.unsaid import leave_unsaid
 
 # From these shares on, mass without a choice is an error, and mass beyond a grid a warning.
 _INFEASIBLE, _OUTSIDE = 1e-6, 1e-4
@@ -31,6 +32,8 @@ DOUBTS = {
 def check(solved, dists):
     """Speak of mass without a choice, and of mass beyond a grid, where numbers are concrete."""
     if traced(dists):
+        for x in dists.infeasible.values():
+            leave_unsaid(lambda x=x: ~(x <= _INFEASIBLE))
         return
     check_feasible(solved, dists)
     over_types = lambda x: np.asarray(x).sum(0) if solved.types is not None else np.asarray(x)

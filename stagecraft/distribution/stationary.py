@@ -22,6 +22,7 @@ from stagecraft.forward.mass import Pushed
 from stagecraft.households.cells import cells, spread
 from stagecraft.operators.linear_solve import solve_near_identity
 from stagecraft.programs.counts import compiling
+from stagecraft.programs.unsaid import leave_unsaid
 from stagecraft.results import TOLERANCE
 
 _PLAIN = 100  # Powers of P before the system is solved: what is transient on a small scale is gone.
@@ -163,7 +164,10 @@ def _size_of(masses):
 def _check_invariant(solved, dists, kinds, tolerance):
     """Speak of mass that is lost, of a chain without one limit, and of what `push_forward` speaks of."""
     if traced(dists, kinds):
-        return
+        leave_unsaid(lambda: ~(dists.error_bound <= max(tolerance, 1e-11)))
+        for x in kinds.values():
+            leave_unsaid(lambda x=x: x == AWAY)
+        return check(solved, dists)
     bound = float(np.max(np.asarray(dists.error_bound)))
     if np.isnan(bound):
         raise ValueError(

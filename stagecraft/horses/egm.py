@@ -17,6 +17,7 @@ from stagecraft.horses.evaluate import (
     passive_marginal,
     trade_off,
 )
+from stagecraft.horses.flat import held_below
 from stagecraft.horses.levels import bend, first_tamed, levels, secant_where
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Lowest, Row, Rows
@@ -78,6 +79,9 @@ def _correspondence(problem, continuation: Answer, lowest: Answer, solid):
     others = {name: x for name, x in continuation.marginal.items() if name != problem.post}
     row = Row(state=state, control=control, value=value, marginal=continuation.marginal[problem.post], weight=weight,
               others=others, inner=continuation.policy, edge=edge)  # fmt: skip
+    if problem.flat:
+        rests = resting & busy_above & continuation.feasible
+        row, post, valid = held_below(problem, lowest, row, post, valid, rests, solid)
     if problem.branched:
         branch, below = constrained(problem, continuation, lowest, row, valid, solid)
         row, post = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (branch, below), (row, post))

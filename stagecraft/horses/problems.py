@@ -45,6 +45,7 @@ class ContinuousProblem(eqx.Module):
     - `interp`: `"auto"` (values accurate between knots) or `"linear"`.
     - `envelope`: whether the endogenous knots may fold, so that their upper envelope is taken; `switch_knots`: for how many
       switches of what follows it is asked on both sides, beside the knots.
+    - `flat`: whether post-states may be worth nothing at the margin below others that are worth something.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
     - `passive`: the keys in `parameters` (a dictionary then) of passive continuous states; `others`: the passive post-states,
       which follow from them, pairs of a name and $p \mapsto x'$.
@@ -75,6 +76,7 @@ class ContinuousProblem(eqx.Module):
     interp: str = eqx.field(static=True, default="auto")
     envelope: bool = eqx.field(static=True, default=False)
     switch_knots: int = eqx.field(static=True, default=0)
+    flat: bool = eqx.field(static=True, default=False)
     allowed: Callable | None = eqx.field(static=True, default=None)
     post: str = eqx.field(static=True, default="post")
     passive: tuple[str, ...] = eqx.field(static=True, default=())

@@ -18,6 +18,7 @@ from stagecraft.households.initial import Initial, beginnings, beyond, check_set
 from stagecraft.households.panel import Panel
 from stagecraft.households.population import equal
 from stagecraft.programs.counts import compiling
+from stagecraft.programs.unsaid import leave_unsaid
 from stagecraft.simulation.agent_keys import agent_key
 from stagecraft.simulation.agents import agents_of, check_count, in_chunks, number_of
 from stagecraft.simulation.follow import History, Request, follow
@@ -148,6 +149,8 @@ def _bare(circuit):
 def _check_feasible(infeasible, blocks, first_agent: int):
     """Speak of the stage where somebody was first left without a choice."""
     if traced(infeasible):
+        for bad, *_ in infeasible.values():
+            leave_unsaid(lambda bad=bad: bad > 0)
         return
     found = []
     for name, counts in infeasible.items():

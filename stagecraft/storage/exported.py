@@ -5,8 +5,6 @@ and gradient of a function of it. A program takes `{scope: {name: array}}` and r
 """
 
 import hashlib
-import re
-import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,19 +21,13 @@ from stagecraft.circuit.model_circuit import ModelCircuit
 from stagecraft.circuit.paths import replace
 from stagecraft.distribution.checks import unwatched
 from stagecraft.programs.counts import compiling
+from stagecraft.programs.portable import BROKEN, compiled, export_function, foreign
 from stagecraft.results import Outcome, SolveError
 from stagecraft.storage.archive import Archive, opened, write
 
 _PLATFORMS = ("cpu", "cuda")
 _PROGRAM = 2**28  # Bytes of a program, at most.
-# XLA's own library of linear algebra and random numbers; anything else that a program calls may be a function of this process.
-_CALLS = re.compile(r"custom_call @(lapack|cusolver|cublas|cu)_\w+\(")
-_CALLS_BACK = "the program would call functions of this process, which no file can hold, as a callback or a print in `fn` does"
-# LLVM's own path compiles in two thirds of the time, and what it compiles is as fast.
-_OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 _NOTHING = SimpleNamespace(scopes=())  # A file does not say what is defined by what.
-# What a file that is no program makes of JAX's reader, which checks little.
-_BROKEN = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError, struct.error)
 
 
 def export(circuit: ModelCircuit, path: str | Path, fn: Callable[[ModelCircuit], Array] | None = None) -> None:
@@ -72,25 +64,9 @@ def _digest(program: bytes) -> str:
 
 def _program(run: Callable[[ModelCircuit], dict], circuit: ModelCircuit) -> bytes:
     """A function of a circuit, as one of its parameters alone, in the form of a file."""
-    compiled = jax.jit(lambda parameters: run(circuit.with_parameters(parameters)))
     given = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), circuit.parameters)
     with unwatched():
-        effects = compiled.trace(given).jaxpr.effects
-    if effects:
-        raise ValueError(f"{_CALLS_BACK} ({', '.join(map(str, effects))})")
-    try:
-        exported = jax_export.export(compiled, platforms=_PLATFORMS)(given)
-    except NotImplementedError as error:  # A callback without effects.
-        raise ValueError(f"{_CALLS_BACK} ({error})") from None
-    if _foreign(exported):
-        raise ValueError(_CALLS_BACK)
-    return bytes(exported.serialize(vjp_order=0))
-
-
-def _foreign(program: jax_export.Exported) -> bool:
-    """Whether a program calls what is none of XLA's own."""
-    text = program.mlir_module()
-    return text.count("custom_call") != len(_CALLS.findall(text))
+        return export_function(lambda parameters: run(circuit.with_parameters(parameters)), given, platforms=_PLATFORMS)
 
 
 def _solution(circuit) -> dict:
@@ -158,8 +134,7 @@ class Exported:
         values = replace("parameter", self.parameters, {} if parameters is None else parameters, {}, _NOTHING)
         if name not in self._compiled:
             with compiling(f"exported {name}", self):
-                lowered = jax.jit(self._programs[name].call).lower(values)
-                self._compiled[name] = lowered.compile(_OPTIONS if jax.default_backend() == "cpu" else None)
+                self._compiled[name] = compiled(self._programs[name], values)
         found = self._compiled[name](values)
         for outcome in map(Outcome, np.ravel(found["outcome"]) if throw else ()):
             if outcome != Outcome.success:
@@ -203,13 +178,13 @@ def _read(archive: Archive, name: str, about: dict, parameters: dict) -> jax_exp
         raise archive.wrong(f"`{name}` is not what was written; the file is altered")
     try:
         program = jax_export.deserialize(bytearray(content))
-        foreign = _foreign(program)
-    except _BROKEN as error:
+        calls = foreign(program)
+    except BROKEN as error:
         raise archive.wrong(
             f"`{name}` cannot be read: written by jax {about.get('jax')}, and this is {jax.__version__}; export the circuit "
             f"again ({type(error).__name__}: {error})"
         ) from None
-    if foreign:
+    if calls:
         raise archive.wrong(f"`{name}` calls what is no part of XLA; the file is altered")
     if program.in_tree != jax.tree.structure(((parameters,), {})) or not all(
         (aval.shape, aval.dtype) == (x.shape, x.dtype)

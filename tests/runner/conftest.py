@@ -22,7 +22,7 @@ def mpirun():
 
 def environment(**extra):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "OMPI", "MPI", "HYD"))}
-    package = str(Path(dynx_runner.__file__).parent.parent)
+    package = os.pathsep.join(filter(None, [str(Path(dynx_runner.__file__).parent.parent), os.environ.get("DYNX_TESTS_PATH")]))
     return {**inherited, "PYTHONPATH": package, "PYTHONWARNINGS": "error", **extra}
 
 

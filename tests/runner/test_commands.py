@@ -81,6 +81,13 @@ def test_a_file_is_the_sweep_that_python_would_run(folder, capsys):
     assert (table["status"] == "ok").all() and table["main.gamma"].between(1.2, 4).all()
     manifest = ResultStore(folder / "results").manifest()
     assert manifest["design"]["config"]["metrics"] == {"eaten": "my_metrics:eaten"} and manifest["design"]["seed"] == 1
+    # In processes of its own it is the same, to the last bit.
+    config = CONFIG.replace("store: results", "store: other") + "backend: processes\nworkers: 2\n"
+    (folder / "sweep.yml").write_text(config)
+    elsewhere = run_sweep(folder / "sweep.yml")
+    pd.testing.assert_frame_equal(table.drop(columns="seconds"), elsewhere.drop(columns="seconds"), check_exact=True)
+    assert sorted(ResultStore(folder / "other").load()["draws"])[0] == 0  # This process only looked on.
+    (folder / "sweep.yml").write_text(CONFIG)
     assert main(["status", str(folder / "results")]) == 0
     assert "6 of 6 draws: 6 ok, 0 failed" in capsys.readouterr().out
     assert main(["compact", str(folder / "results")]) == 0
@@ -112,6 +119,12 @@ WRONG = {
     "a missing key": ("draws: 6", "", "`draws` is missing: how many"),
     "a draw and a half": ("draws: 6", "draws: 1.5", r"sweep.yml:5:8: .*`draws` is a whole number"),
     "no model": ("cake.yml", "cakes.yml", r"sweep.yml:1:8: .*there is no model file"),
+    "workers of no process": (
+        "seed: 1",
+        "workers: 2",
+        r"sweep.yml:7:10: .*`workers` is how many processes `backend: processes`",
+    ),
+    "another backend": ("seed: 1", "backend: mqi", r"sweep.yml:7:10: (.|\n)*did you mean `mpi`"),
     "another method": ("sobol", "sobel", r"sweep.yml:6:9: .*did you mean `sobol`".replace(".*did", r"(.|\n)*did")),
     "a key twice": ("seed: 1", "seed: 1\nseed: 2", r"sweep.yml:8:1: error\[duplicate-key\]: `seed` stands here twice"),
     "a path twice": ("main.beta: [0.8, 1]", "main.beta: [0.8, 1]\n  main.beta: [0.8, 1]", r"sweep.yml:4:3: .*twice"),

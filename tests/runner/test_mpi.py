@@ -1,6 +1,7 @@
 """Real jobs of real processes: `mpirun -n N python script.py`, as a user starts them."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +230,15 @@ def test_the_example_prints_the_same_table_from_one_process_and_from_two(start, 
     stores = {ranks: str(tmp_path / str(ranks)) for ranks in (0, 2)}
     alone, together = (table_of(start(call.format(store=stores[n], path=path), n, timeout=240, **extra)) for n in (0, 2))
     assert len(alone) == 4 and alone == together
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs_on_every_rank(start):
+    text = (EXAMPLES.parent / "README.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
+    told = "\nprint('\\ntold', draws.drop(columns='seconds').to_json())\n"
+    script = f"import os\nos.chdir({str(EXAMPLES.parent)!r})\n" + "\n".join(blocks) + told
+    job = start(script, 2, timeout=400, MPLBACKEND="Agg", PYTHONWARNINGS="default")
+    assert job.returncode == 0, job.stderr
+    tables = [line for line in job.stdout.splitlines() if line.startswith("told")]
+    assert len(tables) == 2 and tables[0] == tables[1] and tables[0].count('"ok"') == 5
