@@ -14,6 +14,7 @@ from duality import balances
 from models import BUFFER, ODDS
 from one_word import EXAMPLES_BY_NAME
 from test_bounds import KINDS, PLACES, text_of
+from test_flat import MODEL as FLAT
 
 FOLDER = Path(__file__).parents[1] / "cases"
 # Models whose value is no mean of rewards: a certainty equivalent is not linear in it. One with present bias records a value
@@ -101,6 +102,11 @@ def test_those_who_are_held_at_a_bound_count_as_all_others(place, kind):
 @pytest.mark.filterwarnings("ignore:stage")
 def test_troubles_that_were_solved_hold_it_too(name):
     hold((FOLDER / f"{name}.yml").read_text(), (0,))
+
+
+@pytest.mark.slow
+def test_those_who_stay_where_saving_is_worth_nothing_hold_it_too():
+    hold(FLAT.format(periods=3, terminal="log(a + 1.5)", arrive="m = max(R*a + 0.2, 1.0)", low="debt"), (0,))
 
 
 @pytest.mark.slow
