@@ -82,11 +82,7 @@ def step(circuit, block, t, onward, stages=None) -> tuple[dict[str, AbstractStor
     can be had.
     """
     period, flags, asked = Composer(circuit, block, t, {}, onward, stages), {}, {}
-    for name in reversed(block.stages):
-        num = circuit.structure.stage(name)
-        if not num.stored:
-            continue
-        operator = period.stage(name).cntn_to_dcsn.operator
+    for name, num, operator in _kept(period):
         if isinstance(operator, AbstractHorse):
             points, answer = operator.ask(period.continuation(name, ""))
             stored = period.stored[name] = _strong(operator.solve(points, answer))
@@ -97,6 +93,14 @@ def step(circuit, block, t, onward, stages=None) -> tuple[dict[str, AbstractStor
             flags[name] = flags.get(name) or _table_flags(table)
             asked.setdefault(name, jax.lax.stop_gradient(jnp.where(table.answer.feasible, table.answer.value, 0.0)))
     return period.stored, {name: _health(told) for name, told in flags.items()}, asked
+
+
+def _kept(period: Composer):
+    """The stages of a period of which something is stored, the last one first: name, functions, and what solves it."""
+    for name in reversed(period.block.stages):
+        num = period.circuit.structure.stage(name)
+        if num.stored:
+            yield name, num, period.stage(name).cntn_to_dcsn.operator
 
 
 def _health(told: dict) -> Health:
@@ -142,11 +146,7 @@ def _strong(tree):
 def placeholders(circuit, block) -> dict[str, AbstractStored]:
     """Something of the structure of a period's stored solutions, for the step that does not read it."""
     period, found = Composer(circuit, block, jnp.asarray(block.last), {}, nothing), {}
-    for name in reversed(block.stages):
-        num = circuit.structure.stage(name)
-        if not num.stored:
-            continue
-        operator = period.stage(name).cntn_to_dcsn.operator
+    for name, num, operator in _kept(period):
         if isinstance(operator, AbstractHorse):
             found[name] = _strong(operator.placeholder())
         if dict(num.spaces)["arvl"].tabulate:

@@ -14,6 +14,7 @@ from duality import balances
 from models import BUFFER, ODDS
 from one_word import EXAMPLES_BY_NAME
 from test_bounds import KINDS, PLACES, text_of
+from test_flat import MODEL as FLAT
 
 FOLDER = Path(__file__).parents[1] / "cases"
 # Models whose value is no mean of rewards: a certainty equivalent is not linear in it. One with present bias records a value
@@ -22,7 +23,7 @@ EXCEPTIONS = {"epstein_zin"}
 QUICK = {"mccall", "rust"}
 CASES = (
     "01-bound-meets-grid-top", "02-kinked-rate-no-atom", "05-cap-below-grid-top", "07-floor-on-consumption", "08-no-choice-for-ever",
-    "10-branch-to-the-next-period", "11-q-model-not-finite", "13-labour-supply",
+    "10-branch-to-the-next-period", "11-q-model-not-finite",
 )  # fmt: skip
 
 HOURS = """
@@ -64,32 +65,32 @@ def hold(text: str, times=None) -> None:
             assert balance.asked.mean() > (0.3 if place[1] == "dcsn" else 0.6), (t, place, balance.asked.mean())
 
 
-def marked(cases, quick):
-    """The quick ones by default."""
-    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
-
-
-@pytest.mark.parametrize("name", marked([name for name in EXAMPLES_BY_NAME if name not in EXCEPTIONS], QUICK))
+@pytest.mark.parametrize(
+    "name", [x if x in QUICK else pytest.param(x, marks=pytest.mark.slow) for x in EXAMPLES_BY_NAME if x not in EXCEPTIONS]
+)
 def test_what_an_example_stores_is_the_reward_and_what_those_who_leave_find(name):
     hold(EXAMPLES_BY_NAME[name].text())
 
 
 SMALL = {
-    "parameters by age": BUFFER,
-    "a chain, nature, a point mass": ODDS,
-    "hours beside consumption": HOURS,
-    "a search": EXAMPLES_BY_NAME["saver"].switched("vfi"),
+    "parameters by age, and the last of them": (BUFFER, (0, 11)),
+    "a chain, nature, a point mass": (ODDS, (0,)),
+    "hours beside consumption": (HOURS, (0,)),
+    "a search": (EXAMPLES_BY_NAME["saver"].switched("vfi"), (0,)),
 }
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_kind_of_stage_stores_the_reward_and_what_those_who_leave_find(name):
-    hold(SMALL[name], (0,))
+    hold(*SMALL[name])
 
 
-@pytest.mark.parametrize("kind", marked(KINDS, ("egm",)))
+HELD = [("cap inside", "egm"), ("floor and debt", "egm")]
+HELD_TOO = [(place, "egm") for place in PLACES] + [(place, kind) for place, _ in HELD for kind in KINDS]
+
+
 @pytest.mark.parametrize(
-    "place", ["cap inside", *marked([place for place in PLACES if place != "cap inside"], ("floor and debt",))]
+    ("place", "kind"), HELD + [pytest.param(*x, marks=pytest.mark.slow) for x in dict.fromkeys(HELD_TOO) if x not in HELD]
 )
 @pytest.mark.filterwarnings("ignore:stage C")
 def test_those_who_are_held_at_a_bound_count_as_all_others(place, kind):
@@ -104,7 +105,12 @@ def test_troubles_that_were_solved_hold_it_too(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["portfolio", "cons_indshock", "durable"])
+def test_those_who_stay_where_saving_is_worth_nothing_hold_it_too():
+    hold(FLAT.format(periods=3, terminal="log(a + 1.5)", arrive="m = max(R*a + 0.2, 1.0)", low="debt"), (0,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["portfolio", "cons_indshock"])
 def test_searches_of_examples_hold_it_too(name):
     hold(EXAMPLES_BY_NAME[name].switched("vfi"), (0,))
 
