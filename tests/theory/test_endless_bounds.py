@@ -23,7 +23,7 @@ stage:
   name: CONS
   methods: {interp: linear}
   math:
-    functions: {g_av: m = (1 + r)*a + w*e, g_ve: a_nxt = m - c, Q: log(c) + beta*V[>]}
+    functions: {g_av: m = (1 + r)*a + w*e, g_ve: a_nxt = m - c, Q: "log(c) + beta*V[>]"}
     controls: {c: 0 < c <= m}
     shocks: {skill: {dimensions: [e], shock_method: rouwenhorst, log: true, rho: rho, std: sigma, n_points: 3, given: e_pre}}
     state_space:
