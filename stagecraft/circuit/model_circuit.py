@@ -19,7 +19,7 @@ from stagecraft.circuit.stage import Stage, build_stage
 from stagecraft.circuit.view import of_all_types, once, view
 from stagecraft.forward.mass import Pushed
 from stagecraft.functionals.functional import Closed
-from stagecraft.horses.solution import AbstractStored
+from stagecraft.horses.stored import AbstractStored
 from stagecraft.households.types import HouseholdTypes
 
 
