@@ -79,11 +79,6 @@ class NumericProblem:
         object.__setattr__(self, "_values", values)
         object.__setattr__(self, "_hash", hash(values))
 
-    def __repr__(self) -> str:
-        perches = "; ".join(f"{perch}: {', '.join(space.dimensions)}" for perch, space in self.spaces)
-        rows = [f"  {perches}", f"  controls: {', '.join((*self.controls, *[n for n, _ in self.discrete])) or 'none'}"]
-        return "\n".join([f"NumericProblem of stage {self.name}, solved by {self.method}", *[row[:118] for row in rows]])
-
     def __hash__(self) -> int:
         return self._hash
 
