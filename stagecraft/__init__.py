@@ -26,9 +26,9 @@ from stagecraft.examples.scorecard import scorecard as scorecard
 from stagecraft.functionals.functional import AbstractFunctional as AbstractFunctional
 from stagecraft.functionals.lines import AlongLines as AlongLines
 from stagecraft.horses.horse import AbstractHorse as AbstractHorse
-from stagecraft.horses.solution import AbstractStored as AbstractStored
 from stagecraft.horses.solution import Answer as Answer
 from stagecraft.horses.solution import Lines as Lines
+from stagecraft.horses.stored import AbstractStored as AbstractStored
 from stagecraft.households.panel import Panel as Panel
 from stagecraft.households.population import Population as Population
 from stagecraft.load import load as load

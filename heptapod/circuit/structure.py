@@ -29,6 +29,13 @@ class Structure:
     starts: tuple[str, ...]
     borrowed: tuple[tuple[str, str, int, str], ...] = ()
 
+    def __repr__(self) -> str:
+        when = "infinite horizon" if self.horizon is None else f"{self.horizon} periods"
+        kinds = [f"  {b.first}..{b.last}: {', '.join(b.stages)}" for b in self.blocks[:8]]
+        more = [f"  ... and {len(self.blocks) - 8} more kinds"] if len(self.blocks) > 8 else []
+        stages = ", ".join(f"{num.name} ({num.method})" for num in self.stages)
+        return "\n".join([f"Structure: {when}", f"  stages: {stages}"[:118], *[kind[:118] for kind in kinds], *more])
+
     def stage(self, name: str) -> NumericProblem:
         """A stage by name."""
         return next(s for s in self.stages if s.name == name)

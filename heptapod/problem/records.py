@@ -74,6 +74,7 @@ def _conditions(chosen: ChosenMethod) -> Egm | Nested:
         cornerless=cornerless,
         bound_moves=moves,
         discounted_by_state=derived.discount.has(real(state)),
+        domain=_has_domain(derived.reward, real(state)),
         turns=_turns(derived, real(control)),
         open_end=bound.upper_strict if derived.corner == "upper" else bound.lower_strict,
         **first,
@@ -104,6 +105,12 @@ def _beside(chosen: ChosenMethod, state: str, post: str) -> dict[str, Any]:
     )
     curved = corner is not None and bool({str(s) for s in corner.free_symbols} & names)
     return dict(beside=controls, knot_order=found.knot_order, before=found.before, joint=found.joint, curved=curved)
+
+
+def _has_domain(reward, state) -> bool:
+    """Whether a power or a logarithm of the state stands in the reward, which has no value where the state is negative."""
+    parts = reward.atoms(sp.Pow, sp.log)
+    return any(p.args[0].has(state) and not (p.is_Pow and p.exp.is_Integer and p.exp > 0) for p in parts)
 
 
 def _turns(derived: Derived, control) -> bool:

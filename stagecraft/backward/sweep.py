@@ -10,7 +10,8 @@ from stagecraft.functionals.composed import Either
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.health import finite
 from stagecraft.horses.horse import AbstractHorse
-from stagecraft.horses.solution import AbstractStored, Answer, Table
+from stagecraft.horses.solution import Answer, Table
+from stagecraft.horses.stored import AbstractStored
 from stagecraft.households.cells import cells
 from stagecraft.operators.packed import Packing
 

@@ -10,7 +10,8 @@ from stagecraft.functionals.axes import continuation_of
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Tabulated
 from stagecraft.functionals.functional import AbstractFunctional
-from stagecraft.horses.solution import AbstractStored, Table
+from stagecraft.horses.solution import Table
+from stagecraft.horses.stored import AbstractStored
 from stagecraft.households.cells import cells
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD, along_bound, lengthened
 from stagecraft.horses.branch import BRANCH, beside_at, constrained, places
+from stagecraft.horses.domain import within_domain
 from stagecraft.horses.evaluate import (
     at_closed_bound,
     beyond_bound,
@@ -84,6 +85,8 @@ def _correspondence(problem, continuation: Answer, lowest: Answer, solid):
         rests = resting & busy_above & continuation.feasible
         row, post, valid = held_below(problem, lowest, row, post, valid, rests, solid)
     row = dataclasses.replace(row, inner=row.inner | beside_at(problem, row.state, row.control))
+    if problem.domain:
+        row, post, (valid, held) = within_domain(problem, row, post, (valid, held))
     if problem.branched:
         branch, below = constrained(problem, continuation, lowest, row, valid, solid)
         row, post = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (branch, below), (row, post))

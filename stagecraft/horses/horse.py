@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
 
-from stagecraft.horses.solution import AbstractStored, Answer
+from stagecraft.horses.solution import Answer
+from stagecraft.horses.stored import AbstractStored
 
 States = dict[str, Float[Array, "..."]]
 
@@ -61,6 +62,9 @@ class AbstractHorse(eqx.Module):
     @abc.abstractmethod
     def health(self, stored: AbstractStored) -> dict[str, Bool[Array, ""]]:
         """Whether each of `circuit.info.FLAGS` that the method can tell of is well; the others are taken to be."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: a horse, of continuations to decisions"
 
     def __call__(self, continuation: Any) -> Any:
         """Solve, given any functional object of the post-states."""

@@ -216,5 +216,8 @@ def _root(residual, low, high, guess):
     root = newton_within(look, *ends, jax.lax.stop_gradient(start), 1.0, near)
     value, slope = both(root)
     slope = jax.lax.stop_gradient(slope)
-    moved = root - jnp.where(free, value, 0.0) / jnp.where(slope < 0, slope, -1.0)
+    step = jnp.where(free, value, 0.0) / jnp.where(slope < 0, slope, -1.0)
+    # At a kink, of a tax bracket say, the condition jumps through zero, and the control stays.
+    settled = jax.lax.stop_gradient(jnp.abs(step) <= 1e-6 * (1.0 + jnp.abs(root)))
+    moved = root - jnp.where(settled, step, 0.0)
     return jnp.where(free, moved, jnp.where(at_high >= 0, high, low))

@@ -3,7 +3,6 @@
 Of whatever is stored one may ask which of its arrays are `policies`, `values`, and `weights`.
 """
 
-import abc
 import dataclasses
 
 import equinox as eqx
@@ -11,7 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+<<<<<<< HEAD
 from stagecraft.arrays import listed, page, shown, traced
+=======
+from stagecraft.arrays import listed, shown, traced
+from stagecraft.horses.stored import AbstractStored
+>>>>>>> work-labour
 
 
 class Answer(eqx.Module):
@@ -82,25 +86,6 @@ class Row(eqx.Module):
     others: dict[str, Float[Array, " n"]]
     inner: dict[str, Float[Array, " n"]]
     edge: Bool[Array, " n"]
-
-
-class AbstractStored(eqx.Module):
-    """What a solve keeps of a stage in one period; the names of what an infinite horizon watches, and the bound counts."""
-
-    @property
-    @abc.abstractmethod
-    def policies(self) -> tuple[Array, ...]:
-        """The controls, wherever they are kept."""
-
-    @property
-    @abc.abstractmethod
-    def values(self) -> tuple[Array, ...]:
-        """What the solution is worth."""
-
-    @property
-    @abc.abstractmethod
-    def weights(self) -> tuple[Array, ...]:
-        r"""What the constant reward 1 is worth, $B = 1 + \kappa B$."""
 
 
 class Rows(AbstractStored):

@@ -79,6 +79,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         switch_knots=min(64, max(16, knots.shape[0] // 8)) if own.switch_knots else 0,
         corner_knot=own.corner_knot,
         flat=own.flat,
+        domain=own.domain,
         allowed=Bound(_any_choice, (num,)) if num.branches[0].conditions else None,
         passive=tuple(f"{name}[~]" for name, grid in own.passive if not grid.discrete),
         others=_other_posts(num) if own.passive else None,

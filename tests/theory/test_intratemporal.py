@@ -63,10 +63,10 @@ def test_hours_reach_their_upper_bound_and_the_borrowing_limit_is_exact():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["isoelastic", "cobb-douglas", "ghh", "saving", "spending"])
 def test_gradients_are_central_differences(kind):
     """Of value and policies, on the constrained branch, inside, and in every parameter."""
-    circuit, where = sc.load(text(kind, points=40)), {n: x[[0, 1, 4, 7]] for n, x in at(kind).items()}
+    circuit, where = sc.load(text(kind, T=2, points=30)), {n: x[[0, 1, 4, 7]] for n, x in at(kind).items()}
 
     def told(parameters):
         found = sc.solve(circuit.with_parameters(parameters), throw=False)[0]["HH"].dcsn.sol.at(**where)

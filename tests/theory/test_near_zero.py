@@ -94,3 +94,40 @@ def test_recursive_preferences_without_a_wage_have_their_shares_from_nothing_on(
             value = (1 - BETA) ** (psi / (psi - 1)) * share ** (1 / (1 - psi)) * CASH
             np.testing.assert_allclose(sol.value(m=CASH), value, rtol=1e-4)
             share = 1 / (1 + BETA**psi * sure ** (psi - 1) / share)
+
+
+FIRM = """
+model:
+  name: Firm
+  horizon: 3
+  terminal: 0.9*k
+  parameters: {beta: 0.95, alpha: 0.4, delta: 0.1, phi: 0.5}
+  defaults: {inherit: all}
+  connections: {inter_period: [{source: F, target: F, mapping: {k_nxt: k}}]}
+stage:
+  name: F
+  math:
+    functions: {g_ve: "k_nxt = (1-delta)*k + i", Q: "k^alpha - i - phi/2*i^2 + beta*V[>]"}
+    controls: {i: "i > -(1-delta)*k"}
+    state_space: {arvl: {dimensions: ["k"]}, dcsn: {dimensions: ["k"]}, cntn: {grid: {k_nxt: {type: exp, min: 0.0, max: 12.0, points: 120}}}}
+"""
+
+
+def test_a_firm_whose_cost_of_adjustment_knows_no_size_invests_from_nothing_on():
+    """States that lead to the lowest post-states would be negative; a search in NumPy invests the same.
+
+    At nothing capital is infinitely productive, and it is built all the same.
+    """
+    sol = sc.solve(sc.load(FIRM))[0]["F"].dcsn.sol
+    grid, value = np.linspace(0, 1, 400) ** 2 * 14, lambda k: 0.9 * k
+    for _ in range(3):
+        after = 0.95 * value(grid)
+        smooth = lambda k, after=after: np.interp(k, grid, after)
+        fine = np.linspace(0.0, 14.0, 40_001)
+        i = fine[None, :] - 0.9 * grid[:, None]
+        worth = grid[:, None] ** 0.4 - i - 0.25 * i**2 + smooth(fine)[None, :]
+        best, chosen = worth.max(1), i[np.arange(len(grid)), worth.argmax(1)]
+        value = lambda k, best=best: np.interp(k, grid, best)
+    at = grid[(grid > 0.05) & (grid < 8.0)][::12]
+    np.testing.assert_allclose(sol.policy["i"](k=at), np.interp(at, grid, chosen), atol=4e-2)
+    np.testing.assert_allclose(sol.value(k=at), value(at), rtol=2e-3)
