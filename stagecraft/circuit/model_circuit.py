@@ -21,13 +21,8 @@ from stagecraft.circuit.source import ModelSource
 from stagecraft.circuit.stage import Stage, build_stage
 from stagecraft.circuit.view import of_all_types, once, view
 from stagecraft.forward.mass import Pushed
-<<<<<<< HEAD
 from stagecraft.functionals.closed import Closed
-from stagecraft.horses.solution import AbstractStored
-=======
-from stagecraft.functionals.functional import Closed
 from stagecraft.horses.stored import AbstractStored
->>>>>>> work-labour
 from stagecraft.households.types import HouseholdTypes
 
 if TYPE_CHECKING:

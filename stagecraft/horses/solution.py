@@ -10,12 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-<<<<<<< HEAD
 from stagecraft.arrays import listed, page, shown, traced
-=======
-from stagecraft.arrays import listed, shown, traced
 from stagecraft.horses.stored import AbstractStored
->>>>>>> work-labour
 
 
 class Answer(eqx.Module):
