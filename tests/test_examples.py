@@ -160,7 +160,6 @@ def test_estimations_find_the_truth_within_their_standard_errors():
 # Fewer observations, agents and points than the tables of `benchmarks/monte_carlo.md` are made with.
 SAMPLES = {
     "rust": {},
-    "workers": {"count": 200, "points": 40, "horizon": 10},
     "savers": {"households": 1_000, "agents": 1_000, "points": (30, 7)},
 }
 
