@@ -51,7 +51,9 @@ def test_a_search_in_numpy_chooses_the_same(kind):
 def test_hours_reach_their_upper_bound_and_the_borrowing_limit_is_exact():
     """Where little is left all work as much as they may, and what is not saved is the budget to the last digit."""
     circuit = sc.load(text("isoelastic", values=PARAMETERS | {"psi": 0.8}))
-    found = sc.solve(circuit)[0]["HH"].dcsn.sol.at(m=jnp.linspace(-0.6, 3.0, 40))
+    sol = sc.solve(circuit)[0]["HH"].dcsn.sol
+    assert max(len(repr(x).splitlines()) for x in (sol, sol.rows, circuit.structure)) <= 12
+    found = sol.at(m=jnp.linspace(-0.6, 3.0, 40))
     hours, p = found.policy["n"], PARAMETERS
     assert np.any(hours == 1.0) and np.any((hours > 0.5) & (hours < 1.0))
     left = jnp.linspace(-0.6, 3.0, 40) + p["lam"] * hours ** (1 - p["tau"]) - found.policy["c"]
