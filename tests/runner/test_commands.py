@@ -166,6 +166,7 @@ def test_the_help_names_every_key(capsys):
     assert all(f"  {name} " in shown for name in KEYS) and "model file (needed)" in shown
 
 
+@pytest.mark.slow
 def test_the_command_line_is_the_same_under_mpirun_and_refuses_another_backend(folder, dynx):
     (folder / "sweep.yml").write_text(CONFIG + "backend: mpi\n")
     alone = dynx("sweep", "sweep.yml")

@@ -242,6 +242,7 @@ def working(life, workers):
     return MLE(life, free, workers, LIVES, errors=ERRORS)
 
 
+@pytest.mark.slow
 def test_wages_told_from_cash_measured_consumption_and_choices_have_their_densities(life, workers, working):
     solved, p = sc.solve(life), {k: float(v) for k, v in life.parameters["main"].items()}
     normal = lambda x, mean, std: -0.5 * ((x - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
@@ -261,6 +262,7 @@ def test_wages_told_from_cash_measured_consumption_and_choices_have_their_densit
     assert float(working.loglik({})) == pytest.approx(total, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_may_be_seen_itself_or_left_out(life, workers, working):
     drawn = MLE(life, {"main.beta": (0.8, 1.0)}, workers, {**LIVES, "WORK": ["a", "y"]}, errors=ERRORS)
     assert float(drawn.loglik({})) == pytest.approx(float(working.loglik({})), abs=1e-6)

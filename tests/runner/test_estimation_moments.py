@@ -82,6 +82,7 @@ def test_adam_comes_near_and_is_not_called_converged_where_it_is_not(estimator):
     assert not short.converged and "stopped after 1 steps" in short.outcome
 
 
+@pytest.mark.slow
 def test_estimates_move_with_data_as_they_are_said_to(circuit, data):
     """Where the moments do not fit, too: the second derivative of the distance is exact."""
     build = lambda d: MinimumDistance(circuit, FREE, profiles, d, weights="diagonal", covariance=covariance_of(data))
@@ -93,6 +94,7 @@ def test_estimates_move_with_data_as_they_are_said_to(circuit, data):
     np.testing.assert_allclose(here.sensitivity()["assets[0]"], moved, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_estimates_move_with_calibrations_as_they_are_said_to(circuit, data):
     build = lambda c: MinimumDistance(c, FREE, profiles, off(data, 0.1), weights="diagonal", covariance=covariance_of(data))
     here, step = build(circuit).fit(check=False), 1e-4
@@ -102,6 +104,7 @@ def test_estimates_move_with_calibrations_as_they_are_said_to(circuit, data):
         here.sensitivity(["CONS.beta"])
 
 
+@pytest.mark.slow
 def test_efficient_errors_are_no_larger_than_others_and_equal_with_optimal_weights(circuit, data, fit):
     sandwich, efficient = fit.covariance(), fit.covariance("efficient")
     np.testing.assert_allclose(sandwich, efficient, rtol=1e-6)
@@ -189,6 +192,7 @@ def test_simulated_moments_have_noise_that_is_counted(circuit):
     assert est.task.value(fit.z) == est.task.value(fit.z)
 
 
+@pytest.mark.slow
 def test_declared_moments_agree_between_distributions_panels_and_frames(circuit):
     items = [{"of": "CONS.c"}, {"of": "CONS.c", "kind": "variance", "ages": [28, 33]}, {"of": "CONS.c", "kind": "quantile", "q": 0.25},
              {"of": "CONS.c", "kind": "covariance", "beside": "CONS.m"}, {"of": "CONS.c", "kind": "share", "low": 1.0},

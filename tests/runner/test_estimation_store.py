@@ -100,6 +100,7 @@ def test_the_best_draws_of_a_sweep_begin_an_estimation(choices, tmp_path):
             choices.fit(frame)
 
 
+@pytest.mark.slow
 def test_moments_keep_their_evaluations_too(tmp_path):
     circuit = sc.load(RUST / "rust.yml").with_parameters({**TRUTH, **USAGE})
 

@@ -114,6 +114,7 @@ def test_a_likelihood_that_is_not_a_number_at_the_start(rust, data):
         est.fit({"main.beta": 1.5})
 
 
+@pytest.mark.slow
 def test_parameters_that_cannot_be_told_apart(rust, data):
     # Only the product of the two is the cost of a mile.
     est = MLE(rust, {"main.theta": (0.0, 20.0), "main.scale": (1e-5, 1.0)}, data, OBSERVE)

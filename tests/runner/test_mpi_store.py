@@ -118,7 +118,7 @@ def test_any_number_of_ranks_stores_the_same_rows_and_resumes_with_none(start, t
     assert expected["status"].tolist().count("failed") == 1 and np.isnan(expected["square"][9])
 
 
-@pytest.mark.parametrize("ranks", [0, 2])
+@pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_draw_that_kills_its_rank_is_quarantined_and_nobody_else_is(start, tmp_path, ranks):
     """Two poisoned draws, one right after the other, so that ranks have both in flight."""
     expected = alone(start, tmp_path)
@@ -137,7 +137,7 @@ def test_a_draw_that_kills_its_rank_is_quarantined_and_nobody_else_is(start, tmp
 
 @pytest.mark.parametrize(
     ("victim", "batched"),
-    [(0, False), (1, False), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((2, False), (0, True), (1, True)))],
+    [(1, False), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((0, False), (2, False), (0, True), (1, True)))],
 )
 def test_a_rank_may_be_killed_at_any_moment(start, begin, tmp_path, victim, batched):
     expected = alone(start, tmp_path, draws=120, batched=batched)
@@ -162,7 +162,10 @@ def test_a_rank_may_be_killed_at_any_moment(start, begin, tmp_path, victim, batc
 
 @pytest.mark.parametrize(
     ("number", "batched"),
-    [(signal.SIGTERM, False), (signal.SIGINT, False), pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow)],
+    [
+        (signal.SIGTERM, False),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((signal.SIGINT, False), (signal.SIGTERM, True))),
+    ],
 )
 def test_a_signal_to_mpirun_ends_the_job_and_blames_nobody(start, begin, tmp_path, number, batched):
     draws = 400 if batched else 40
@@ -201,7 +204,7 @@ OUTSIDE = {
 }
 
 
-@pytest.mark.parametrize("case", OUTSIDE)
+@pytest.mark.parametrize("case", [c if c == "a lone exit" else pytest.param(c, marks=pytest.mark.slow) for c in OUTSIDE])
 def test_what_goes_wrong_outside_a_draw_ends_the_job_and_keeps_what_is_done(start, tmp_path, case):
     job = start(script() + OUTSIDE[case] + "\nprint('the sweep returned')\n", 2, timeout=60)
     assert job.returncode != 0 and "the sweep returned" not in job.stdout, job.stderr

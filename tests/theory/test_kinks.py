@@ -85,7 +85,9 @@ def test_policies_at_kinks_are_those_of_a_search_by_hand(kind, for_ever):
         assert wide > 0.01 and wide == pytest.approx(by_search, abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["Rb", "Rs", "beta"])
+@pytest.mark.parametrize(
+    "name", ["Rb", pytest.param("Rs", marks=pytest.mark.slow), pytest.param("beta", marks=pytest.mark.slow)]
+)
 def test_the_ends_of_the_flat_piece_move_as_central_differences_say(name):
     circuit = sc.load(MODEL.format(horizon="horizon: 3\n  terminal: 0", arrival=ARRIVALS["rates"][0], n=60))
     m, e = jnp.linspace(0.3, 2.0, 60), jnp.full(60, 0.6)

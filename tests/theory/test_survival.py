@@ -52,6 +52,7 @@ def alive(circuit):
     return jnp.stack([pushed[t]["C"].dcsn.dist.mass for t in range(6)])
 
 
+@pytest.mark.slow
 def test_distributions_die_by_health_as_the_chain_does_and_so_do_derivatives():
     circuit = sc.load(BY_HEALTH)
     np.testing.assert_allclose(alive(circuit), shares(), rtol=1e-12)
