@@ -39,6 +39,7 @@ def retirement():
     return run("ret_choice")
 
 
+@pytest.mark.slow
 def test_workers_and_retirees_keep_their_budgets_and_closed_forms(retirement):
     hold(retirement["checks"], {
         "budget": 1e-10, "whereabouts": 0, "left at the end": 1e-10, "debt": 0, "share eaten": 1e-10,

@@ -100,6 +100,7 @@ def sophisticated():
     return read("sophisticated", ("horizon: 20", "horizon: 4"), ("n_a: 150, n_y: 5", "n_a: 100, n_y: 3"))
 
 
+@pytest.mark.slow
 def test_a_sophisticated_self_eats_the_share_that_its_successors_make_it_eat(sophisticated):
     """No wage: V = A u(m) with A = k^(1-g) + delta (R (1-k))^(1-g) A', and k/(1-k) = (beta delta R^(1-g) A')^(-1/g)."""
     for gamma, beta in ((2.0, 0.7), (0.5, 0.6), (3.0, 1.0)):

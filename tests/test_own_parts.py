@@ -66,6 +66,7 @@ def test_a_panel_and_a_push_follow_it(solved):
         assert float(ours[t]["SAVE"].cntn.dist.mean("a_nxt")) == pytest.approx(mean, abs=0.05)
 
 
+@pytest.mark.slow
 def test_values_have_derivatives(main):
     """A choice among listed shares stands still, so that the derivative of the value is the envelope's."""
 

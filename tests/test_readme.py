@@ -73,6 +73,7 @@ def test_the_check_line_runs():
     assert "0 errors" in run([sys.executable, *line.split()[1:]])
 
 
+@pytest.mark.slow
 def test_the_mpirun_line_runs():
     line = next(b.strip() for b in blocks(README, "bash") if b.startswith("mpirun"))
     launcher, *rest = line.split()

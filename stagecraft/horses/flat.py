@@ -53,12 +53,16 @@ def held_below(
     pays = valid & ~flat & ~((passed >= 0) & (worth[1] >= worth[0]))
     # Equal steps from the last free choice to where it pays; of the corner there are knots enough below.
     start, stop = last(~flat, -1), next_(~flat, n)
-    begin, far = take(row.state, jnp.maximum(end, 0)), take(row.state, next_(pays, n - 1))
+    goal = next_(pays, n - 1)
+    begin, far = take(row.state, jnp.maximum(end, 0)), take(row.state, goal)
     state = jnp.where(end < 0, far, begin + (far - begin) * (index - start) / jnp.maximum(stop - 1 - start, 1))
     stay, there = _staying(problem, lowest, row, post, state, end)
     first = jnp.minimum(start + 1, n - 1)
     wide = take(resting, first) | ((far > begin) & (take(at, first) - begin > 2 * (far - begin)))
     good = flat & jnp.isfinite(state + stay.control) & jnp.where(end < 0, (index == 0) & solid, wide)
+    if problem.interp == "linear":
+        # Between two knots a line says too little of what is above the stretch for the two to be compared there.
+        good &= goal > stop + 1
     row = jax.tree.map(lambda x, y: jnp.where(good, y, x), row, stay)
     return row, jnp.where(good, there, post), valid | good
 

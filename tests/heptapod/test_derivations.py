@@ -28,6 +28,7 @@ def test_the_list_has_no_other_models():
     assert list(LIST) == list(derivations.models())
 
 
+@pytest.mark.slow
 def test_every_process_says_the_same_in_any_order_and_again():
     """Diagnostics, reasons and frozen formulas of every model, with three seeds of hashes."""
     said = []

@@ -115,6 +115,7 @@ def test_arithmetic_becomes_formulas_and_anything_else_a_numeric_inverse():
     assert "objective" in heptapod.to_latex(opaque)
 
 
+@pytest.mark.slow
 def test_gradients_pass_through_functions():
     circuit = sc.load(variant(**VARIANTS["jax"]))
     value = lambda p: sc.solve(circuit.with_parameters(p))[0]["S"].dcsn.sol.policy["c"](m=2.0)

@@ -180,6 +180,7 @@ def test_the_command_line_is_the_same_under_mpirun_and_refuses_another_backend(f
     assert job.returncode != 0 and "did you mean `draws`" in job.stderr
 
 
+@pytest.mark.slow
 def test_the_doctor_knows_the_machine_and_a_mismatch(jobs):
     report = doctor()
     assert {"mpi", "mpirun", "threads", "devices", "precision", "programs", "versions"} <= set(report.facts)

@@ -169,6 +169,7 @@ def circuit_runner(factory, specs):
     return CircuitRunner(param_specs=specs, model_factory=factory, solver=sc.solve, metric_fns={"value": asset})
 
 
+@pytest.mark.slow
 def test_settings_and_sizes_of_a_model_are_crossed_with_its_parameters(factory):
     specs = {"CONS.beta": (0.9, 0.96), "CONS.settings.n_a": CategoricalPrior([30, 40]), "CONS.a_max": DiscretePrior([50.0])}
     table = mpi_map(runner := circuit_runner(factory, specs), runner.sample_prior(4, method="grid"))

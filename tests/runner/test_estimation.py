@@ -290,6 +290,7 @@ def test_six_parameters_of_workers_are_found(working):
     assert fit.check["agrees"][6:].all(), fit.check
 
 
+@pytest.mark.slow
 def test_other_data_of_the_same_shape_compile_nothing(hidden, lives):
     est = MLE(hidden, {"main.RC": (0.0, 10.0)}, lives, {"BUS": ["s", "z", "d"]})
     before, compiled = est.fit(steps=3, check=False), []

@@ -55,6 +55,7 @@ def posterior(estimator):
     return estimator.sample(jax.random.key(3), priors=PRIORS, chains=4, draws=300, warmup=150)
 
 
+@pytest.mark.slow
 def test_draws_have_the_moments_of_a_grid(estimator, posterior):
     grids = [np.linspace(*ends, 41)[1:-1] for ends in ((0.0, 7.0), (0.0, 1.6), (0.0, 1.0))]
     rc, theta, p = (x.ravel() for x in np.meshgrid(*grids, indexing="ij"))

@@ -160,6 +160,7 @@ def test_reports_say_the_same_in_three_styles_and_come_back_from_disk(fit, tmp_p
         _ = fit.loglik
 
 
+@pytest.mark.slow
 def test_pictures_show_what_was_found(fit):
     m = np.linspace(0.5, 5.0, 7)
     band = fit.plot_band(lambda solved: solved[2]["CONS"].dcsn.sol.policy["c"](m=m), m)
@@ -172,6 +173,7 @@ def test_pictures_show_what_was_found(fit):
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_simulated_moments_have_noise_that_is_counted(circuit):
     items = [{"of": "CONS.a_nxt", "kind": "mean", "ages": [28, 31]}, {"of": "CONS.a_nxt", "kind": "mean", "ages": [32, 36]},
              {"of": "CONS.c", "kind": "variance", "ages": [30, 36]}, {"of": "CONS.c", "kind": "autocovariance", "lag": 1}]  # fmt: skip
@@ -219,6 +221,7 @@ def test_declared_moments_agree_between_distributions_panels_and_frames(circuit)
         Moments.read([{"of": "CONS.c", "ages": [80, 90]}], INITIAL)(solved)
 
 
+@pytest.mark.slow
 def test_weights_in_two_steps_and_updated_at_every_parameter(circuit, data):
     """With a covariance that the model tells, both end at the truth where the data are the model's own."""
     told = lambda solved: jnp.diag((0.02 * jnp.concatenate(list(profiles(solved).values()))) ** 2)

@@ -81,6 +81,7 @@ def test_starts_outside_their_bounds_and_of_what_is_not_free(rust, data):
         est.fit(method="newton")
 
 
+@pytest.mark.slow
 def test_data_and_moments_that_depend_on_no_parameter(rust, data):
     with pytest.raises(ValueError, match=r"nothing that is observed depends on main.p0; the data cannot tell"):
         MLE(rust, {"main.p0": (0, 1)}, pd.read_csv(RUST / "increments.csv").assign(s=0), {"BUS": ["s"]}).fit()
@@ -110,7 +111,7 @@ def test_observations_of_probability_zero_are_named_with_the_parameters(rust, da
 def test_a_likelihood_that_is_not_a_number_at_the_start(rust, data):
     est = MLE(rust, {"main.beta": (0.5, 2.0)}, data, OBSERVE)
     assert np.isnan(est.task.value(np.array([1.5])))
-    with pytest.raises(sc.SolveError, match="fixed point was not reached"):
+    with pytest.raises(sc.SolveError, match="fixed point was not reached|solution is not finite"):
         est.fit({"main.beta": 1.5})
 
 

@@ -222,6 +222,7 @@ def table_of(job):
     return [line.split()[:-1] for line in job.stdout.splitlines() if " ok " in line and ";" not in line]
 
 
+@pytest.mark.slow
 def test_the_example_prints_the_same_table_from_one_process_and_from_two(start, tmp_path):
     call = (
         "import runpy, sys; sys.argv += ['--draws', '4', '--store', {store!r}]; runpy.run_path({path!r}, run_name='__main__')"

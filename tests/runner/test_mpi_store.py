@@ -155,7 +155,9 @@ def test_a_rank_may_be_killed_at_any_moment(start, begin, tmp_path, victim, batc
         else:
             job.kill()
             job.wait(timeout=60)
-    assert start(script(draws=120, batched=batched), 3).returncode == 0
+    # Chance may hit one draw twice, which then waits for somebody to say that it was not its fault.
+    last = script(draws=120, batched=batched).replace('ResultStore("store"))', 'ResultStore("store"), retry_quarantined=True)')
+    assert start(last, 3).returncode == 0
     equal_bits(table(tmp_path), expected)
     assert len(set(keys_done(tmp_path))) == len(keys_done(tmp_path)) == 120
 

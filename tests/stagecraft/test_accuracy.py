@@ -85,6 +85,7 @@ def test_listed_knots_get_others_halfway_between_them():
     np.testing.assert_allclose(knots, [0.0, 0.5, 1.0, 2.5, 4.0, 12.0, 20.0])
 
 
+@pytest.mark.slow
 def test_every_period_and_moment_has_its_row():
     solved = sc.solve(sc.load(BUFFER))
     wealth = lambda s: sc.push_forward(s, {"a": 1.0})[7]["CONS"].cntn.dist.mean("a_nxt")

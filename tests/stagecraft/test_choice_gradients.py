@@ -48,6 +48,7 @@ stages:
       controls: {c: 0 < c <= m}
       state_space: *space
 """
+pytestmark = pytest.mark.slow
 # The scale of taste shocks, and the standard deviation of the logarithm of income.
 CASES = [(0.0, 0.3), (0.01, 0.3), (0.05, 0.3), (0.3, 0.3), (0.0, 0.0), (0.05, 0.0)]
 PATHS = [("main", name) for name in ("beta", "r", "w", "delta", "sigma_eps", "gamma")]

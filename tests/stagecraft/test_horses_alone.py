@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from stagecraft.horses.arrival import arrive
 from stagecraft.horses.choice import join, options
@@ -57,6 +58,7 @@ def test_egm_solves_a_concave_problem_of_lambdas():
     np.testing.assert_allclose(answer.marginal["state"], 1.0 / answer.policy["control"], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_egm_takes_the_envelope_of_a_problem_that_is_not_concave():
     value = lambda x: jnp.maximum(4.0 * jnp.log(x + 1.0), 9.0 * jnp.log(x + 1.0) - 8.0)
     problem = saver(True)
@@ -120,6 +122,7 @@ def chooser(rate):
     return problem, after
 
 
+@pytest.mark.slow
 def test_a_direct_search_finds_two_controls_at_once_with_their_derivatives():
     m = jnp.array([0.1, 0.4, 0.9])
 

@@ -276,6 +276,7 @@ def test_the_odds_of_a_draw_are_those_of_its_value(odds):
     )
 
 
+@pytest.mark.slow
 def test_weights_have_the_derivatives_of_nature_chains_shocks_and_death(odds):
     """Beliefs stay and the truth moves, so that nothing but the draws has a derivative; a draw itself has none."""
     circuit, names, start = sc.load(ODDS), ("stay", "luck", "up", "q", "s", "R"), {"a": 1.0, "z_pre": 0.5}

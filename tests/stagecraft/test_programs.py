@@ -51,6 +51,7 @@ def solved_in_a_process(**environment):
     return (*json.loads(done.stdout), done.stderr)
 
 
+@pytest.mark.slow
 def test_the_next_process_compiles_nothing_and_what_is_damaged_is_compiled_again(tmp_path):
     first, value, _ = solved_in_a_process(XDG_CACHE_HOME=tmp_path)
     second, again, _ = solved_in_a_process(XDG_CACHE_HOME=tmp_path)

@@ -60,6 +60,7 @@ def test_a_long_push_comes_to_the_invariant_distribution(solved, steady, poor):
         assert float(pushed[t]["CONS"].cntn.dist.mass) == pytest.approx(1, abs=1e-13 * (t + 1))
 
 
+@pytest.mark.slow
 def test_what_is_invariant_stays(solved, steady):
     pushed = sc.push_forward(solved, steady[0]["CONS"].arvl.dist, periods=20)
     np.testing.assert_allclose(pushed.dists.masses[0]["CONS"][19], steady.dists.masses[0]["CONS"][0], atol=1e-11)
@@ -122,6 +123,7 @@ def test_a_pushed_circuit_has_the_periods_that_were_pushed(solved, steady, poor)
         np.testing.assert_array_equal(policy, solved[0]["CONS"].dcsn.sol.policy["c"](m=m, z=poor["z_pre"]))
 
 
+@pytest.mark.slow
 def test_a_branch_to_the_next_period_is_chosen_by_what_is_there():
     """0.3 of offers are accepted, 0.1 of workers lose their work at the end of a period: 0.1/0.37 of all search."""
     solved = sc.solve(sc.load(LOSING))

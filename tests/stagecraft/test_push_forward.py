@@ -215,6 +215,7 @@ def test_moments_agree_with_those_of_a_panel(name):
                 assert abs(x.mean() - float(dist.mean(v))) <= 4 * error + 1e-9, (t, stage, v)
 
 
+@pytest.mark.slow
 def test_gradients_of_aggregates_are_central_differences():
     circuit = sc.load(CONS)
 

@@ -98,6 +98,7 @@ def test_euler_errors_fall_with_the_grid():
     assert len(frame) == 12 and frame["constrained"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_euler_errors_say_what_a_panel_has_not_kept(solved, panel):
     initial, key = {"a": jnp.zeros(50)}, jax.random.key(1)
     with pytest.raises(ValueError, match=r"the panel has no CONS.m, CONS.a_nxt; simulate it with keep=\['CONS.m', 'CONS.c'"):

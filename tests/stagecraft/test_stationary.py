@@ -122,6 +122,7 @@ def test_households_who_never_meet_have_no_derivative():
     assert np.isnan(jax.jit(jax.grad(mean))(0.03))
 
 
+@pytest.mark.slow
 def test_what_is_transient_is_no_class_of_its_own():
     """A way out of the lower half, however narrow, empties it; nothing is said of that."""
     solved = sc.solve(sc.load(HALVES, parameters={"main.up": 1e-3}))

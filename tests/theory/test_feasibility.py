@@ -77,6 +77,7 @@ def test_a_constraint_on_a_passive_state_limits_the_loans_before_it(loans):
     assert np.isfinite(answer.value).all()
 
 
+@pytest.mark.slow
 def test_agents_without_a_choice_are_named(loans):
     solved = sc.solve(loans)
     start = dict(a=np.array([1.0, 0.5, 2.0, 2.0]), b=np.array([0.0, 0.3, 1.44, 1.6]))

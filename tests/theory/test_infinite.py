@@ -75,6 +75,7 @@ def test_the_true_error_is_within_the_reported_bound(buffer, patience, growth):
         assert np.max(np.abs(V / V_true - 1)) <= bound + 2e-7
 
 
+@pytest.mark.slow
 def test_a_long_life_is_nearly_an_endless_one(buffer):
     """What is solved for ever is the limit of finite horizons, by the same steps."""
     finite = sc.load(BUFFER.replace("horizon: infinite", "horizon: 400\n  terminal: 0"))

@@ -211,6 +211,7 @@ def test_knots_on_both_sides_of_the_switches_make_few_points_enough():
             assert np.max(np.abs(sol.value(m=m) - exact.worker(t, m)[0])) < 5e-6, (name, t)
 
 
+@pytest.mark.slow
 def test_the_error_of_the_value_falls_with_the_spacing():
     coarse, fine = (max(worst_value(5, n, name) for name in CALIBRATIONS) for n in (400, 800))
     assert fine < coarse / 3 and fine < 1e-6

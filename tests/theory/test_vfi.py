@@ -49,6 +49,7 @@ def test_the_buffer_stock_is_that_of_egm(buffer_stock):
     np.testing.assert_allclose(two.value(a=a), one.value(a=a), rtol=3e-5)
 
 
+@pytest.mark.slow
 def test_agents_live_the_same_lives(buffer_stock):
     egm, vfi = (sc.solve(c) for c in buffer_stock)
     panels = [sc.simulate(s, {"a": jnp.linspace(0, 5, 50)}, key=jax.random.key(0)) for s in (egm, vfi)]
