@@ -84,6 +84,7 @@ def test_without_a_bias_plans_are_kept(naive):
         assert (biased[t]["NOW"].dcsn.sol.policy["c"](m=m) >= plan).all()
 
 
+@pytest.mark.slow
 def test_the_biased_live_to_save_less_than_they_plan(naive):
     _, believed = naive
     lived = eqx.tree_at(lambda s: s.parameters["main"]["biased"], believed, jnp.asarray(1.0))

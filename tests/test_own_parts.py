@@ -43,6 +43,7 @@ def test_every_part_is_a_file_of_forty_lines():
         assert len((EXAMPLE / f"{name}.py").read_text().splitlines()) <= 40, name
 
 
+@pytest.mark.slow
 def test_the_example_prints_what_its_methods_agree_on():
     done = subprocess.run([sys.executable, "main.py"], cwd=EXAMPLE, capture_output=True, text=True, check=True, timeout=300)
     ours, theirs = (np.array([float(x) for x in re.findall(r"\d+\.\d*", line)]) for line in done.stdout.splitlines())

@@ -114,6 +114,7 @@ def test_a_store_knows_all_draws_of_a_batch_as_in_flight_until_they_are_done(fac
     assert kinds[4].startswith('{"start"["2"]') and "lies outside its domain" in lines[6] and len(lines) == 7
 
 
+@pytest.mark.slow
 def test_what_a_choice_makes_of_the_model_has_a_program_of_its_own(factory):
     specs = {"main.beta": (0.5, 1.0), "EAT.settings.n": CategoricalPrior([40, 50])}
     runner = make_runner(factory, specs, batches=True)

@@ -200,7 +200,8 @@ def test_the_doctor_knows_the_machine_and_a_mismatch(jobs):
     assert "processes  2:" in job.stdout
 
 
-@pytest.mark.parametrize("scheduler", ["slurm", pytest.param("pbs", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["slurm", "pbs"])
 def test_a_task_of_a_job_script_ends_well_when_its_time_is_up_and_goes_on_when_it_is_submitted_again(folder, jobs, scheduler):
     text = job_script(folder / "sweep.yml", scheduler, tasks=1, cores=1)
     (folder / "job.sh").write_text(text)

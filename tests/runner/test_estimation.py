@@ -101,6 +101,7 @@ def test_a_row_for_each_month_says_what_its_counts_say(rust, decisions, choices)
     assert months.contributions({}).shape == (4292,)
 
 
+@pytest.mark.slow
 def test_scores_and_hessians_are_those_of_the_likelihood(choices):
     task, z = choices.task, np.array([9.0, 2.0])
     np.testing.assert_allclose(task.slope(z), central(task.value, z, 1e-4), rtol=1e-6)
@@ -160,6 +161,7 @@ def test_panels_have_the_probabilities_of_choices_and_of_every_transition(hidden
     assert float(mixed.loglik({})) == pytest.approx(float(est.loglik({})), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_filter_sums_over_every_hidden_path(hidden, lives):
     few = lives[lives["agent"] < 4]
     est = MLE(hidden, {"main.RC": (0, 10), "main.up": (0, 1)}, few, {"BUS": ["s", "d"]})
@@ -305,6 +307,7 @@ def test_other_data_of_the_same_shape_compile_nothing(hidden, lives):
     assert again.criterion != before.criterion
 
 
+@pytest.mark.slow
 def test_fewer_rows_of_as_many_units_are_filled_up(working, workers):
     """Two halves of every life, where states on arrival are seen, tell together what the whole of it tells."""
     halves = [working.with_data(workers[(workers["period"] + workers["agent"]) % 2 == k]) for k in (0, 1)]

@@ -71,6 +71,7 @@ def test_draws_have_the_moments_of_a_grid(estimator, posterior):
         assert posterior.draws[path].std() == pytest.approx(spread, rel=4 / np.sqrt(2 * count))
 
 
+@pytest.mark.slow
 def test_reports_name_what_speaks_against_draws(estimator, posterior):
     text, page = posterior.summary(), posterior.summary("html")
     assert "main.RC" in text and "R-hat" in text and "NOT CONVERGED" not in text and "<table>" in page
@@ -89,6 +90,7 @@ def test_reports_name_what_speaks_against_draws(estimator, posterior):
     assert posterior.circuit.parameters["main"]["RC"] == pytest.approx(posterior.parameters["main.RC"])
 
 
+@pytest.mark.slow
 def test_arviz_takes_the_draws_and_has_the_same_diagnostics(posterior):
     with warnings.catch_warnings():
         warnings.simplefilter(

@@ -45,10 +45,10 @@ def computed(monkeypatch):
     return found
 
 
-SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("l-bfgs-b", "nelder-mead")]
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("damped", "l-bfgs-b", "nelder-mead")]
 
 
-@pytest.mark.parametrize("method", ["damped", *SLOW])
+@pytest.mark.parametrize("method", SLOW)
 def test_an_estimation_that_is_cut_off_goes_on_and_ends_where_it_would_have_ended(choices, computed, tmp_path, method):
     begin, how = {"main.RC": 5.0, "main.theta": 1.0}, {"check": False, "method": method}
     plain = choices.fit(begin, **how)
@@ -82,6 +82,7 @@ def test_a_store_of_another_estimation_is_refused_with_the_difference(choices, t
         choices.fit(TRUTH, store=str(tmp_path), check=False)
 
 
+@pytest.mark.slow
 def test_the_best_draws_of_a_sweep_begin_an_estimation(choices, tmp_path):
     runner = CircuitRunner(
         param_specs={"main.parameters.RC": (2.0, 20.0), "main.parameters.theta": (0.5, 5.0)},

@@ -128,6 +128,7 @@ def test_parameters_that_cannot_be_told_apart(rust, data):
     assert "NOT CONVERGED" in fit.summary() and "No standard errors" in fit.summary()
 
 
+@pytest.mark.slow
 def test_a_parameter_at_its_bound_has_no_standard_error(rust, data):
     fit = MLE(rust, {"main.RC": (0.0, 7.0), "main.theta": (0.0, 99.0)}, data, OBSERVE).fit({"main.RC": 6.0}, check=False)
     with pytest.warns(UserWarning, match="`main.RC` stands at a bound, and has no standard error"):

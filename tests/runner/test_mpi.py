@@ -191,7 +191,7 @@ def test_where_mpi_has_no_threads_rank_zero_only_answers(start):
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 @pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: ())(0)) < 2, reason="one core cannot be shared")
-@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("early", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_each_rank_has_its_own_cores_and_jax_no_more_threads(start, early):
     script = ("from dynx_runner import prepare_mpi\nprepare_mpi()\n" if early else "") + JAX
     script += """

@@ -51,6 +51,7 @@ def reports():
     return {n: (s, sc.accuracy(s, moment, points=points)) for n in (30, 59) for s in [bequest(n)]}
 
 
+@pytest.mark.slow
 def test_the_change_is_three_quarters_of_the_error_and_at_most_about_the_error(reports):
     m = np.linspace(1.5, 19.0, 2_000)
     for solved, report in reports.values():
@@ -128,6 +129,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_a_stage_without_a_grid_is_looked_at_where_the_stages_before_lead_and_every_type_has_its_rows():
     table = sc.accuracy(sc.solve(sc.load(PAID)), points=10).to_pandas()
     assert set(table.index.get_level_values("type")) == {0, 1}

@@ -75,6 +75,7 @@ def test_a_program_solves_as_the_circuit_does(programs, circuit):
     close(found["solution"]["0"]["CONS"], wanted)
 
 
+@pytest.mark.slow
 def test_a_program_has_the_value_and_the_gradient_and_is_compiled_once(programs, circuit, answers):
     close(
         programs.value_and_gradient({"CONS": {"gamma": 3.0}}), answers(circuit.with_parameters({"CONS.gamma": 3.0}).parameters)

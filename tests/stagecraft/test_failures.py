@@ -150,6 +150,7 @@ def test_a_key_is_a_key(circuit):
         sc.simulate(sc.solve(circuit), {"a": 0.0}, key=0)
 
 
+@pytest.mark.slow
 def test_an_infinite_horizon_needs_a_number_of_periods_to_be_simulated():
     text = (
         BUFFER.replace("  age: {start: 30, step: 1}\n", "")

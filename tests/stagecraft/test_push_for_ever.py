@@ -66,6 +66,7 @@ def test_what_is_invariant_stays(solved, steady):
     np.testing.assert_allclose(pushed.dists.masses[0]["CONS"][19], steady.dists.masses[0]["CONS"][0], atol=1e-11)
 
 
+@pytest.mark.slow
 def test_every_period_agrees_with_that_of_a_panel(solved, poor):
     panel, pushed = (
         sc.simulate(solved, poor, periods=12, agents=20_000, key=jax.random.key(2)),
@@ -156,6 +157,7 @@ def test_types_stay_who_they_are(poor):
     assert float(parts[1].mean("a_nxt") - parts[0].mean("a_nxt")) > 0.5
 
 
+@pytest.mark.slow
 def test_everything_that_reads_distributions_reads_these(solved, poor):
     """Panels from a later period, beliefs and truth, errors, and the table of jumps."""
     pushed = sc.push_forward(solved, poor, periods=6, refine="auto")

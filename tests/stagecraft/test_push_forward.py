@@ -142,7 +142,10 @@ def both_sides(solved, t):
     return pushed, pulled, sum(jnp.sum(x.above) + jnp.sum(x.below) for x in after.values())
 
 
-@pytest.mark.parametrize("name", ["cons", "retire", pytest.param("housing", marks=pytest.mark.slow)])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("retire", "housing")]
+
+
+@pytest.mark.parametrize("name", ["cons", *SLOW])
 def test_pushing_a_distribution_is_the_transpose_of_pulling_a_function(name):
     pushed, pulled, outside = both_sides(sc.solve(sc.load(STARTS[name][0])), 1)
     # Beyond an end the lottery stops where the interpolation goes on.
@@ -188,7 +191,7 @@ WATCHED = {
 }
 
 
-@pytest.mark.parametrize("name", ["cons", "retire", pytest.param("housing", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["cons", *SLOW])
 def test_moments_agree_with_those_of_a_panel(name):
     model, initial = STARTS[name]
     # A distribution on few points under a hard choice needs finer cells than the solution does.

@@ -58,6 +58,7 @@ def test_a_long_frame_has_one_row_per_agent_and_period(panel):
     assert row["c"] == float(panel["c"][5, 17])
 
 
+@pytest.mark.slow
 def test_gradients_pass_through_the_simulation(solved):
     circuit = sc.load(BUFFER)
 

@@ -24,6 +24,7 @@ def steady(solved):
     return sc.stationary(solved)
 
 
+@pytest.mark.slow
 def test_one_more_period_changes_nothing(solved, steady):
     """The next period's arrival, put on the same knots by a lottery of our own, is the distribution itself."""
     stage = steady[0]["CONS"]

@@ -105,6 +105,7 @@ def decision(name: str, t: int = 0):
     return period[next(iter(period.stages))].dcsn.sol
 
 
+@pytest.mark.slow
 def test_a_firm_whose_capital_may_not_leave_the_grid_is_worth_its_closed_form():
     sol, k = decision("01-bound-meets-grid-top.yml"), jnp.array([0.1, 1.0, 4.0, 9.0])
     np.testing.assert_allclose(sol.policy["i"](k=k), 1 / 3, atol=1e-9)
@@ -124,7 +125,15 @@ def test_a_floor_under_consumption_asks_for_savings_and_people_have_them():
     assert sol.value(m=jnp.array(0.8)) == pytest.approx(np.log(0.6) + 0.475 * (np.log(0.5) + np.log(1.7)), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["cap", "beta", "cmin", "y"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cap",
+        pytest.param("beta", marks=pytest.mark.slow),
+        pytest.param("cmin", marks=pytest.mark.slow),
+        pytest.param("y", marks=pytest.mark.slow),
+    ],
+)
 def test_derivatives_at_bounds_are_central_differences(name):
     circuit = sc.load(MODEL.format(horizon=2, n=40, beta=0.95, cap=0.5, floor=0.3, poor=0.5, debt=0.0, low=0.0, high=4.0,
                                    method="{solution: egm}", decision=PLAIN, bound="max(m - cap, cmin)"))  # fmt: skip

@@ -156,7 +156,10 @@ GRADIENTS = {
 }
 
 
-@pytest.mark.parametrize("name", GRADIENTS)
+SLOW = {"cake", "bequest", "steep"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in GRADIENTS])
 def test_gradients_are_finite_and_right_at_the_edge_of_the_feasible_set(name):
     """Where marginal values are infinite at the lowest post-state, nothing of it reaches a derivative."""
     given = dict(T=5, terminal=0, beta=0.95, R=1.04, gamma=2.0, y=0.0, n=40, u=CRRA, low=0.0) | GRADIENTS[name]

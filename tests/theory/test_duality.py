@@ -80,7 +80,10 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+SLOW = {"hours beside consumption", "a search"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in SMALL])
 def test_every_kind_of_stage_stores_the_reward_and_what_those_who_leave_find(name):
     hold(*SMALL[name])
 

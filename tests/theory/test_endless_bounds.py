@@ -54,6 +54,7 @@ def household(a, e, law, steps):
     return m, c, v, low
 
 
+@pytest.mark.slow
 def test_of_a_household_against_a_long_iteration():
     circuit = sc.load(HOUSEHOLD)
     stage = circuit[0]["CONS"]

@@ -87,6 +87,7 @@ def test_agents_without_a_choice_are_named(loans):
     assert (np.asarray(panel["CONS"]["b"]) <= 1.55).all()
 
 
+@pytest.mark.slow
 def test_where_nothing_is_feasible_the_solve_says_so_and_hands_back_what_it_has(loans):
     hopeless = loans.with_parameters({"main.cap": -1.0})
     with pytest.raises(sc.SolveError, match=r"stage CONS.*period 1") as error:
@@ -214,6 +215,7 @@ def test_a_value_that_jumps_within_the_grid_is_reported(movers):
     assert not np.any(sc.solve(movers.with_parameters({"main.limit": 99.0})).info.jumps["EAT"])
 
 
+@pytest.mark.slow
 def test_a_payment_that_cannot_be_avoided_bounds_assets_from_below():
     """Whoever cannot pay one a period for good has no choice; all others divide what is left as if it were a cake."""
     eat = stage(

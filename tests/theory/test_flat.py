@@ -67,6 +67,7 @@ def test_a_floor_on_what_one_brings_leaves_nothing_to_save_for_the_poor():
         after = np.array([choose(m).max() for m in np.maximum(fine + 0.2, 1.0)])
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_choice_that_is_held():
     circuit = sc.load(MODEL.format(periods=1, terminal="log(min(a, 0.0) + 1.1) + 2*max(a - 2, 0)", arrive="m = a", low=LOW))
     at = jnp.array([0.3, 1.8, 3.0, 6.0])

@@ -56,6 +56,7 @@ def functions(solved, stage="CONS"):
     return np.asarray(sol.policy["c"](m=CASH)), np.asarray(sol.value(m=CASH))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [0.9, 0.99, 0.9999])
 @pytest.mark.parametrize("growth", [1.0, 1.02])
 def test_the_true_error_is_within_the_reported_bound(buffer, patience, growth):
@@ -83,6 +84,7 @@ def test_a_long_life_is_nearly_an_endless_one(buffer):
         np.testing.assert_allclose(one, two, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_first_guess_changes_nothing(buffer):
     guessed = sc.load(BUFFER.replace("horizon: infinite", "horizon: infinite\n  terminal: 5*u(1 + a)"))
     for one, two in zip(functions(sc.solve(guessed)), functions(sc.solve(buffer)), strict=True):
@@ -149,6 +151,7 @@ stage:
 """
 
 
+@pytest.mark.slow
 def test_brock_and_mirman():
     """c = (1 - alpha*beta)*y; the value is affine in log y, with the constant of every state of the technology."""
     solved = sc.solve(sc.load(BROCK))
@@ -165,6 +168,7 @@ def test_brock_and_mirman():
         np.testing.assert_allclose(sol.value(y=y, z=z[i]), np.log(y) / share + constants[i], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_markov_household_in_simulation():
     """Budgets hold, and assets settle: the second half of a long panel has the mean of its last quarter."""
     text = (MODELS / "aiyagari.yml").read_text().replace("n_a: 300, n_z: 7", "n_a: 60, n_z: 3")

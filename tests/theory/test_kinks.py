@@ -52,6 +52,7 @@ def by_hand(arrive, periods, points=1_600):
     return m, np.stack([m - b[i] for i in best])
 
 
+@pytest.mark.slow
 def test_between_two_rates_people_neither_borrow_nor_save():
     solved = sc.solve(sc.load(CASE))
     sol = solved[19]["CONS"].dcsn.sol
@@ -85,9 +86,8 @@ def test_policies_at_kinks_are_those_of_a_search_by_hand(kind, for_ever):
         assert wide > 0.01 and wide == pytest.approx(by_search, abs=0.02)
 
 
-@pytest.mark.parametrize(
-    "name", ["Rb", pytest.param("Rs", marks=pytest.mark.slow), pytest.param("beta", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Rb", "Rs", "beta"])
 def test_the_ends_of_the_flat_piece_move_as_central_differences_say(name):
     circuit = sc.load(MODEL.format(horizon="horizon: 3\n  terminal: 0", arrival=ARRIVALS["rates"][0], n=60))
     m, e = jnp.linspace(0.3, 2.0, 60), jnp.full(60, 0.6)

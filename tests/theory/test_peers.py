@@ -56,6 +56,7 @@ def test_a_life_cycle_with_permanent_and_transitory_shocks_agrees_with_hark():
         np.testing.assert_allclose(ours, consumption, rtol=5e-6)
 
 
+@pytest.mark.slow
 def test_the_endless_buffer_stock_of_hark():
     """HARK's solution with 1,000 points and a tolerance of 1e-10, for cash from 0.05 to 20."""
     solved = sc.solve(sc.load(FIXTURES / "buffer_stock.yml"))

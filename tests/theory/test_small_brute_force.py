@@ -14,6 +14,7 @@ from referee import agree, between, fine, lognormal, logsum, rouwenhorst, search
 from small import GRID, LOG, circuit, stage
 
 
+@pytest.mark.slow
 def test_a_premium_on_borrowing_kinks_the_budget():
     """Rates differ for savers and borrowers; income is a Rouwenhorst chain."""
     borrower = stage(
@@ -49,6 +50,7 @@ def test_a_premium_on_borrowing_kinks_the_budget():
     agree(sol.policy["c"](m=m[:, None], z=z), choice, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_floor_on_cash_makes_the_continuation_convex():
     """Whoever has little is given the floor; income is a Markov chain times a transitory shock."""
     poor = stage(
@@ -105,7 +107,7 @@ def workers():
     )
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.15])
+@pytest.mark.parametrize("sigma", [pytest.param(0.0, marks=pytest.mark.slow), 0.15])
 def test_hours_and_consumption_are_chosen_together(workers, sigma):
     solved = sc.solve(workers.with_parameters({"main.sigma": sigma}))
     e, w = lognormal(1.0, 0.2, 3)

@@ -169,7 +169,7 @@ def firm_by_brute_force(periods):
     return k, z, value
 
 
-@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("horizon", [h if h == "finite" else pytest.param(h, marks=pytest.mark.slow) for h in HORIZONS])
 def test_a_firm_with_a_fixed_cost_is_worth_what_brute_force_says(horizon):
     words, periods = HORIZONS[horizon]
     solved = sc.solve(sc.load(FIRM.format(horizon=words)))

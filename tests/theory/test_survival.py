@@ -68,6 +68,7 @@ def test_agents_die_by_health_as_the_chain_does():
     assert last[sick].mean() == pytest.approx(1 - 0.9 * 0.9, abs=0.02) and last[~sick].mean() == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_survival_may_name_decisions_choices_and_post_states():
     """Two of three formulas for the same share: what is eaten is what is there and not kept."""
     masses = []

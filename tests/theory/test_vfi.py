@@ -151,6 +151,7 @@ def test_hours_from_a_set_stand_beside_consumption():
     assert np.isfinite(np.asarray(lived.data["S"]["c"])).all()
 
 
+@pytest.mark.slow
 def test_growth_with_full_depreciation_has_its_closed_form():
     alpha, beta, T = 0.36, 0.95, 8
     growth = searched(stage("S", 'g_av: y = z*k^alpha, g_ve: k_nxt = y - c, Q: "log(c) + beta*V[>]"', "c: 0 < c <= y",
@@ -195,6 +196,7 @@ def test_recursive_preferences_against_brute_force(gamma, psi):
     agree(sol.policy["c"](m=m), choice[:, 0], atol=5e-3)
 
 
+@pytest.mark.slow
 def test_recursive_preferences_of_one_number_are_crra():
     ez = circuit(EZ, T=6, terminal="a + 0.5", parameters=EZ_NUMBERS(gamma=3.0, psi=1 / 3), inter=SELF)
     plain = stage("S", 'g_av: m = R*a + e, g_ve: a_nxt = m - c, Q: "c^(1-gamma)/(1-gamma) + beta*V[>]"', "c: 0 < c <= m",
@@ -298,6 +300,7 @@ def test_three_states_against_brute_force():
         agree(sol.marginal["h"](m=m, h=h, z=z[k]), (up - down) / 2e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_constraint_that_moves_with_the_choice_is_obeyed():
     thrift = stage("S", 'g_av: m = R*a + 1, g_ve: a_nxt = m - c, Q: "log(c) + beta*V[>]"', "c: 0 < c <= m",
                    arvl="{dimensions: [a]}", dcsn="{dimensions: [m]}", cntn=f"{{grid: {{a_nxt: {GRID(low=0, high=15)}}}}}",
