@@ -55,12 +55,17 @@ def listed(title: str, rows: Iterable[tuple[str, str]], limit: int = 10) -> str:
 
 
 def page(text: str) -> str:
-    """What `listed` wrote, for a notebook: its title, and its rows as a table."""
+    """What `listed` wrote, for a notebook."""
     title, *lines = text.split("\n")
     rows = [line.strip().partition("  ") for line in lines]
+    return table(title, [(name, words.strip()) for name, _, words in rows])
+
+
+def table(title: str, rows: Iterable[tuple[str, str]], above: str = "") -> str:
+    """A title and rows for a notebook, with a picture between them."""
     cells = "".join(
         f"<tr><td style='text-align:left'><code>{html.escape(name)}</code></td>"
-        f"<td style='text-align:left'>{html.escape(words.strip())}</td></tr>"
-        for name, _, words in rows
+        f"<td style='text-align:left'>{html.escape(words)}</td></tr>"
+        for name, words in rows
     )
-    return f"<div><b>{html.escape(title)}</b>{f'<table>{cells}</table>' if cells else ''}</div>"
+    return f"<div><b>{html.escape(title)}</b>{above}{f'<table>{cells}</table>' if cells else ''}</div>"

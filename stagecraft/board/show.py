@@ -1,10 +1,10 @@
 """How nouns show themselves: a few lines of text, or a diagram with a table; no array is computed for either."""
 
-import html
 from collections.abc import Iterable, Mapping
 
 from stagecraft.arrays import listed as text
 from stagecraft.arrays import shown as value
+from stagecraft.arrays import table
 from stagecraft.board.draw import svg
 
 __all__ = ["page", "parameters", "text", "value"]
@@ -17,8 +17,4 @@ def parameters(scopes: Mapping[str, Mapping]) -> list[tuple[str, str]]:
 
 def page(title: str, rows: Iterable[tuple[str, str]], board=None) -> str:
     """The same for a notebook, with the diagram of a board above."""
-    cells = "".join(
-        f"<tr><td style='text-align:left'><code>{html.escape(k)}</code></td><td>{html.escape(v)}</td></tr>" for k, v in rows
-    )
-    picture = f"<div>{svg(board)}</div>" if board is not None else ""
-    return f"<div><b>{html.escape(title)}</b>{picture}<table>{cells}</table></div>"
+    return table(title, rows, f"<div>{svg(board)}</div>" if board is not None else "")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stagecraft.arrays import listed, page
-from stagecraft.functionals.functional import AbstractFunctional
+from stagecraft.functionals.functional import AbstractFunctional, Named
 from stagecraft.horses.solution import Answer
-from stagecraft.pictures.curves import asked, fixed, plot_functions
+from stagecraft.pictures.curves import asked, fixed, functions_of, plot_functions
 from stagecraft.pictures.profiles import clock_of, plot_profiles
 
 if TYPE_CHECKING:
@@ -47,23 +47,22 @@ class StageByAge(eqx.Module):
     @property
     def value(self):
         """The value as a function of the states at the decision: `stage.value(m=2.0)`."""
-        return functools.partial(self._pick, "value", None)
+        return self._over(self._first.value)
 
     @property
     def policy(self) -> Mapping[str, Any]:
         """The policies as functions: `stage.policy["c"](m=2.0)`."""
-        return {name: functools.partial(self._pick, "policy", name) for name in self._first.policy}
+        return self._all(self._first.policy)
 
     @property
     def marginal(self) -> Mapping[str, Any]:
         """The marginal values as functions."""
-        return {name: functools.partial(self._pick, "marginal", name) for name in self._first.marginal}
+        return self._all(self._first.marginal)
 
     @property
     def probability(self) -> Mapping[str, Any]:
         """The probabilities of branches, or of the values of discrete controls, as functions."""
-        names = getattr(self._first, "probability", ())
-        return {name: functools.partial(self._pick, "probability", name) for name in names}
+        return self._all(getattr(self._first, "probability", {}))
 
     @property
     def _first(self) -> AbstractFunctional:
@@ -73,9 +72,17 @@ class StageByAge(eqx.Module):
     def _age(self):
         return self.circuit.structure.calibration.age
 
-    def _pick(self, kind: str, name: str | None, /, **states):
-        found = getattr(self.at(**states), kind)
-        return found if name is None else found[name]
+    def _over(self, function: Named) -> Callable:
+        return lambda **states: function.of(self.at(**states))
+
+    def _all(self, functions: Mapping[str, Named]) -> Mapping[str, Any]:
+        return {name: self._over(functions[name]) for name in functions}
+
+    def _columns(self, answer: Answer) -> dict[str, np.ndarray]:
+        """The numbers of an answer by the names of columns."""
+        names = {"value": None, **functions_of(self._first)}
+        del names["marginal"]  # The same as that of the first state.
+        return {name: np.asarray(function.of(answer)) for name, function in names.items()}
 
     def plot(
         self,
@@ -120,7 +127,7 @@ class StageByAge(eqx.Module):
         columns: dict[str, Any] = {"period": np.repeat(self.periods, points)}
         columns |= {"age": np.repeat(when, points)} if word == "age" else {}
         columns |= {name: np.tile(x.ravel(), len(self.periods)) for name, x in given.items()}
-        return pd.DataFrame(columns | {name: np.asarray(x).ravel() for name, x in columns_of(answer).items()})
+        return pd.DataFrame(columns | {name: x.ravel() for name, x in self._columns(answer).items()})
 
     def to_xarray(self, **states: Float[Array, " points"]):
         """The same as a Dataset: dimensions `period` (with `age` beside it) and the states, each a number or a vector.
@@ -136,7 +143,7 @@ class StageByAge(eqx.Module):
         word, when = clock_of(self._age, self.periods)
         beside = {"age": ("period", when)} if word == "age" else {}
         sizes = ("period", *vectors)
-        data = {name: (sizes, np.asarray(x)) for name, x in columns_of(self.at(**jax.tree.map(jnp.asarray, mesh))).items()}
+        data = {name: (sizes, x) for name, x in self._columns(self.at(**jax.tree.map(jnp.asarray, mesh))).items()}
         return xarray.Dataset(data, coords={"period": np.asarray(self.periods), **vectors, **beside})
 
     def __repr__(self) -> str:
@@ -161,10 +168,3 @@ def _answers(circuit, periods, states, name: str, perch: str, like: int) -> Answ
         return sols[perch].at(**states)
 
     return jax.vmap(one)(periods)
-
-
-def columns_of(answer: Answer) -> dict[str, Array]:
-    """The numbers of an answer by the names of columns."""
-    slopes = {f"marginal[{name}]": x for name, x in answer.marginal.items()}
-    full = {"value": answer.value, **answer.policy, **slopes, **answer.probability}
-    return {name: jnp.broadcast_to(x, answer.value.shape) for name, x in full.items()}

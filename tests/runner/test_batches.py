@@ -1,5 +1,7 @@
 """Draws in compiled batches: what a batch says of a draw is what the draw says alone, whoever is beside it."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,18 +17,7 @@ from dynx_runner.sweep.ledger import Task
 from dynx_runner.sweep.local import Worker
 from dynx_runner.sweep.traceable import objection
 
-MODEL = """
-dialect: 1
-model: {name: Cake, horizon: 3, terminal: 0, parameters: {beta: 0.9, gamma: {value: 2.0, in: "(0, inf)"}}, connections: {inter_period: [{source: EAT, target: EAT, mapping: {b: a}}]}}
-stages:
-  EAT:
-    parameters: {beta: [beta], gamma: [gamma]}
-    settings: {n: 200}
-    math:
-      functions: {"u(c)": c**(1-gamma)/(1-gamma), g_av: m = a + 1, g_ve: b = m - c, Q: "u(c) + beta*V[>]"}
-      controls: {c: 0 < c <= m}
-      state_space: {arvl: {dimensions: [a]}, dcsn: {dimensions: [m]}, cntn: {grid: {b: {min: 0.0, max: 9.0, points: n, type: exp}}}}
-"""
+MODEL = Path(__file__).with_name("cake.yml").read_text()
 
 
 def eaten(solved):

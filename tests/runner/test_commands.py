@@ -16,18 +16,7 @@ from dynx_runner.__main__ import main
 from dynx_runner.commands.config import KEYS
 from heptapod import ModelError
 
-MODEL = """
-dialect: 1
-model: {name: Cake, horizon: 3, terminal: 0, parameters: {beta: 0.9, gamma: {value: 2.0, in: "(0, inf)"}}, connections: {inter_period: [{source: EAT, target: EAT, mapping: {b: a}}]}}
-stages:
-  EAT:
-    parameters: {beta: [beta], gamma: [gamma]}
-    settings: {n: 200}
-    math:
-      functions: {"u(c)": c**(1-gamma)/(1-gamma), g_av: m = a + 1, g_ve: b = m - c, Q: "u(c) + beta*V[>]"}
-      controls: {c: 0 < c <= m}
-      state_space: {arvl: {dimensions: [a]}, dcsn: {dimensions: [m]}, cntn: {grid: {b: {min: 0.0, max: 9.0, points: n, type: exp}}}}
-"""
+MODEL = Path(__file__).with_name("cake.yml").read_text()
 METRICS = """
 import os
 import time
