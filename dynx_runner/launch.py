@@ -41,6 +41,10 @@ def world() -> Any:
     Raises `RuntimeError` where the launcher started several processes but MPI sees one: they would all do everything.
     """
     size = _launched_size()
+    # Another library than that of the launcher may end the process while it starts, in words of its own.
+    told = os.environ.get("MPI4PY_LIBMPI", "")
+    if told and "OMPI_COMM_WORLD_SIZE" in os.environ and "mpi4py.MPI" not in sys.modules and not _is_open_mpi(told):
+        raise _alone(size, f"MPI4PY_LIBMPI is {told}")
     if size < 2 and "PMIX_RANK" not in os.environ and "mpi4py.MPI" not in sys.modules:
         return None
     try:
@@ -56,16 +60,26 @@ def world() -> Any:
         ) from error
     comm = MPI.COMM_WORLD
     if comm.size == 1 and size > 1:
-        library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
-        raise RuntimeError(
-            f"mpirun started {size} processes, but each of them is alone in mpi4py's MPI ({library}), so each would run"
-            " the whole sweep. Use the mpirun of that library: that of pip's mpich is next to the python executable; or call"
-            " prepare_mpi() before anything imports mpi4py.MPI, so that it loads the library of this mpirun"
-        )
+        raise _alone(size, MPI.Get_library_version().splitlines()[0].strip("\0 "))
     if comm.size == 1:
         return None
     _join()
     return comm
+
+
+def _alone(size: int, library: str) -> RuntimeError:
+    return RuntimeError(
+        f"mpirun started {size} processes, but each of them is alone in mpi4py's MPI ({library}), so each would run"
+        " the whole sweep. Use the mpirun of that library: that of pip's mpich is next to the python executable; or call"
+        " prepare_mpi() before anything imports mpi4py.MPI, so that it loads the library of this mpirun"
+    )
+
+
+def _is_open_mpi(path: str) -> bool:
+    """Whether a file is the library of Open MPI; so it seems where the file cannot be loaded, which mpi4py will say."""
+    with contextlib.suppress(OSError):
+        return hasattr(ctypes.CDLL(path), "ompi_mpi_comm_world")
+    return True
 
 
 def meet(comm: Any) -> None:

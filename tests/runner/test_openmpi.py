@@ -78,4 +78,13 @@ def test_ranks_that_would_be_alone_are_an_error_and_no_copies(run):
     assert mpich.exists(), 'no MPICH: pip install "dynx[test]" brings one'
     job = run(2, more="print('a copy')", MPI4PY_LIBMPI=str(mpich))
     assert job.returncode != 0 and "a copy" not in job.stdout
-    assert "each of them is alone in mpi4py's MPI (MPICH" in job.stderr and "prepare_mpi()" in job.stderr
+    assert f"each of them is alone in mpi4py's MPI (MPI4PY_LIBMPI is {mpich})" in job.stderr and "prepare_mpi()" in job.stderr
+
+
+def test_a_library_that_was_loaded_before_is_an_error_and_no_copies(run, tmp_path):
+    """Without `prepare_mpi()` first, mpi4py loads pip's MPICH, which Open MPI's launcher leaves alone or ends."""
+    (tmp_path / "sitecustomize.py").write_text("import mpi4py.MPI\n")
+    job = run(
+        2, more="print('a copy')", PYTHONPATH=os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    )
+    assert job.returncode != 0 and "a copy" not in job.stdout
