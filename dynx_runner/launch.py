@@ -67,6 +67,15 @@ def world() -> Any:
     return comm
 
 
+def open_mpi() -> str | None:
+    """The name of Open MPI's library, where this machine has one."""
+    for name in _OPEN_MPI:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(name)
+            return name
+    return None
+
+
 def _alone(size: int, library: str) -> RuntimeError:
     return RuntimeError(
         f"mpirun started {size} processes, but each of them is alone in mpi4py's MPI ({library}), so each would run"
@@ -133,11 +142,8 @@ def _library_of_the_launcher() -> Iterator[None]:
     if "OMPI_COMM_WORLD_SIZE" not in os.environ or told or "mpi4py.MPI" in sys.modules:
         yield
         return
-    for name in _OPEN_MPI:
-        with contextlib.suppress(OSError):
-            ctypes.CDLL(name)
-            os.environ["MPI4PY_LIBMPI"] = name
-            break
+    if name := open_mpi():
+        os.environ["MPI4PY_LIBMPI"] = name
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dynx_runner.launch import world
+from dynx_runner.launch import open_mpi, world
 from dynx_runner.store.manifest import versions
 
 
@@ -62,7 +62,9 @@ def _mpi(problems: list[str]) -> dict[str, str]:
     facts = {"mpi": library, "processes": f"{len(told)}: " + "; ".join(dict.fromkeys(told))}
     launcher, name = _launcher()
     facts["mpirun"] = f"{launcher or 'none'} ({name})"
-    if name != "unknown" and name != _family(library):
+    if name == "Open MPI" != _family(library) and _takes_open_mpi():
+        facts["mpirun"] += ", under which mpi4py takes Open MPI"
+    elif name != "unknown" and name != _family(library):
         problems.append(
             f"{launcher} is that of {name}, and mpi4py uses {_family(library)}: every process would be alone. Use the mpirun of"
             f" {_family(library)}; that of pip's mpich is next to the python executable"
@@ -80,6 +82,14 @@ def _launcher() -> tuple[str | None, str]:
         return None, "unknown"
     told = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=30)
     return found, _family(told.stdout + told.stderr)
+
+
+def _takes_open_mpi() -> bool:
+    """Whether mpi4py, in a new process, can use Open MPI's library, as `prepare_mpi` tells it to under that launcher."""
+    code = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
+    environment = os.environ | {"MPI4PY_LIBMPI": open_mpi() or "none"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    return told.returncode == 0 and _family(told.stdout) == "Open MPI"
 
 
 def _family(text: str) -> str:

@@ -88,3 +88,11 @@ def test_a_library_that_was_loaded_before_is_an_error_and_no_copies(run, tmp_pat
         2, more="print('a copy')", PYTHONPATH=os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     )
     assert job.returncode != 0 and "a copy" not in job.stdout
+
+
+def test_the_doctor_knows_that_mpi4py_will_take_this_library(jobs, tmp_path):
+    (tmp_path / "mpirun").symlink_to(str(MPIRUN))
+    code = "from dynx_runner import doctor; print(doctor())"
+    environment = jobs.environment(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    job = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert "(Open MPI), under which mpi4py takes Open MPI" in job.stdout and "PROBLEM" not in job.stdout, job.stderr
