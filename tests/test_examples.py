@@ -47,6 +47,7 @@ def test_workers_and_retirees_keep_their_budgets_and_closed_forms(retirement):
     })  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_older_retire_from_less_and_the_saw_has_a_tooth_for_every_date_of_retirement(retirement):
     table = retirement["table"]
     assert np.all(np.diff(table["retire from"]) < 0) and np.all(np.diff(table["work, hard"]) < 0)
@@ -54,6 +55,7 @@ def test_the_older_retire_from_less_and_the_saw_has_a_tooth_for_every_date_of_re
     np.testing.assert_array_equal(table["jumps of c(m)"][10:], np.arange(9, -1, -1))
 
 
+@pytest.mark.slow
 def test_taste_shocks_smooth_the_teeth(retirement):
     m, falls = np.linspace(20.0, 130.0, 1_101), {}
     for scale, solved in retirement["solved"].items():

@@ -72,6 +72,7 @@ def test_an_estimation_that_is_cut_off_goes_on_and_ends_where_it_would_have_ende
     assert best["main.RC"].iloc[0] == pytest.approx(plain.parameters["main.RC"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_store_of_another_estimation_is_refused_with_the_difference(choices, tmp_path):
     store = ResultStore(tmp_path)
     choices.fit(TRUTH, store=store, check=False, steps=1)

@@ -52,7 +52,10 @@ def expected(circuit, t):
     return np.concatenate(found)
 
 
-@pytest.mark.parametrize(("horizon", "t"), [("4", 0), ("4", 2), pytest.param("infinite", 0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("horizon", "t"),
+    [("4", 0), pytest.param("4", 2, marks=pytest.mark.slow), pytest.param("infinite", 0, marks=pytest.mark.slow)],
+)
 def test_errors_midway_are_those_of_the_continuation_itself(horizon, t, caplog):
     circuit = solved(40, horizon)
     jax.clear_caches()

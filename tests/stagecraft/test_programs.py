@@ -251,7 +251,7 @@ def first_value(solved):
     return solved[0]["CONS"].dcsn.sol.value(m=2.0)
 
 
-@pytest.mark.parametrize("gradient", [pytest.param(True, marks=pytest.mark.slow), first_value])
+@pytest.mark.parametrize("gradient", [True, first_value])
 def test_what_is_compiled_ahead_is_not_compiled_again(gradient, undecided, monkeypatch, capsys):
     """Every program but the smallest says that it is compiled, those of derivatives too."""
     monkeypatch.setattr(counts, "_LONG", 0.1)

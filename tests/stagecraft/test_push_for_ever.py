@@ -97,6 +97,7 @@ def test_a_transition_has_derivatives(steady):
     np.testing.assert_allclose(forward, (path(at + h) - path(at - h)) / (2 * h), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("periods", [None, 0, True, 2.5, -3])
 def test_periods_are_asked_for_as_of_a_panel(solved, poor, periods):
     said = []

@@ -53,6 +53,7 @@ def test_one_more_period_changes_nothing(solved, steady):
     np.testing.assert_allclose(here.sum(axis=1), lone / lone.sum(), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_long_panel_has_its_moments(solved, steady):
     """Within four standard errors of means over agents that are independent of each other."""
     rng, own = np.random.default_rng(0), steady[0]["CONS"].arvl.dist

@@ -60,7 +60,7 @@ COSTS = {
 }
 
 
-@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("horizon", ["finite", pytest.param("for ever", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("where", TECHNOLOGIES)
 def test_growth_from_zero_has_its_closed_form(where, horizon):
     functions, most, state, near = TECHNOLOGIES[where]
@@ -92,7 +92,7 @@ def firm_by_brute_force(periods, cost, low):
     return k, z, value
 
 
-@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("horizon", ["finite", pytest.param("for ever", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", COSTS)
 def test_a_firm_that_may_sell_its_capital_is_worth_what_brute_force_says(kind, horizon):
     words, phi, type, low, cost = COSTS[kind]

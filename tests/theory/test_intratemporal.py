@@ -20,7 +20,7 @@ CASES = Path(__file__).parents[1] / "cases"
 ASSETS = np.array([0.0, 0.02, 0.1, 0.3, 0.6, 1.0, 2.0, 4.0, 7.0, 10.0])
 # Consumption and the other control; the search itself is as exact as the flat top of its objective lets it be.
 NEAR = 1e-3
-QUICK = ("isoelastic", "log leisure", "saving")
+QUICK = ("log leisure", "saving")
 
 
 def at(kind):

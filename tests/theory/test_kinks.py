@@ -70,7 +70,7 @@ def test_between_two_rates_people_neither_borrow_nor_save():
 
 
 @pytest.mark.parametrize("for_ever", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ARRIVALS)
+@pytest.mark.parametrize("kind", [k if k == "rates" else pytest.param(k, marks=pytest.mark.slow) for k in ARRIVALS])
 def test_policies_at_kinks_are_those_of_a_search_by_hand(kind, for_ever):
     arrival, arrive, place = ARRIVALS[kind]
     text = MODEL.format(horizon="horizon: infinite" if for_ever else "horizon: 4\n  terminal: 0", arrival=arrival, n=150)

@@ -75,6 +75,7 @@ def test_patience_moves_the_last_crumbs_as_the_closed_form_says(power):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_recursive_preferences_without_a_wage_have_their_shares_from_nothing_on():
     """Value and consumption are proportional to cash; at nothing powers of the value are no numbers."""
     text = EXAMPLE.read_text()

@@ -107,7 +107,8 @@ def workers():
     )
 
 
-@pytest.mark.parametrize("sigma", [pytest.param(0.0, marks=pytest.mark.slow), 0.15])
+@pytest.mark.slow
+@pytest.mark.parametrize("sigma", [0.0, 0.15])
 def test_hours_and_consumption_are_chosen_together(workers, sigma):
     solved = sc.solve(workers.with_parameters({"main.sigma": sigma}))
     e, w = lognormal(1.0, 0.2, 3)

@@ -133,6 +133,7 @@ def test_entry_and_exit_are_those_of_value_iteration(horizon, scale):
     np.testing.assert_allclose(solved[0]["IN"].arvl.sol.value(z_pre=z), into, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_where_policies_do_not_settle_values_do(monkeypatch):
     """Two policies may each improve on the other between knots; without a single Newton step the values are the same."""
     monkeypatch.setattr(fixed_point, "_NEWTON", 0)
