@@ -7,11 +7,9 @@ import re
 import sys
 from pathlib import Path
 
+import _api  # Beside this file.
+
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS))
-
-import _api
-
 TREE = re.compile(r"^```\{toctree\}\n(.*?)^```\n?", flags=re.M | re.S)
 INCLUDE = re.compile(r"^```\{(?:include|literalinclude)\} (\S+)\n(.*?)^```", flags=re.M | re.S)
 RAW = re.compile(r"^```\{raw\} html\n.*?^```\n?", flags=re.M | re.S)

@@ -27,7 +27,14 @@ def explain(thing: ModelCircuit | Stage, *, width: int | None = 96) -> str:
 
 
 def to_latex(thing: ModelCircuit | Stage) -> str:
-    """LaTeX of a stage, or of every stage of a circuit: Bellman equation, what was derived, and the calibration."""
+    """LaTeX of a stage, or of every stage of a circuit: Bellman equation, what was derived, and the calibration.
+
+    **Arguments:** `thing`: a circuit or one of its stages, solved or not.
+
+    **Returns:** text that needs the package amsmath and nothing else.
+
+    **Raises:** `ValueError` for a stage that was built from functions, of which there is no text.
+    """
     import heptapod
 
     return heptapod.to_latex(spec_of(thing))

@@ -110,7 +110,7 @@ def test_a_habit_is_written_solved_simulated_drawn_and_estimated():
     for t in (0, 4, 7):
         here = solved[t]["YEAR"].dcsn.sol.probability["d[1]"](s=np.arange(5.0))
         np.testing.assert_allclose(here, chances(0.6)[t], rtol=1e-9)
-    assert solved[0]["YEAR"].plot() is not None
+    assert solved[0]["YEAR"].plot(x={"s": np.arange(5.0)}) is not None
 
     frame = sc.simulate(solved, {"s": np.zeros(1_500)}, key=jax.random.key(3)).to_pandas()
     free = {"YEAR.craving": (0.0, 3.0), "YEAR.joy": (-2.0, 4.0)}

@@ -111,7 +111,9 @@ def test_arithmetic_becomes_formulas_and_anything_else_a_numeric_inverse():
     symbolic, opaque = (heptapod.load(variant(**VARIANTS[n])) for n in ("arithmetic", "jax"))
     assert symbolic.num.solution.control_inverse is not None and symbolic.num == heptapod.load(variant(Q=objective)).num
     assert opaque.num.method == "egm" and opaque.num.solution.control_inverse is None
-    assert "bracketed Newton" in heptapod.explain(opaque, width=None) and "objective_by_jax" in heptapod.explain(opaque, width=None)
+    assert "bracketed Newton" in heptapod.explain(opaque, width=None) and "objective_by_jax" in heptapod.explain(
+        opaque, width=None
+    )
     assert "objective" in heptapod.to_latex(opaque)
 
 
