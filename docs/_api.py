@@ -37,14 +37,15 @@ def public(package: ModuleType) -> dict[str, Any]:
 
 
 def one(path: str, thing: Any) -> str:
-    """A function, or a class with its methods, in the directives of Sphinx's Python domain."""
+    """A function, or a class with its methods, in the directives of Sphinx's Python domain, which link the source."""
+    module, _, name = path.rpartition(".")
     if inspect.isfunction(thing):
-        return f"````{{py:function}} {path}{signature(thing)}\n{text(thing)}\n````"
+        return f"````{{py:function}} {name}{signature(thing)}\n:module: {module}\n\n{text(thing)}\n````"
     kind = "exception" if issubclass(thing, Exception) else "class"
     made = None if kind == "exception" else constructor(thing)
     head, more = ("", "") if made is None else (signature(made, bound=True), text(made))
     body = "\n\n".join([text(thing), more, *(member(name, m) for name, m in members(thing))])
-    return f"`````{{py:{kind}}} {path}{head}\n{body}\n`````"
+    return f"`````{{py:{kind}}} {name}{head}\n:module: {module}\n\n{body}\n`````"
 
 
 def constructor(cls: type) -> Any:

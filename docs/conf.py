@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import _api
+import _llms
 
 # Figures belong into the pages, whatever backend the shell asks for.
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
@@ -16,7 +17,7 @@ author = "The DynX developers"
 copyright = author
 release = version = importlib.metadata.version("dynx")
 
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "figures"]
 html_theme = "furo"
 html_title = f"DynX {version}"
@@ -29,6 +30,7 @@ nb_execution_timeout = 170
 nb_merge_streams = True
 
 html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 # Mathematics is drawn by MathJax 3.2.2 (Apache licence, beside it) from these pages, so that they need no network.
 mathjax_path = "mathjax/tex-chtml.js"
 mathjax_options = {"loading_method": "defer"}
@@ -38,3 +40,4 @@ toc_object_entries_show_parents = "hide"
 def setup(app):
     """Docstrings are Markdown, so they become part of the page's own Markdown."""
     app.connect("source-read", _api.insert)
+    app.connect("build-finished", _llms.write)

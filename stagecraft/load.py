@@ -35,6 +35,8 @@ def load(
       `heptapod.SHOCKS | {...}`, `heptapod.GRIDS | {...}`; `functions`: elementwise JAX functions that equations call by name.
       All are compared by value: two loads of one file with the same parts share one compilation.
 
+    **Returns:** a circuit that is not solved, with its parameters as arrays.
+
     **Raises:** `heptapod.ModelError` with every mistake in the file; `ValueError` for an unknown parameter path; `TypeError`
     for a part that lacks a method, saying what it should return.
     """

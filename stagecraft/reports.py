@@ -13,15 +13,28 @@ def spec_of(thing: ModelCircuit | Stage):
     return thing.source.spec.stages[thing.name]
 
 
-def explain(thing: ModelCircuit | Stage) -> str:
-    """How a stage, or every stage of a circuit, is solved, why, and every derived formula, as text."""
+def explain(thing: ModelCircuit | Stage, *, width: int | None = 96) -> str:
+    """How a stage, or every stage of a circuit, is solved, why, and every derived formula, as text.
+
+    **Arguments:** `thing`: a circuit or one of its stages, solved or not. `width`: the most columns that a line has; `None`
+    leaves every line whole.
+
+    **Returns:** text. Nothing is solved or compiled for it.
+    """
     import heptapod
 
-    return heptapod.explain(spec_of(thing))
+    return heptapod.explain(spec_of(thing), width=width)
 
 
 def to_latex(thing: ModelCircuit | Stage) -> str:
-    """LaTeX of a stage, or of every stage of a circuit: Bellman equation, what was derived, and the calibration."""
+    """LaTeX of a stage, or of every stage of a circuit: Bellman equation, what was derived, and the calibration.
+
+    **Arguments:** `thing`: a circuit or one of its stages, solved or not.
+
+    **Returns:** text that needs the package amsmath and nothing else.
+
+    **Raises:** `ValueError` for a stage that was built from functions, of which there is no text.
+    """
     import heptapod
 
     return heptapod.to_latex(spec_of(thing))

@@ -87,7 +87,7 @@ def told(source: Path | Mapping) -> str:
         spec = heptapod.load(source)
     except heptapod.ModelError:
         return "\n".join(said)
-    return "\n".join([*said, heptapod.explain(spec), *[str(frozen(stage.num)) for stage in spec.stages.values()]])
+    return "\n".join([*said, heptapod.explain(spec, width=None), *[str(frozen(stage.num)) for stage in spec.stages.values()]])
 
 
 def frozen(value):

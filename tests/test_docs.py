@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib
+import inspect
 import io
+import json
 import re
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import stagecraft
 matplotlib.use("Agg")
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 LANGUAGE = (DOCS / "language.md").read_text()
 FENCE = re.compile(r"^```(\{code-cell\}|\w+)[^\n]*\n(.*?)^```", flags=re.M | re.S)
 # Blocks whose entries are replaced one by one when a fragment is put into a model; elsewhere blocks are merged.
@@ -63,12 +65,18 @@ def fragments() -> list[tuple[str, str]]:
 BUILT = ("choices", "estimation", "panels", "tour")
 
 
+def name_of(page: Path) -> str:
+    """A page as links name it: its path without the ending."""
+    return page.relative_to(DOCS).with_suffix("").as_posix()
+
+
 def timed(page):
-    """A page of which the build runs only a part, and which compiles much, is left to the slow tests."""
-    return pytest.param(page, marks=pytest.mark.slow if page.stem == "distributions" else ())
+    """What compiles much is left to the slow tests: the folders, whose pages have models of their own, and two others."""
+    slow = page.parent != DOCS or page.stem in ("distributions", "numerics")
+    return pytest.param(page, marks=pytest.mark.slow if slow else ())
 
 
-@pytest.mark.parametrize("page", [timed(page) for page in PAGES if page.stem not in BUILT], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [timed(page) for page in PAGES if name_of(page) not in BUILT], ids=name_of)
 def test_the_python_of_a_page_runs_in_order_and_prints_what_is_shown(page, monkeypatch):
     """A `text` block right after a `python` block is what that block prints."""
     from matplotlib import pyplot as plt
@@ -96,7 +104,7 @@ def merged(model: dict, fragment: dict, inside: str = "") -> dict:
     return out
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_whole_models_can_be_read_and_have_nothing_to_say(page):
     for language, text in blocks(page):
         if language == "yaml" and is_whole(text):
@@ -212,8 +220,18 @@ def test_every_public_name_is_described():
         public = api.public(importlib.import_module(package))
         assert public
         for name, thing in public.items():
-            assert f"}} {package}.{name}" in page[0], name
+            assert f"}} {name}" in page[0] and f":module: {package}\n" in page[0], name
             assert thing.__doc__.splitlines()[0] in page[0], name
+
+
+@pytest.mark.parametrize("package", ["heptapod", "stagecraft", "dynx_runner"])
+def test_public_functions_tell_all_their_arguments_and_what_they_return(package):
+    for name, function in from_docs("_api").public(importlib.import_module(package)).items():
+        if inspect.isfunction(function):
+            told, signature = inspect.getdoc(function) or "", inspect.signature(function)
+            assert [a for a in signature.parameters if f"`{a}`" not in told and f"`{a}" not in told] == [], f"{package}.{name}"
+            gives = signature.return_annotation not in (None, "None", inspect.Signature.empty)
+            assert not gives or "Returns:**" in told, f"{package}.{name}"
 
 
 def test_figures_stand_where_pages_look_for_them():
@@ -221,6 +239,51 @@ def test_figures_stand_where_pages_look_for_them():
         for name in re.findall(r"^:file: (\S+)$", page.read_text(), flags=re.M):
             text = (DOCS / name).read_text()
             assert text.startswith("<svg ") and text.rstrip().endswith("</svg>")
+        for name in re.findall(r"^!\[[^\]]+\]\((\S+)\)$", page.read_text(), flags=re.M):
+            assert (page.parent / name).read_bytes()[:4] == b"\x89PNG", f"{page.name}: {name}"
+
+
+def test_figures_are_those_of_the_python_above_them():
+    figures = from_docs("_figures")
+    drawn = json.loads(figures.DRAWN.read_text())
+    shown = {}
+    for page in figures.pages():
+        assert shown.keys().isdisjoint(figures.digests(page)), page.name
+        shown |= figures.digests(page)
+    stale = [name for name, digest in shown.items() if drawn.get(name) != digest]
+    assert stale == [], f"run python docs/_figures.py PAGE for the pages of {stale}"
+    assert sorted(drawn) == sorted(shown) == sorted(path.name for path in figures.FOLDER.glob("*.png"))
+
+
+def test_the_diagram_of_the_landing_page_is_that_of_the_text():
+    from stagecraft.board.draw import svg
+
+    drawn = svg(stagecraft.load(ROOT / "examples/cons_indshock/cons_indshock.yml")[0]["CONS"].board)
+    assert (DOCS / "figures" / "cons.svg").read_text() == drawn + "\n"
+
+
+def test_every_page_stands_in_one_table_of_contents_and_its_links_lead_somewhere():
+    listed = []
+    for page in PAGES:
+        for block in re.findall(r"^```\{toctree\}\n(.*?)^```", page.read_text(), flags=re.M | re.S):
+            names = [line for line in block.splitlines() if line and not line.startswith(":")]
+            listed += [name_of(page.parent / f"{name}.md") for name in names]
+        for link, place in re.findall(r"\]\(([\w./-]+\.md)(#[\w-]+)?\)", page.read_text()):
+            target = page.parent / link
+            assert target.exists(), f"{page.name}: {link}"
+            heads = re.findall(r"^#+ (.+)$", target.read_text(), flags=re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert not place or place[1:] in slugs, f"{page.name}: {link}{place}"
+    assert sorted(listed) == sorted(name_of(page) for page in PAGES if page.name != "index.md" or page.parent != DOCS)
+
+
+def test_nothing_shown_is_wider_than_the_page():
+    for page in PAGES:
+        for language, text in blocks(page):
+            # A diagnostic is one line by nature; the style sheet breaks it.
+            lines = [line for line in text.splitlines() if ": error[" not in line and "needs `" not in line]
+            if language == "text":
+                assert max(map(len, lines), default=0) <= 96, f"{page.name}: {text}"
 
 
 @pytest.mark.slow
@@ -231,4 +294,12 @@ def test_the_pages_are_built_without_a_warning(tmp_path):
     for page in BUILT:  # Nothing but cells, which the build runs.
         assert {language for language, _ in blocks(DOCS / f"{page}.md")} == {"{code-cell}"}
     for page in PAGES:
-        assert (tmp_path / "html" / f"{page.stem}.html").stat().st_size > 2_000
+        text = (tmp_path / "html" / f"{name_of(page)}.html").read_text()
+        assert len(text) > 2_000
+        # No network is needed: scripts, styles, fonts and pictures come from here.
+        assert (
+            re.findall(r"<(?:script|img|source)[^>]* src=\"(?:https?:)?//[^\"]*|<link[^>]* href=\"(?:https?:)?//[^\"]*", text)
+            == []
+        )
+    whole = (tmp_path / "html" / "llms-full.txt").read_text()
+    assert whole == from_docs("_llms").whole() and not re.search(r"<!-- api |\{toctree\}|\{include\}", whole)

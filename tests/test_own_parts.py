@@ -226,4 +226,6 @@ def test_a_method_says_why_it_cannot_solve_a_stage(main):
 
 
 def test_explain_names_the_method(main):
-    assert "a user's own (shares)" in sc.explain(main.load("shares")) and "triangular" not in sc.to_latex(main.load("shares"))
+    assert "a user's own (shares)" in sc.explain(main.load("shares"), width=None) and "triangular" not in sc.to_latex(
+        main.load("shares")
+    )

@@ -35,6 +35,33 @@ def test_the_model_lines_of_the_readme_stand_in_the_model():
         assert line.split("#")[0].strip() in model
 
 
+def test_the_twenty_lines_of_the_readme_are_twenty():
+    code = next(block for block in blocks(README, "python") if "mpi_map" in block)
+    assert len([line for line in code.splitlines() if line]) <= 20
+
+
+def test_pictures_and_pages_named_in_the_readme_are_there():
+    links = re.findall(r"\]\(((?!https?:)[\w./-]+)\)", README)
+    assert len(links) > 5 and [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_timings_of_the_readme_are_those_of_the_benchmarks():
+    told = dict(re.findall(r"^\| ([^|]+) \| ([\d.]+) \|$", README.split("## How fast")[1], flags=re.M))
+    rows = lambda name: dict(re.findall(r"^\| ([^|]+) \| (.+) \|$", (ROOT / "benchmarks" / name).read_text(), flags=re.M))
+    seconds = {what: float(cells.split(" | ")[0]) for what, cells in rows("smm_gradient.md").items() if cells[0].isdigit()}
+    start = [float(x) for x in rows("start.md")["`cons_indshock`, first gradient"].split(" | ")[:2]]
+    theirs = seconds["gradient by six evaluations, HARK"]
+    found = [
+        seconds["moments, ours"] / seconds["moments, HARK"],
+        seconds["moments and their five derivatives, ours"] / theirs,
+        seconds["distance and its gradient, ours backward"] / theirs,
+        start[1] / theirs,
+        start[0] / theirs,
+    ]
+    for (what, ratio), value in zip(told.items(), found, strict=True):
+        assert float(ratio) == pytest.approx(value, rel=0.05, abs=0.006), what
+
+
 def test_the_error_of_the_readme_is_the_error(tmp_path):
     import heptapod
 

@@ -209,6 +209,15 @@ def board():
     (HERE / "board.svg").write_text(svg(drawn) + "\n")
 
 
+def model():
+    """The stage of the example, as stagecraft draws it from the text."""
+    import stagecraft as sc
+    from stagecraft.board.draw import svg
+
+    drawn = sc.load(HERE.parents[1] / "examples" / "cons_indshock" / "cons_indshock.yml")[0]["CONS"].board
+    (HERE / "cons.svg").write_text(svg(drawn) + "\n")
+
+
 if __name__ == "__main__":
-    for draw in (stage, circuit, rooms, endogenous_grid, board):
+    for draw in (stage, circuit, rooms, endogenous_grid, board, model):
         draw()

@@ -28,11 +28,14 @@ def added(
 ) -> dict[str, type]:
     """The entries of a table that are not ours, each with all that its interface asks for.
 
-    **Arguments:** `kind`: `"shocks"`, as the table is called; `base`: the interface, a class whose `interface` says for every
-    method that is needed how it is called and what it returns; `frozen`: whether it must be a frozen dataclass.
+    **Arguments:** `kind`: `"shocks"`, as the table is called; `given`: what a user handed over, our own entries among it
+    perhaps; `ours`: our table; `base`: the interface, a class whose `interface` says for every method that is needed how it
+    is called and what it returns; `frozen`: whether it must be a frozen dataclass.
 
-    **Raises:** `TypeError` naming the entry, what is missing and what it should return; `ValueError` for a name that cannot be
-    written in a model file.
+    **Returns:** the entries of `given` that are not in `ours`, by name.
+
+    **Raises:** `TypeError` naming the entry, what is missing and what it should return; `ValueError` for a name that cannot
+    be written in a model file.
     """
     if given is None:
         return {}

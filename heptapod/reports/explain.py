@@ -1,6 +1,7 @@
 """What was derived from a model, and why, as text."""
 
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,20 +22,23 @@ _WORDS = {
 }
 
 
-def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> str:
+def explain(source: str | Path | Mapping | CircuitSpec | FunctionalProblem, *, width: int | None = 96) -> str:
     """How each stage is solved, why, and every derived formula.
 
-    **Arguments:** `source`: what `load` takes, a model, or one stage.
+    **Arguments:** `source`: what `load` takes, a model, or one stage. `width`: the most columns that a line has, what is
+    too long goes on below; `None` leaves every line whole.
+
+    **Returns:** text, a paragraph for each stage.
     """
     if isinstance(source, FunctionalProblem):
-        return _stage(source)
+        return _stage(source, width)
     spec = source if isinstance(source, CircuitSpec) else load(source)
     horizon = spec.structure.horizon
     head = f"{spec.name}: {'infinite horizon' if horizon is None else f'{horizon} periods'}"
-    return "\n\n".join([head, *[_stage(problem) for problem in spec.stages.values()]])
+    return "\n\n".join([head, *[_stage(problem, width) for problem in spec.stages.values()]])
 
 
-def _stage(problem: FunctionalProblem) -> str:
+def _stage(problem: FunctionalProblem, columns: int | None) -> str:
     num = problem.num
     own, method = num.solution, _WORDS.get(num.method, f"a user's own ({num.method})")
     method += " with upper envelope" if own.upper_envelope and isinstance(own, AbstractConditions) else ""
@@ -45,7 +49,17 @@ def _stage(problem: FunctionalProblem) -> str:
     lines += [("left out", words) for words in problem.derived.left_out]
     lines += _origins(problem.provenance)
     width = max(len(label) for label, _ in lines)
-    return "\n".join([f"stage {problem.name}", *[f"  {label:<{width}}  {text}" for label, text in lines]])
+    told = [_told(f"  {label:<{width}}  ", text, columns) for label, text in lines]
+    return "\n".join([f"stage {problem.name}", *told])
+
+
+def _told(label: str, text: str, columns: int | None) -> str:
+    """One line, and what is too long for it below, under the text."""
+    if columns is None:
+        return label + text
+    # A formula without a blank stays whole, since it may be copied from here.
+    kept = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(text, columns, initial_indent=label, subsequent_indent=" " * len(label), **kept)
 
 
 def _origins(provenance: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -20,9 +20,9 @@ _SHORT = 6
 def to_latex(source: str | Path | Mapping | CircuitSpec | FunctionalProblem) -> str:
     r"""LaTeX of every stage: `align*` environments for equations and a `tabular` for the calibration of every scope.
 
-    It needs the package amsmath and nothing else.
-
     **Arguments:** `source`: what `load` takes, a model, or one stage.
+
+    **Returns:** text that needs the package amsmath and nothing else.
     """
     if isinstance(source, FunctionalProblem):
         names = {n: v for n, v in source.parameters.items() if n in source.provenance}

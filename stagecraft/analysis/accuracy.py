@@ -29,8 +29,8 @@ _SHORT = "{:.3g}".format
 class Accuracy:
     """By how much a solution and what is made of it change when every cell of the grids is cut in two.
 
-    **Attributes:** `refined`: the circuit solved on the finer grids; `changes`: a row of numbers for each stage, quantity and
-    period; `moments`: by name, (before, after).
+    **Attributes:** `refined`: the circuit solved on the finer grids; `changes`: a row of numbers for each stage, quantity
+    and period; `moments`: by name, (before, after).
     """
 
     refined: ModelCircuit = field(repr=False)
@@ -91,10 +91,14 @@ def accuracy(
 
     **Arguments:**
 
+    - `solved`: a solved circuit.
     - `moments`: from a solved circuit to numbers, arrays or a pytree of them; it may push or simulate.
     - `points`: how many values of each continuous arrival state are looked at, knots of the grid and points halfway between
       them; or `{STAGE: {state: values}}`, arrays of one shape, for some stages. A stage without a grid on arrival is looked
       at where the stages before it lead.
+
+    **Returns:** an `Accuracy`: a table when printed, `to_pandas()` with a row for every stage, quantity and period, and
+    `refined`, the circuit on the finer grids.
 
     **Raises:** `ValueError` for an unsolved circuit, for unknown stages or states, and where a period begins with a state
     that has neither a grid nor `points`; `SolveError` where the refined circuit cannot be solved.

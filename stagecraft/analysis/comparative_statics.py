@@ -96,6 +96,7 @@ def comparative_statics(
 
     - `fn`: from the solved circuit to numbers, arrays or a pytree of them; it may push, simulate or look at policies. It is
       traced, so it uses `jax.numpy`.
+    - `circuit`: solved or not; its parameters are the point at which derivatives are taken.
     - `paths`: parameters, `"main.beta"`; an array moves by the same amount in all its entries.
     - `to`, `step`: change each parameter to a value, or by an amount, alone; one number, or one for each path.
 
@@ -147,7 +148,10 @@ def consumption_equivalent(
     (a power, or a logarithm), and the change of the constant that is worth as much otherwise (Lucas 1987). A terminal value
     counts in $V$, and does not rise with consumption; beside a power, other parts of the reward must be absent.
 
-    **Arguments:** two solved circuits; `stage` with a utility of consumption that can be inverted; `t`; `states`: on arrival.
+    **Arguments:** two solved circuits; `stage` with a utility of consumption that can be inverted; `t`; `states`: on
+    arrival.
+
+    **Returns:** the share, 0.02 for two per cent, in the shape of the states.
 
     **Raises:** `ValueError` where the reward is not a utility of the control alone.
     """

@@ -94,8 +94,12 @@ def euler_errors(
 
     **Arguments:**
 
+    - `solved`: a solved circuit.
     - `panel`: where to look; simulated if left out, from `initial`, else with agents spread evenly over the knots of the
       continuation grid, `agents` of them (1,000 if left out), with `key` (seed 0 if left out).
+
+    **Returns:** an `EulerErrors`: powers of ten, -4 being an error of one part in ten thousand of the control, by stage,
+    period and agent; NaN where a bound holds.
 
     **Raises:** `ValueError` for an unsolved circuit, and for a panel that has not kept what is needed, with its names.
     """

@@ -15,9 +15,10 @@ def compile(circuit: ModelCircuit, gradient: bool | Callable[[ModelCircuit], Arr
 
     Afterwards `solve(circuit)` compiles nothing, whatever the parameter values.
 
-    **Arguments:** `gradient`: also what `jax.grad(lambda p: fn(solve(circuit.with_parameters(p))))(circuit.parameters)` needs,
-    outside `jax.jit`, with this `fn`; `True` is the value at one point of the first stage of period 0. A program of your own
-    around the verbs compiles as a whole: say `jax.jit(yours).lower(parameters).compile()`.
+    **Arguments:** `circuit`: its structure, sizes and float type decide, its numbers do not. `gradient`: also what
+    `jax.grad(lambda p: fn(solve(circuit.with_parameters(p))))(circuit.parameters)` needs, outside `jax.jit`, with this `fn`;
+    `True` is the value at one point of the first stage of period 0. A program of your own around the verbs compiles as a
+    whole: say `jax.jit(yours).lower(parameters).compile()`.
 
     **Raises:** `ValueError` inside a transformation, and for a circuit that cannot be solved.
     """

@@ -188,6 +188,10 @@ def push(board: CircuitBoard, dist: Mapping[str, Any] | None = None) -> CircuitB
 def validate(board: CircuitBoard) -> CircuitBoard:
     """Return the board if neither graph has a cycle and every perch has a mover.
 
+    **Arguments:** `board`: solved or not.
+
+    **Returns:** the same board, so that it can be handed on.
+
     **Raises:** `ValueError` naming every orphan, and the cycles as `a -> b -> a` (at most eight of each graph).
     """
     refuse("The board is not a circuit", faults(board))

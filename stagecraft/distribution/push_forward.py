@@ -39,6 +39,7 @@ def push_forward(solved: ModelCircuit, initial: Any, *, periods: int | None = No
 
     **Arguments:**
 
+    - `solved`: a solved circuit.
     - `initial`: for every state on arrival of the stage where households begin a number (an atom, exact until the first
       lottery) or an array (a sample, put on the grid: read as a density on the cells); a pandas frame with a column for each
       state, and perhaps `weight`; the `dist` of another perch; or `{STAGE: ...}`, of several stages where these are all `dist`.
@@ -48,11 +49,11 @@ def push_forward(solved: ModelCircuit, initial: Any, *, periods: int | None = No
       (a power of two up to 64) at which no cell holds two jumps and derivatives are to be trusted. The number is
       `pushed.dists.refine`, to be given where derivatives are taken; `pushed.dists.jumps_to_pandas()` is the table behind it.
 
-    **Returns:** the circuit with `dists`: `pushed[t]["CONS"].cntn.dist.mean("a_nxt")`, `.dcsn.dist.quantile("c", 0.5)`; of an
-    infinite horizon it has the `periods` that were pushed.
+    **Returns:** the circuit with `dists`: `pushed[t]["CONS"].cntn.dist.mean("a_nxt")`, `.dcsn.dist.quantile("c", 0.5)`; of
+    an infinite horizon it has the `periods` that were pushed.
 
-    **Raises:** `ValueError` for an unsolved circuit, missing `periods`, wrong, missing or NaN states, states off the grid, and
-    where mass has no feasible choice, naming stage and period.
+    **Raises:** `ValueError` for an unsolved circuit, missing `periods`, wrong, missing or NaN states, states off the grid,
+    and where mass has no feasible choice, naming stage and period.
     """
     check_solved(solved)
     periods = periods_of(solved, periods)

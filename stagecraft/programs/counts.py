@@ -31,7 +31,8 @@ _here = _Here()
 def compilations() -> dict[str, int]:
     """How many programs this process has compiled, by verb and model: `{"solve Buffer": 1}`.
 
-    A program that was loaded from the cache on disk is not among them, nor is what a user's own `jax.jit` compiles.
+    **Returns:** a new dictionary. A program that was loaded from the cache on disk is not among them, nor is what a user's
+    own `jax.jit` compiles.
     """
     return dict(_counts)
 

@@ -25,7 +25,10 @@ BROKEN = (ValueError, TypeError, LookupError, AttributeError, AssertionError, Ru
 def export_function(fn: Callable, *examples: Any, platforms: Sequence[str] | None = None) -> bytes:
     """The program of a function of arrays, which `load_function` reads where the function is not at hand.
 
-    **Arguments:** `examples`: arguments, of which shapes and types count; `platforms`: that of this process, if not given.
+    **Arguments:** `fn`: of arrays and pytrees of them, to such; `examples`: arguments, of which shapes and types count;
+    `platforms`: that of this process, if not given.
+
+    **Returns:** the program, as bytes to be written to a file or sent to a process.
 
     **Raises:** `ValueError` for a function that calls Python while it runs, and whatever tracing it raises.
     """
@@ -47,7 +50,9 @@ def load_function(program: bytes, name: str = "function") -> "ExportedFunction":
 
     Compiled alike in every process: its results do not depend on how many threads there are.
 
-    **Arguments:** `name`: what it is called where compilations are counted.
+    **Arguments:** `program`: what `export_function` gave; `name`: what it is called where compilations are counted.
+
+    **Returns:** a function of arguments shaped as the examples were.
 
     **Raises:** `ValueError` for what is no program, or calls anything but XLA's own operations.
     """

@@ -12,7 +12,10 @@ _asked: contextvars.ContextVar[list | None] = contextvars.ContextVar("asked", de
 
 @contextlib.contextmanager
 def unsaid() -> Iterator[list[Bool[Array, ""]]]:
-    """Inside a trace: for each verb called in here that raises where numbers are concrete, whether it would have raised."""
+    """Inside a trace: for each verb called in here that raises where numbers are concrete, whether it would have raised.
+
+    **Returns:** a list, filled while the block is traced, of traced truths.
+    """
     found: list[Bool[Array, ""]] = []
     token = _asked.set(found)
     try:

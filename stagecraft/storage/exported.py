@@ -41,7 +41,8 @@ def export(circuit: ModelCircuit, path: str | Path, fn: Callable[[ModelCircuit],
     - `gradient.bin`: returns `value`, `gradient`, which is shaped as the parameters are, and `outcome`. What a derivative of a
       push has to say of itself in Python is not in it.
 
-    **Arguments:** `fn`: from a solved circuit to a real scalar, such as `lambda s: s[0]["CONS"].dcsn.sol.value(m=2.0)`.
+    **Arguments:** `circuit`: solved or not; `path`: of the file to be written; `fn`: from a solved circuit to a real scalar,
+    such as `lambda s: s[0]["CONS"].dcsn.sol.value(m=2.0)`.
 
     **Raises:** `ValueError` inside a transformation, where `fn` returns no scalar, and where a program calls Python.
     """
@@ -113,7 +114,8 @@ class Exported:
 
         **Returns:** `outcome`, `iterations`, `error_bound` and `solution`, `{first period: {stage: {name: array}}}`.
 
-        **Raises:** `SolveError` for a solve that failed, unless `throw=False`; `ValueError` for a path or shape that is wrong.
+        **Raises:** `SolveError` for a solve that failed, unless `throw=False`; `ValueError` for a path or shape that is
+        wrong.
         """
         return self._run("solve", parameters, throw)
 
@@ -148,8 +150,12 @@ def load_exported(path: str | Path) -> Exported:
     Nothing is executed when a file is read, and a program that calls anything but XLA's own operations is refused. Damage is
     found by a digest; a forged file may crash JAX's own reader, so read files of those whom you trust.
 
-    **Raises:** `ValueError` for a file that is no exported program, is cut short or altered, or is of another version or float
-    type, and on a platform that its programs are not for.
+    **Arguments:** `path`: of the file.
+
+    **Returns:** an `Exported`: `solve(parameters)`, `value_and_gradient(parameters)`, `parameters`.
+
+    **Raises:** `ValueError` for a file that is no exported program, is cut short or altered, or is of another version or
+    float type, and on a platform that its programs are not for.
     """
     with opened(path, "exported program", "export") as archive:
         about = archive.about()

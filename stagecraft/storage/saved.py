@@ -22,6 +22,8 @@ def save(circuit: ModelCircuit, path: str | Path) -> None:
 
     What was pushed is not kept: `push_forward` and `stationary` find it again. The file appears whole or not at all.
 
+    **Arguments:** `circuit`: solved or not; `path`: of the file.
+
     **Raises:** `ValueError` inside a transformation, and for a model of dictionaries with Python functions in them.
     """
     if not isinstance(circuit, ModelCircuit):
@@ -62,7 +64,10 @@ def _readable(spec) -> None:
 def read(path: str | Path, **parts) -> ModelCircuit:
     """Read what `stagecraft.save` has written: the circuit as it was, solved if it was. Nothing is compiled or solved.
 
-    **Arguments:** `parts`: `horses`, `shocks`, `grids`, `functions`, where `stagecraft.load` was given some; a file holds none.
+    **Arguments:** `path`: of the file; `parts`: `horses`, `shocks`, `grids`, `functions`, where `stagecraft.load` was given
+    some; a file holds none.
+
+    **Returns:** a circuit.
 
     **Raises:** `ValueError` for a file that is no saved circuit, is cut short or altered, or is of another version or float
     type; `heptapod.ModelError` where its text is no model.

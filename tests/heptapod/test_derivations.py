@@ -61,7 +61,7 @@ def test_a_step_that_an_expression_is_too_large_for_is_named_with_the_bound(name
     assert found and all(d.severity == "warning" and "Q" in str(d) for d in found)
     words = [part for d in found for part in d.message.split("; ")]
     assert any(part.startswith(step) and bound in part for part in words), words
-    text = heptapod.explain(heptapod.load(model))
+    text = heptapod.explain(heptapod.load(model), width=None)
     assert all(part in text for part in words)
 
 

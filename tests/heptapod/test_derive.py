@@ -249,7 +249,7 @@ def test_the_utility_that_straightens_values_is_the_part_of_the_reward_in_the_co
 def test_what_has_no_closed_inverse_goes_to_newton_and_explain_says_so(name):
     problem = problem_of(CASES[name].text)
     assert problem.num.method == "egm" and "bracketed Newton" in problem.num.solution.reason
-    text = heptapod.explain(problem)
+    text = heptapod.explain(problem, width=None)
     what = "control" if problem.derived.control_inverse is None else "state"
     assert f"no closed form for the {what}: bracketed Newton" in text and "(none in closed form)" in text
     assert getattr(problem.num.solution, f"{what}_inverse") is None and problem.num.solution.foc is not None
@@ -297,7 +297,7 @@ def test_other_stages_have_another_method_with_its_reason(name):
     problem = problem_of(text)
     assert problem.num.method == method
     assert any(word in problem.num.solution.reason for word in words.split("|")), problem.num.solution.reason
-    assert problem.num.solution.reason in heptapod.explain(problem)
+    assert problem.num.solution.reason in heptapod.explain(problem, width=None)
 
 
 KINKED = {
@@ -374,7 +374,7 @@ def test_a_wrong_inverse_is_caught_by_its_certificate(wrong, monkeypatch):
     assert problem.derived.control_inverse is None and problem.derived.state_inverse is None
     assert problem.derived.utility_inverse is None
     assert sum("failed its numeric certificate" in note for note in problem.derived.notes) == 2
-    assert "bracketed Newton" in heptapod.explain(problem)
+    assert "bracketed Newton" in heptapod.explain(problem, width=None)
 
 
 @pytest.mark.parametrize("objective", ["-log(c) + beta*V[>]", "c^gamma + beta*V[>]", "exp(c) + beta*V[>]",

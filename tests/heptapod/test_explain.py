@@ -17,7 +17,7 @@ NEW = ("health", "durable", "job_search")
 
 def lines(problem) -> list[tuple[str, str]]:
     """(label, text) of every line below the stage's name."""
-    first, *rest = heptapod.explain(problem).splitlines()
+    first, *rest = heptapod.explain(problem, width=None).splitlines()
     assert first == f"stage {problem.name}"
     return [tuple(re.split(r" {2,}", line.strip(), maxsplit=1)) for line in rest]
 
@@ -67,10 +67,12 @@ def test_the_method_the_reason_and_the_formulas_are_said(model, stage):
 @pytest.mark.parametrize("model", MODELS)
 def test_every_stage_of_every_model_is_explained(model):
     spec = heptapod.load(MODELS[model])
-    text = heptapod.explain(spec)
-    assert text == heptapod.explain(MODELS[model]) and text.splitlines()[0].startswith(f"{spec.name}: ")
+    text = heptapod.explain(spec, width=None)
+    assert text == heptapod.explain(MODELS[model], width=None) and text.splitlines()[0].startswith(f"{spec.name}: ")
+    shown = heptapod.explain(spec)
+    assert max(map(len, shown.splitlines())) <= 96 and re.sub(r"\n {6,}", " ", shown) == text
     for problem in spec.stages.values():
-        assert heptapod.explain(problem) in text
+        assert heptapod.explain(problem, width=None) in text
         assert all(label in dict(lines(problem)) for label in ("method", "because"))
     # Nothing of sympy or of our keys shows through.
     assert not re.search(r"Piecewise|Heaviside|dV\[>\]|\*\*|Symbol|\[<\]|u\(\)", text)
@@ -104,7 +106,7 @@ def test_brackets_definitions_and_overrides_are_told_apart():
     assert provenance["beta"].startswith('inherited from the model by ["beta"]')
     hidden = SIX["housing"].read_text().replace("  OWNC:\n", "  OWNC:\n    parameters: {beta: 0.5}\n")
     assert "declared here, hiding that of the model" in heptapod.load(hidden).stages["OWNC"].provenance["beta"]
-    aiyagari = heptapod.explain(SIX["aiyagari"])
+    aiyagari = heptapod.explain(SIX["aiyagari"], width=None)
     assert re.search(r"inherited from the model, aiyagari.yml: .*\bw 14\b", aiyagari)
 
 

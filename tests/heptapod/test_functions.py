@@ -111,7 +111,9 @@ def test_arithmetic_becomes_formulas_and_anything_else_a_numeric_inverse():
     symbolic, opaque = (heptapod.load(variant(**VARIANTS[n])) for n in ("arithmetic", "jax"))
     assert symbolic.num.solution.control_inverse is not None and symbolic.num == heptapod.load(variant(Q=objective)).num
     assert opaque.num.method == "egm" and opaque.num.solution.control_inverse is None
-    assert "bracketed Newton" in heptapod.explain(opaque) and "objective_by_jax" in heptapod.explain(opaque)
+    assert "bracketed Newton" in heptapod.explain(opaque, width=None) and "objective_by_jax" in heptapod.explain(
+        opaque, width=None
+    )
     assert "objective" in heptapod.to_latex(opaque)
 
 
@@ -175,4 +177,4 @@ def test_the_body_of_a_helper_may_be_one_bracketed_name(written):
     tree["stage"]["math"]["functions"] |= {"own(c)": written, "Q": "u(own(c)) + beta*V[>]"}
     plain["stage"]["math"]["functions"] |= {"own(c)": "c", "Q": "u(own(c)) + beta*V[>]"}
     assert not [d for d in heptapod.check(tree) if d.severity == "error"]
-    assert heptapod.explain(heptapod.load(tree)) == heptapod.explain(heptapod.load(plain))
+    assert heptapod.explain(heptapod.load(tree), width=None) == heptapod.explain(heptapod.load(plain), width=None)

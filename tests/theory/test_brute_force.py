@@ -122,7 +122,7 @@ def test_what_has_no_closed_form_is_said_and_what_has_one_is_derived():
         )
     )
     assert of("no closed inverse").num.solution.control_inverse is None
-    assert "bracketed Newton" in heptapod.explain(of("no closed inverse"))
+    assert "bracketed Newton" in heptapod.explain(of("no closed inverse"), width=None)
     for name in ("crra", "saving is the control", "borrowing", "quadratic", "exponential", "a curved technology"):
         assert of(name).num.solution.control_inverse is not None and of(name).num.solution.state_inverse is not None, name
 

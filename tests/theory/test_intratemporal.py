@@ -108,7 +108,7 @@ def test_what_cannot_be_solved_beside_is_told_with_what_can():
 
 
 def test_explain_says_in_which_order_conditions_are_solved():
-    told = heptapod.explain(text("isoelastic"))
+    told = heptapod.explain(text("isoelastic"), width=None)
     assert "n enters reward and budget only; solved in turn: c, then n" in told
-    assert "turn: n, then c" in heptapod.explain(text("ghh"))
-    assert "c and n together" in heptapod.explain(text("cobb-douglas"))
+    assert "turn: n, then c" in heptapod.explain(text("ghh"), width=None)
+    assert "c and n together" in heptapod.explain(text("cobb-douglas"), width=None)
