@@ -106,7 +106,7 @@ def engine() -> str:
 
 
 def cells() -> Path:
-    """Where the outputs of cells are kept, for this engine and these examples: cells say which files they read, not what is in them."""
+    """Where outputs of cells are kept, for this engine and these examples, whose content no cell tells."""
     found = hashlib.sha256(engine().encode())
     for path in sorted((ROOT / "examples").rglob("*")):
         if path.suffix in (".yml", ".yaml", ".csv", ".py") and "output" not in path.parts:
@@ -198,8 +198,8 @@ def numbers(name: str, solved: Any) -> str:
     told = (inspect.getdoc(oracles().ORACLES[name][0]) or "").strip()
     more = len(known["rows"]) - len(rows)
     return (
-        f"By {known['by']}: {told} The [oracle](oracles.md#{name.replace('_', '-')}) is NumPy alone and imports nothing of DynX; "
-        f"numbers agree to {known['claimed']:.0e}, and stop agreeing when patience is moved by one per cent.\n\n"
+        f"By {known['by']}: {told} The [oracle](oracles.md#{name.replace('_', '-')}) is NumPy alone and imports nothing of "
+        f"DynX; numbers agree to {known['claimed']:.0e}, and stop agreeing when patience is moved by one per cent.\n\n"
         + _table(("period", "function", "at", "expected", "found"), rows)
         + (f'\nand {more} more: `sc.scorecard("{name}")` prints all of them.\n' if more else "")
     )

@@ -1,4 +1,4 @@
-"""The notebooks of `examples/notebooks` as pages: copied to where Sphinx looks for them, each with a link to the file itself."""
+"""The notebooks of `examples/notebooks` as pages: copied to where Sphinx looks for them, each with a link to the file."""
 
 import json
 from pathlib import Path
