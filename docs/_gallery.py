@@ -39,10 +39,13 @@ solved = sc.solve(sc.load("examples/gallery/{name}.yml"))
 def index(by: str) -> str:
     """The models by `field` or by `mechanism`, as a table of links; by `model`, with what each is checked against."""
     if by == "model":
-        rows = [(f"[{told['title']}](gallery/{name}.md)", f"`{name}`", against(name)) for name, told in TOLD.items()]
+        rows = [
+            (f"[{told['title']}](#gallery-{name})", f"[{name}.yml](../examples/gallery/{name}.yml)", against(name))
+            for name, told in TOLD.items()
+        ]
         return _table(("model", "file", "checked against"), rows)
     words = dict.fromkeys(word for told in TOLD.values() for word in told[by])
-    links = {w: ", ".join(f"[{n}](gallery/{n}.md)" for n, told in TOLD.items() if w in told[by]) for w in sorted(words)}
+    links = {w: ", ".join(f"[{n}](#gallery-{n})" for n, told in TOLD.items() if w in told[by]) for w in sorted(words)}
     return _table((by, "models"), links.items())
 
 
@@ -198,7 +201,7 @@ def numbers(name: str, solved: Any) -> str:
     told = (inspect.getdoc(oracles().ORACLES[name][0]) or "").strip()
     more = len(known["rows"]) - len(rows)
     return (
-        f"By {known['by']}: {told} The [oracle](oracles.md#{name.replace('_', '-')}) is NumPy alone and imports nothing of "
+        f"By {known['by']}: {told} The [oracle](#oracle-{name}) is NumPy alone and imports nothing of "
         f"DynX; numbers agree to {known['claimed']:.0e}, and stop agreeing when patience is moved by one per cent.\n\n"
         + _table(("period", "function", "at", "expected", "found"), rows)
         + (f'\nand {more} more: `sc.scorecard("{name}")` prints all of them.\n' if more else "")
@@ -210,8 +213,22 @@ def source() -> str:
     parts = [f"# Oracles\n\n{inspect.getdoc(oracles())}\n"]
     for name in TOLD:
         code = inspect.getsource(oracles().ORACLES[name][0])
-        parts.append(f"## {name.replace('_', '-')}\n\nOf [{TOLD[name]['title']}](gallery-{name}).\n\n```python\n{code}```\n")
+        parts.append(f"(oracle-{name})=\n## {name}\n\nOf [{TOLD[name]['title']}](#gallery-{name}).\n\n```python\n{code}```\n")
     return "\n".join(parts)
+
+
+def tree(app: Any, docname: str, source: list[str]) -> None:
+    """Put the pages that are made into the table of contents, where `<!-- pages gallery -->` stands."""
+    del app, docname
+    found = "\n".join(f"gallery/{name}" for name in (*TOLD, "oracles"))
+    source[0] = source[0].replace("<!-- pages gallery -->", f"```{{toctree}}\n:hidden:\n\n{found}\n```")
+
+
+def setup(app: Any) -> None:
+    """For Sphinx: pages are made before any is read. They end in `.myst`, so that nobody takes them for written ones."""
+    app.add_source_suffix(".myst", "myst-nb")
+    app.connect("builder-inited", write)
+    app.connect("source-read", tree)
 
 
 def write(app: Any = None) -> None:
@@ -221,10 +238,10 @@ def write(app: Any = None) -> None:
     for name in TOLD:
         folder = made(name)
         text = (folder / "page.md").read_text(encoding="utf-8")
-        _keep(PAGES / f"{name}.md", f"(gallery-{name})=\n{text}".encode())
+        _keep(PAGES / f"{name}.myst", f"(gallery-{name})=\n{text}".encode())
         _keep(PAGES / f"figure-{name}.svg", (folder / "figure.svg").read_bytes())
         shutil.copyfile(GALLERY / f"{name}.yml", PAGES / f"{name}.yml")
-    _keep(PAGES / "oracles.md", source().encode())
+    _keep(PAGES / "oracles.myst", source().encode())
 
 
 def _keep(path: Path, content: bytes) -> None:

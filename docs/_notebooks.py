@@ -1,6 +1,7 @@
 """The notebooks of `examples/notebooks` as pages: copied to where Sphinx looks for them, each with a link to the file."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,16 @@ def write(app: Any = None) -> None:
         page, text = PAGES / f"{name}.ipynb", with_link(name)
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
+
+
+def tree(app: Any, docname: str, source: list[str]) -> None:
+    """Put the notebooks into the table of contents, where `<!-- pages notebooks -->` stands, in the order of the links."""
+    del app, docname
+    found = "\n".join(re.findall(r"\((notebooks/\w+)\.ipynb\)", source[0]))
+    source[0] = source[0].replace("<!-- pages notebooks -->", f"```{{toctree}}\n:hidden:\n\n{found}\n```")
+
+
+def setup(app: Any) -> None:
+    """For Sphinx: the copies are made before any page is read."""
+    app.connect("builder-inited", write)
+    app.connect("source-read", tree)

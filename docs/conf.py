@@ -7,8 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import _api
-import _gallery
-import _notebooks
 
 # Figures belong into the pages, whatever backend the shell asks for.
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
@@ -27,7 +25,8 @@ myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 # Cells are run again where they, the packages or the examples have changed; `docs/_build/cache` keeps what they gave.
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(_gallery.cells())
+nb_execution_cache_path = str(importlib.import_module("_gallery").cells())
+extensions += ["_gallery", "_notebooks"]  # They make a page of each model and of each notebook.
 nb_execution_raise_on_error = True
 nb_execution_timeout = 170
 nb_merge_streams = True
@@ -40,7 +39,5 @@ toc_object_entries_show_parents = "hide"
 
 
 def setup(app):
-    """Docstrings are Markdown, so they become part of the page's own Markdown; pages of models and notebooks are made first."""
-    app.connect("builder-inited", _gallery.write)
-    app.connect("builder-inited", _notebooks.write)
+    """Docstrings are Markdown, so they become part of the page's own Markdown."""
     app.connect("source-read", _api.insert)

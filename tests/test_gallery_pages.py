@@ -35,7 +35,7 @@ def test_the_index_is_that_of_the_texts():
     page = pages.PAGE.read_text()
     assert pages.written(page) == page, "run python docs/_gallery.py"
     assert [kind for kind, _ in pages.MARK.findall(page)] == ["field", "mechanism", "model"]
-    assert all(page.count(f"(gallery/{name}.md)") >= 3 for name in FILES)
+    assert all(page.count(f"(#gallery-{name})") >= 3 for name in FILES)
 
 
 def test_oracles_import_nothing_of_ours():
@@ -68,7 +68,7 @@ def test_a_page_is_made_once_for_its_content(tmp_path, monkeypatch):
         "## The model",
         "<svg ",
         "\\begin{align*}",
-        "oracles.md#asset-price",
+        "(#oracle-asset_price)",
         "figure-asset_price.svg",
     ):
         assert part in text

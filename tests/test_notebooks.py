@@ -43,8 +43,7 @@ def test_a_notebook_is_small_is_prose_and_holds_no_outputs(name):
 
 def test_every_notebook_has_its_page():
     page = (ROOT / "docs" / "notebooks.md").read_text()
-    listed, shown = re.findall(r"\(notebooks/(\w+)\.ipynb\)", page), re.findall(r"^notebooks/(\w+)$", page, flags=re.M)
-    assert listed == shown and sorted(listed) == list(BOOKS)
+    assert sorted(re.findall(r"\(notebooks/(\w+)\.ipynb\)", page)) == list(BOOKS) and "<!-- pages notebooks -->" in page
     for name, title in re.findall(r"\[([^]]+)\]\(notebooks/(\w+)\.ipynb\)", page):
         assert cells(title, "markdown")[0].startswith(f"# {name}\n")
 
