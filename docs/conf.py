@@ -24,7 +24,10 @@ html_title = f"DynX {version}"
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "force"
+# Cells are run again where they, the packages or the examples have changed; `docs/_build/cache` keeps what they gave.
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(importlib.import_module("_gallery").cells())
+extensions += ["_gallery", "_notebooks"]  # They make a page of each model and of each notebook.
 nb_execution_raise_on_error = True
 nb_execution_timeout = 170
 nb_merge_streams = True

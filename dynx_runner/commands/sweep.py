@@ -17,7 +17,7 @@ def run_sweep(
     *,
     share: tuple[int, int] | None = None,
     retry_quarantined: bool | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> "DataFrame":
     """Run what is missing of the sweep that a file tells, in this process or on all processes of `mpirun`.
 

@@ -171,7 +171,7 @@ def fitted(
     method: str | None,
     steps: int,
     checked: bool,
-    progress: bool,
+    progress: bool | None,
     kept: Any = None,
 ) -> Fit:
     """The estimate from one start or several.

@@ -127,7 +127,7 @@ class AbstractMatching(abc.ABC):
         method: str | None = None,
         steps: int = 200,
         check: bool = True,
-        progress: bool = False,
+        progress: bool | None = None,
         store: Any = None,
     ) -> Fit:
         """Bring the moments near the data.

@@ -146,7 +146,7 @@ class MLE:
         method: str | None = None,
         steps: int = 200,
         check: bool = True,
-        progress: bool = False,
+        progress: bool | None = None,
         store: Any = None,
     ) -> Fit:
         """Maximise the likelihood.
@@ -158,8 +158,8 @@ class MLE:
         - `method`: `damped` (default: scores of units, and secants), `bfgs`, `l-bfgs-b` (default for many parameters), `adam`,
           `nelder-mead`, which takes no derivatives.
         - `steps`: at most; `check`: whether derivatives are held against central differences at start and end.
-        - `progress`: whether a line shows the steps; `store`: a `ResultStore` in which every evaluation is kept, so that the
-          same call goes on where it was cut off.
+        - `progress`: whether a line shows the steps, if left out after two seconds and in a terminal; `store`: a `ResultStore`
+          in which every evaluation is kept, so that the same call goes on where it was cut off.
         """
         return fitted(self, start, starts, key, method, steps, check, progress, store)
 

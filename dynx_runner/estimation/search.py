@@ -130,13 +130,14 @@ def _near(a, b) -> bool:
 class Line:
     """A progress line: start, steps and the lowest criterion so far."""
 
-    def __init__(self, shown: bool):
+    def __init__(self, shown: bool | None):
         self.shown, self.best = shown, np.inf
 
     def __enter__(self):
         from tqdm import tqdm
 
-        self.bar = tqdm(desc="estimation", unit="step", disable=not self.shown)
+        how: dict[str, Any] = {"disable": None, "delay": 2} if self.shown is None else {"disable": not self.shown}
+        self.bar = tqdm(desc="estimation", unit="step", **how)
         return self.told
 
     def __exit__(self, *error):

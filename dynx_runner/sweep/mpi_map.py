@@ -49,7 +49,7 @@ def mpi_map(
     store: ResultStore | None = None,
     share: tuple[int, int] | None = None,
     retry_quarantined: bool | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     backend: str = "auto",
     workers: int | None = None,
 ) -> "DataFrame":
@@ -68,7 +68,8 @@ def mpi_map(
     - `share`: `(k, n)` leaves all draws but every `n`-th from the `k`-th on to other jobs with the same store; the table then
       has those rows that are known.
     - `retry_quarantined`: whether such draws are run again; that of the store if not given.
-    - `progress`: whether rank 0 shows a progress bar, or a line each half minute where there is no terminal.
+    - `progress`: whether rank 0 shows a progress bar, or a line each half minute where there is no terminal; if left out, a bar
+      comes after two seconds, in a terminal.
     - `backend`: `"processes"` starts some and gives each its own cores; one that dies costs the draw that it was at, no more.
       `"auto"` is whatever started this process, `"serial"` and `"mpi"` refuse the other.
     - `workers`: how many processes are started; as many as there are cores, if not given.
@@ -185,7 +186,7 @@ def _agreed(
 
 
 @contextmanager
-def _ledger(plan: _Plan, shown: bool) -> Iterator[Ledger]:
+def _ledger(plan: _Plan, shown: bool | None) -> Iterator[Ledger]:
     """The book of what is missing, with its progress bar."""
     tasks, missing = plan.tasks(), plan.missing
     known = len(plan.xs) - len(tasks) if plan.share == (0, 1) else 0

@@ -24,14 +24,14 @@ class _Lines:
 
 
 @contextmanager
-def progress_of(total: int, known: int, *, shown: bool) -> Iterator[Callable[[Record], None]]:
+def progress_of(total: int, known: int, *, shown: bool | None) -> Iterator[Callable[[Record], None]]:
     """A bar with the rate, the time that is left, and how many draws failed.
 
     **Arguments:**
 
     - `total`: how many draws there are.
     - `known`: how many of them need not be run.
-    - `shown`: whether there is a bar at all.
+    - `shown`: whether there is a bar at all; `None`: after two seconds, if somebody sits at a terminal.
 
     **Returns:** what to call after each draw.
     """
@@ -43,7 +43,8 @@ def progress_of(total: int, known: int, *, shown: bool) -> Iterator[Callable[[Re
         initial=known,
         desc="draws",
         unit="draw",
-        disable=not shown,
+        disable=not terminal if shown is None else not shown,
+        delay=2.0 if shown is None else 0.0,
         file=sys.stderr if terminal else _Lines(),
         mininterval=seconds,
         maxinterval=max(seconds, 10.0),

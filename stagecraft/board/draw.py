@@ -18,7 +18,8 @@ def draw(thing: Any, ax: "Axes | None" = None) -> "Axes":
 
     **Arguments:**
 
-    - `thing`: a `CircuitBoard`, or whatever offers one as `.board`: a stage, a period, a circuit.
+    - `thing`: a `CircuitBoard`, or whatever offers one as `.board`: a stage, a period, a circuit. A circuit whose periods
+      differ in kind is drawn kind by kind, each with its ages.
     - `ax`: matplotlib axes to draw on; new ones of a fitting size if left out.
 
     **Returns:** the axes. `ValueError` if there is no board.
@@ -146,7 +147,7 @@ def _pen(kind: str, unit: float) -> dict[str, Any]:
 
 
 def _board(thing: Any) -> CircuitBoard:
-    board = thing if isinstance(thing, CircuitBoard) else getattr(thing, "board", None)
+    board = thing if isinstance(thing, CircuitBoard) else getattr(thing, "folded", getattr(thing, "board", None))
     if not isinstance(board, CircuitBoard):
         raise ValueError(f"Expected a CircuitBoard, or something that offers one as `.board`; found {thing!r}.")
     return board

@@ -14,11 +14,14 @@ from jaxtyping import Array, Float
 from stagecraft.arrays import listed, page
 from stagecraft.functionals.functional import AbstractFunctional, Named
 from stagecraft.horses.solution import Answer
-from stagecraft.pictures.curves import asked, fixed, functions_of, plot_functions
+from stagecraft.pictures.curves import asked, fixed, functions_of
 from stagecraft.pictures.profiles import clock_of, plot_profiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+_QUANTILES = (10, 25, 50, 75, 90)  # Per cent.
 
 
 class StageByAge(eqx.Module):
@@ -47,25 +50,26 @@ class StageByAge(eqx.Module):
     @property
     def value(self):
         """The value as a function of the states at the decision: `stage.value(m=2.0)`."""
-        return self._over(self._first.value)
+        return self._over(self.first.value)
 
     @property
     def policy(self) -> Mapping[str, Any]:
         """The policies as functions: `stage.policy["c"](m=2.0)`."""
-        return self._all(self._first.policy)
+        return self._all(self.first.policy)
 
     @property
     def marginal(self) -> Mapping[str, Any]:
         """The marginal values as functions."""
-        return self._all(self._first.marginal)
+        return self._all(self.first.marginal)
 
     @property
     def probability(self) -> Mapping[str, Any]:
         """The probabilities of branches, or of the values of discrete controls, as functions."""
-        return self._all(getattr(self._first, "probability", {}))
+        return self._all(getattr(self.first, "probability", {}))
 
     @property
-    def _first(self) -> AbstractFunctional:
+    def first(self) -> AbstractFunctional:
+        """The functional object at the decision of the first period."""
         return self.circuit[self.periods[0]][self.name].dcsn.sol
 
     @property
@@ -80,7 +84,7 @@ class StageByAge(eqx.Module):
 
     def _columns(self, answer: Answer) -> dict[str, np.ndarray]:
         """The numbers of an answer by the names of columns."""
-        names = {"value": None, **functions_of(self._first)}
+        names = {"value": None, **functions_of(self.first)}
         del names["marginal"]  # The same as that of the first state.
         return {name: np.asarray(function.of(answer)) for name, function in names.items()}
 
@@ -96,14 +100,14 @@ class StageByAge(eqx.Module):
     ) -> "Axes":
         """Where `at` holds every state still, what is asked over the periods; else curves along a state, a line each for the
         first period, the middle and the last. Arguments as of `Stage.plot`."""
-        where, sol = f"stage {self.name}", self._first
+        where, sol = f"stage {self.name}", self.first
         held = fixed(sol, at, where)
         if x is not None or set(sol.dimensions) - set(held):
             for t in [self.periods[i] for i in sorted({0, len(self.periods) // 2, len(self.periods) - 1})]:
                 word, when = clock_of(self._age, t)
                 words = [label, f"{word} {when:g}" if len(self.periods) > 1 else ""]
                 stage = self.circuit[t][self.name]
-                ax = plot_functions(stage.dcsn.sol, what, x, at, ax, where, ", ".join(filter(None, words)), **style)
+                ax = stage.plot(what, x, at=at, ax=ax, label=", ".join(filter(None, words)), **style)
             assert ax is not None
             return ax
         names, answer, lines = asked(sol, what, where), self.at(**held), {}
@@ -129,6 +133,27 @@ class StageByAge(eqx.Module):
         columns |= {name: np.tile(x.ravel(), len(self.periods)) for name, x in given.items()}
         return pd.DataFrame(columns | {name: x.ravel() for name, x in self._columns(answer).items()})
 
+    def moments(self, *names: str):
+        """The households that were pushed, a row for each period and variable: `period`, `age`, `variable`, `mass`, `mean`,
+        `std`, `gini`, and quantiles `q10` to `q90`; `frame.set_index(["variable", "period"]).to_xarray()` is a Dataset of it.
+
+        **Arguments:** `names` of variables, all that the perches of the stage know if left out.
+
+        **Raises:** `ValueError` where nobody was pushed, or for a name that is not there.
+        """
+        import pandas as pd
+
+        if self.circuit.dists is None:
+            raise ValueError("no households yet: ask what sc.push_forward(solved, initial), or sc.stationary, returns")
+        rows = []
+        for t in self.periods:
+            dists = {name: perch.dist for perch in self.circuit[t][self.name].perches for name in perch.dist.states}
+            for name in names or dists:
+                if name not in dists:
+                    raise ValueError(f"stage {self.name} has no variable `{name}`; there are {', '.join(dists)}")
+                rows.append({"period": t, **_when(self._age, t), "variable": name, **moments_of(dists[name], name)})
+        return pd.DataFrame(rows)
+
     def to_xarray(self, **states: Float[Array, " points"]):
         """The same as a Dataset: dimensions `period` (with `age` beside it) and the states, each a number or a vector.
 
@@ -149,7 +174,7 @@ class StageByAge(eqx.Module):
     def __repr__(self) -> str:
         word, when = clock_of(self._age, self.periods)
         span = f"{word} {np.min(when):g} to {np.max(when):g}"
-        calls = ", ".join(f"{name}=..." for name in self._first.dimensions)
+        calls = ", ".join(f"{name}=..." for name in self.first.dimensions)
         return listed(f"stage {self.name} in {len(self.periods)} periods", [(span, f"at({calls})")])
 
     def _repr_html_(self) -> str:
@@ -168,3 +193,16 @@ def _answers(circuit, periods, states, name: str, perch: str, like: int) -> Answ
         return sols[perch].at(**states)
 
     return jax.vmap(one)(periods)
+
+
+def _when(age, t: int) -> dict[str, float]:
+    """The age of a period, where the model has a clock."""
+    return {} if age is None else {"age": float(age[0] + age[1] * t)}
+
+
+def moments_of(dist, name: str) -> dict[str, float]:
+    """What a row of moments says of a variable."""
+    spread = {"mean": dist.mean(name), "std": jnp.sqrt(dist.variance(name)), "gini": dist.gini(name)}
+    quantiles = zip(_QUANTILES, dist.quantile(name, jnp.array(_QUANTILES) / 100), strict=True)
+    found = {"mass": dist.mass, **spread, **{f"q{q}": x for q, x in quantiles}}
+    return {key: float(x) for key, x in found.items()}

@@ -15,7 +15,7 @@ from stagecraft.board.circuit_board import CircuitBoard
 from stagecraft.circuit.ages import StageByAge
 from stagecraft.circuit.info import Info
 from stagecraft.circuit.paths import replace
-from stagecraft.circuit.period import Period, boards
+from stagecraft.circuit.period import Period, boards, folded
 from stagecraft.circuit.plot import plot_circuit
 from stagecraft.circuit.source import ModelSource
 from stagecraft.circuit.stage import Stage, build_stage
@@ -183,11 +183,16 @@ class ModelCircuit(eqx.Module):
         """The perches of all stages with every connection; those to the next period close cycles. Nothing is computed."""
         return boards(self.structure.stages, self.structure.links)
 
+    @property
+    def folded(self) -> CircuitBoard:
+        """The board that `sc.draw` shows: of kinds of period that differ each with its stages and its ages, else `board`."""
+        return folded(self.structure)
+
     def __repr__(self) -> str:
         return show.text(self._title(), show.parameters(self.parameters))
 
     def _repr_html_(self) -> str:
-        return show.page(self._title(), show.parameters(self.parameters), self.board)
+        return show.page(self._title(), show.parameters(self.parameters), self.folded)
 
     def _periods(self, last: int) -> str:
         """Those that there are, in words."""
@@ -204,10 +209,8 @@ class ModelCircuit(eqx.Module):
         return f"ModelCircuit {self.source.spec.name}: {periods}, {stages}, {self._status()}"
 
     def _status(self) -> str:
-        if self.stored is None:
-            return "not solved"
         if self.dists is None:
-            return "solved"
+            return "not solved" if self.stored is None else "solved"
         return f"solved, with distributions of {self.dists.periods} period{'s' * (self.dists.periods != 1)}"
 
     def scope(self, stage: str, t) -> dict[str, Array]:

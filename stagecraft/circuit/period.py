@@ -8,6 +8,8 @@ from stagecraft.board.circuit_board import CircuitBoard
 from stagecraft.circuit.stage import Stage
 from stagecraft.functionals.axes import continuation_of
 
+_KINDS = 6  # That a picture shows side by side.
+
 
 class Period(eqx.Module):
     """One period of a circuit.
@@ -39,6 +41,39 @@ class Period(eqx.Module):
     def _lines(self) -> list[tuple[str, str]]:
         rows = [(name, "solved" if stage.solved else "not solved") for name, stage in self.stages.items()]
         return [("t", show.value(self.t)), *rows]
+
+
+def folded(structure) -> CircuitBoard:
+    """The kinds of period in order, each with its stages and those connections that hold in it; one kind is drawn as it is.
+
+    More than `_KINDS` of them are laid on top of each other, since nobody could read the picture.
+    """
+    blocks = structure.blocks
+    if not 1 < len(blocks) <= _KINDS:
+        return boards(structure.stages, structure.links)
+    names = {(k, name): f"{name}, {_when(structure, block)}" for k, block in enumerate(blocks) for name in block.stages}
+    perches, groups, forward = [], {}, []
+    for k, block in enumerate(blocks):
+        for name in block.stages:
+            ends = [continuation_of(branch.name) for branch in structure.stage(name).branches]
+            own = [f"{names[k, name]}.{perch}" for perch in ("arvl", "dcsn", *ends)]
+            perches += own
+            groups |= dict.fromkeys(own, names[k, name])
+            forward += [(own[0], own[1]), *[(own[1], end) for end in own[2:]]]
+        for link in block.links:
+            onward = [k] * (not link.crosses or block.last > block.first) + [k + 1] * link.crosses
+            targets = [names[j, link.target] for j in onward if (j, link.target) in names]
+            source = f"{names[k, link.source]}.{continuation_of(link.branch)}"
+            forward += [(source, f"{target}.arvl") for target in targets]
+    return CircuitBoard(perches, forward=forward, backward=[(b, a) for a, b in forward], groups=groups)
+
+
+def _when(structure, block) -> str:
+    """The ages, or else the periods, of a kind of period."""
+    age = structure.calibration.age
+    ends = [f"{age[0] + age[1] * t:g}" if age is not None else f"{t}" for t in (block.first, block.last)]
+    many = ends[0] != ends[1]
+    return f"{'period' if age is None else 'age'}{'s' * many} {' to '.join(ends) if many else ends[0]}"
 
 
 def boards(stages, links) -> CircuitBoard:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from stagecraft.functionals.axes import continuation_of
 from stagecraft.households.population import together
-from stagecraft.pictures.curves import plot_functions
+from stagecraft.pictures.curves import functions_of
 from stagecraft.pictures.households import KINDS, plot_density, plot_fan, plot_lorenz
 from stagecraft.pictures.profiles import clock_of
 
@@ -38,9 +39,9 @@ def plot_circuit(
         assert ax is not None
         return ax
     many = circuit.stage(stage)
+    _check_pushed(circuit, stage, function)
     if period is not None:
-        sol = circuit[period][stage].dcsn.sol
-        return plot_functions(sol, function, x, at, ax, f"stage {stage}", label, **style)
+        return circuit[period][stage].plot(function, x, at=at, ax=ax, label=label, **style)
     return many.plot(function, x, at=at, ax=ax, label=label, **style)
 
 
@@ -52,6 +53,17 @@ def _parts(circuit, what):
         hint = f"{names[-1]}.{what}" if "." not in (what or "") else ", ".join(names)
         raise ValueError(f"`{what}` names no stage; there are {', '.join(names)}: write `{hint}`")
     return stage, function or None
+
+
+def _check_pushed(circuit, stage, function):
+    """Speak of a state of households, whose distribution is asked for before it is there; `ValueError`."""
+    num = circuit.structure.stage(stage)
+    perches = ("arvl", "dcsn", *[continuation_of(branch.name) for branch in num.branches])
+    if circuit.dists is None and function in {name for perch in perches for name in num.dimensions(perch)}:
+        raise ValueError(
+            f"`{function}` is a state, whose distribution is drawn of what sc.push_forward(solved, initial), or sc.stationary, "
+            f"returns; functions of states are {', '.join(functions_of(circuit.stage(stage).first))}"
+        )
 
 
 def _plot_households(circuit, stage, name, kind, period, ax, label, style):

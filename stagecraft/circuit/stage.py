@@ -181,7 +181,8 @@ class Stage(eqx.Module):
         sols = {each.name: each.sol for each in self.perches}
         if perch not in sols:
             raise ValueError(f"stage {self.name} has no perch `{perch}`; there are {', '.join(sols)}")
-        return plot_functions(sols[perch], what, x, at, ax, f"stage {self.name}", label, **style)
+        spaces = (self.num, getattr(self.arvl_to_dcsn.operator, "parameters", {}))
+        return plot_functions(sols[perch], what, x, at, ax, f"stage {self.name}", label, spaces, **style)
 
     def _lines(self) -> list[tuple[str, str]]:
         states = [(perch.name, ", ".join(perch.dimensions)) for perch in self.perches]

@@ -130,3 +130,24 @@ class Panel(eqx.Module):
             frame = pd.DataFrame(columns | {k: np.asarray(v).ravel() for k, v in (variables | weight).items()})
             frames.append(frame[np.asarray(self.inside(stage)).ravel()])
         return pd.concat(frames, ignore_index=True)
+
+    def to_xarray(self):
+        """The same as a Dataset of `period` (with `age` beside it) by `agent`: a variable `CONS.c` for each stage and name.
+
+        **Raises:** `ModuleNotFoundError` without the extra `xarray`.
+        """
+        try:
+            import xarray
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError('to_xarray needs xarray: pip install "dynx[xarray]"') from error
+        sizes = ("period", "agent")
+        data = {f"{stage}.{n}": (sizes, np.asarray(x)) for stage, group in self.data.items() for n, x in group.items()}
+        periods, agents = next(iter(data.values()))[1].shape
+        beside: dict[str, Any] = {"period": np.arange(periods), "agent": np.arange(agents)}
+        if self.age is not None:
+            beside["age"] = ("period", self.age[0] + self.age[1] * np.arange(periods))
+        if self.types is not None:
+            beside["type"] = ("agent", np.asarray(self.types))
+        if self.weights is not None:
+            data["weight"] = (sizes, np.asarray(self.weights))
+        return xarray.Dataset(data, coords=beside)

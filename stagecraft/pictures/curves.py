@@ -9,7 +9,7 @@ import numpy as np
 from stagecraft.arrays import traced
 from stagecraft.functionals.functional import AbstractFunctional, Choices, Named
 from stagecraft.pictures.canvas import canvas, legend, number
-from stagecraft.pictures.spans import spans
+from stagecraft.pictures.spans import Span, declared, spans
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,24 @@ def fixed(sol: AbstractFunctional, at: Mapping[str, Any] | None, where: str) -> 
     return dict(at or {})
 
 
-def along(sol: AbstractFunctional, x: str | Mapping[str, Any] | None, held: Mapping[str, Any], where: str) -> tuple[str, Any]:
+def among(known: Mapping[str, Span], name: str, points: Any, where: str) -> None:
+    """Speak of points of a discrete state that are none of its values; `ValueError`."""
+    if name not in known or not known[name].discrete:
+        return
+    knots, points = known[name].knots, np.atleast_1d(np.asarray(points, float))
+    strange = points[np.abs(points[:, None] - knots).min(axis=1) > 1e-6 * (1 + np.abs(points))]
+    if strange.size:
+        values = ", ".join(number(x) for x in knots[:8]) + (", ..." if knots.size > 8 else "")
+        raise ValueError(f"`{name}` of {where} is discrete: it is one of {values}; found {number(strange[0])}")
+
+
+def along(
+    sol: AbstractFunctional,
+    x: str | Mapping[str, Any] | None,
+    held: Mapping[str, Any],
+    known: Mapping[str, Span],
+    where: str,
+) -> tuple[str, Any]:
     """The state along which is drawn, and its points: the first that is not held, between the ends of its knots."""
     if isinstance(x, Mapping):
         if len(x) != 1:
@@ -64,7 +81,7 @@ def along(sol: AbstractFunctional, x: str | Mapping[str, Any] | None, held: Mapp
     if name not in sol.dimensions:
         raise ValueError(f"{where} has no state `{name}`; it has {', '.join(sol.dimensions)}")
     if points is None:
-        span = spans(sol).get(name)
+        span = known.get(name)
         if span is None:
             raise ValueError(
                 f"{where} has no knots along `{name}`; say where to draw, x={{'{name}': jnp.linspace(0, 10, 100)}}"
@@ -73,10 +90,11 @@ def along(sol: AbstractFunctional, x: str | Mapping[str, Any] | None, held: Mapp
     return name, points
 
 
-def others(sol: AbstractFunctional, x: str, held: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+def others(
+    sol: AbstractFunctional, x: str, held: Mapping[str, Any], known: Mapping[str, Span], where: str
+) -> list[dict[str, Any]]:
     """What the states beside `x` are in each curve: as held, and of one that is not a few of its values."""
     rest = [name for name in sol.dimensions if name != x and name not in held]
-    known = spans(sol)
     for name in rest:
         if name not in known:
             raise ValueError(f"{where} has no knots along `{name}`; hold it still, at={{'{name}': 1.0}}")
@@ -95,14 +113,23 @@ def plot_functions(
     ax: "Axes | None" = None,
     where: str = "this",
     label: str = "",
+    spaces: tuple[Any, Mapping[str, Any]] | None = None,
     **style: Any,
 ) -> "Axes":
-    """Curves of functions of states along one of them; arguments as of `Stage.plot`, `where` for messages."""
-    functions = asked(sol, what, where)
-    name, points = along(sol, x, fixed(sol, at, where), where)
-    several = others(sol, name, fixed(sol, at, where), where)
+    """Curves of functions of states along one of them; arguments as of `Stage.plot`, `where` for messages.
+
+    **Arguments:** `spaces`: the pointwise functions of the stage and its values, which know the grids that its file declares.
+    """
+    functions, held = asked(sol, what, where), fixed(sol, at, where)
+    known = spans(sol)
+    if spaces is not None:
+        known |= {name: span for name, span in declared(*spaces).items() if span.discrete or name not in known}
+    name, points = along(sol, x, held, known, where)
+    for state, values in {**held, name: points}.items():
+        among(known, state, values, where)
+    several = others(sol, name, held, known, where)
     ax = canvas(ax, xlabel=name, ylabel=", ".join(functions))
-    discrete = name in spans(sol) and spans(sol)[name].discrete and not isinstance(x, Mapping)
+    discrete = name in known and known[name].discrete
     for kind, function in functions.items():
         for held in several:
             states = {key: jnp.asarray(value) for key, value in {**held, name: points}.items()}

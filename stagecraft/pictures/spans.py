@@ -1,6 +1,8 @@
 """Where a functional object was solved: of every state the knots, from which a picture takes the ends of its axis."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +49,12 @@ def spans(sol: AbstractFunctional) -> dict[str, Span]:
     if isinstance(sol, Arrival):
         return _of_arrival(sol)
     return _of_axes(getattr(sol, "axes", ()))
+
+
+def declared(num: Any, scope: Mapping[str, Any]) -> dict[str, Span]:
+    """The knots that a file declares for states of arrival and decision; those of a discrete one are all its values."""
+    grids = {name: num.grid(perch, name) for perch in ("arvl", "dcsn") for name in num.dimensions(perch)}
+    return {name: _span(np.asarray(g.build(scope), float), g.discrete) for name, g in grids.items() if g is not None}
 
 
 def _of_axes(axes: tuple[Axis, ...]) -> dict[str, Span]:

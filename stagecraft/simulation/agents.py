@@ -63,7 +63,7 @@ def _drawn(weights, key, count):
     return place, weights[place] / steps[-1]
 
 
-def in_chunks(run: Callable[[int, int], Any], agents: int, chunk: int | None, progress: bool) -> Any:
+def in_chunks(run: Callable[[int, int], Any], agents: int, chunk: int | None, progress: bool | None) -> Any:
     """What `run(first, count)` finds of all agents; arrays have the agents on their last axis.
 
     The last chunk goes back so far that it is as large as the others, and compiles nothing new: an agent is the same wherever
@@ -71,7 +71,9 @@ def in_chunks(run: Callable[[int, int], Any], agents: int, chunk: int | None, pr
 
     **Returns:** all at once what `run` returns; of several chunks NumPy arrays, in the memory of the host.
     """
-    with tqdm(total=agents, desc="agents", unit="agent", disable=not progress) as bar:
+    # Not asked for, a bar comes after two seconds, and to a terminal alone.
+    how: dict[str, Any] = {"disable": None, "delay": 2} if progress is None else {"disable": not progress}
+    with tqdm(total=agents, desc="agents", unit="agent", **how) as bar:
         if chunk is None or chunk >= agents:
             found = jax.block_until_ready(run(0, agents)) if progress else run(0, agents)
             bar.update(agents)

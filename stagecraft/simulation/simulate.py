@@ -37,7 +37,7 @@ def simulate(
     values: bool = False,
     weights: bool = False,
     truth: ModelCircuit | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     key: PRNGKeyArray,
 ) -> Panel | Stage:
     r"""Follow agents from period 0 to the last; through one stage alone if a solved stage is given.
@@ -64,7 +64,7 @@ def simulate(
       expectation, `panel.mean("c")` (a likelihood ratio, Glynn 1990). A hard choice has none.
     - `truth`: a circuit whose parameters, transitions, shocks, nature's odds and survival agents meet, while they choose as
       `solved` says; with the same stages, states, controls and connections. It need not be solved.
-    - `progress`: whether a progress bar counts the agents, chunk by chunk.
+    - `progress`: whether a bar counts the agents, chunk by chunk; if left out it comes after two seconds, in a terminal.
     - `key`: from `jax.random.key(seed)`.
 
     **Returns:** a `Panel`; for a stage, the stage with a `Population` as `dist` of every perch.

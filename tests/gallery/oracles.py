@@ -4,6 +4,7 @@ An oracle takes the parameters of its file by name, and returns rows (period, fu
 """
 
 import numpy as np
+from searches import durable, habit, health, house, job_search, mccall, quasi_hyperbolic, sophisticated
 
 
 def cake(p):
@@ -267,4 +268,12 @@ ORACLES = {
     "default": (default, "search on a fine grid", "main.beta", 5e-3),
     "claiming": (claiming, "backward induction", "main.beta", 1e-10),
     "occupation": (occupation, "backward induction", "main.beta", 1e-10),
+    "mccall": (mccall, "closed form (McCall 1970)", "main.beta", 1e-9),
+    "job_search": (job_search, "search on a fine grid", "main.beta", 1e-3),
+    "quasi_hyperbolic": (quasi_hyperbolic, "Euler equations by bisection", "main.beta", 2e-4),
+    "sophisticated": (sophisticated, "backward induction by search", "SELF.beta", 2e-4),
+    "habit": (habit, "backward induction by search", "CONS.beta", 1e-4),
+    "health": (health, "Euler equations by bisection", "main.beta", 5e-4),
+    "durable": (durable, "search on a fine grid", "main.beta", 1e-4),
+    "house": (house, "search on a fine grid", "main.beta", 1e-4),
 }

@@ -185,3 +185,81 @@ def test_to_xarray_names_its_dimensions(solved):
     assert dict(data.sizes) == {"period": 12, "m": 2}
     np.testing.assert_allclose(data["c"].sel(period=3, m=2.0), solved[3]["CONS"].dcsn.sol.policy["c"](m=2.0))
     assert float(data["age"][3]) == 33
+
+
+def test_moments_of_households_are_those_of_their_distributions(pushed):
+    frame = pushed.stage("CONS").moments("a_nxt")
+    assert list(frame.columns[:3]) == ["period", "age", "variable"] and (abs(frame["mass"] - 1) < 1e-9).all()
+    for t in (0, 3):
+        dist, row = pushed[t]["CONS"].cntn.dist, frame[(frame["variable"] == "a_nxt") & (frame["period"] == t)].iloc[0]
+        np.testing.assert_allclose(
+            row[["mean", "gini", "q50"]].astype(float), [dist.mean("a_nxt"), dist.gini("a_nxt"), dist.quantile("a_nxt", 0.5)]
+        )
+    with pytest.raises(ValueError, match=r"has no variable `k`; there are a, "):
+        pushed.stage("CONS").moments("k")
+
+
+def test_a_panel_is_a_dataset_too(solved):
+    pytest.importorskip("xarray")
+    panel = sc.simulate(solved, {"a": jnp.ones(3)}, key=jax.random.key(0))
+    data = panel.to_xarray()
+    assert data["CONS.c"].dims == ("period", "agent") and data["age"].dims == ("period",)
+    np.testing.assert_array_equal(data["CONS.c"].values, panel["c"])
+
+
+def test_a_discrete_axis_is_asked_at_its_values(odds):
+    stage = odds[1]["CONS"]
+    for wrong in (lambda: stage.plot("c", {"z": [0.5, 1.0]}, at={"m": 1.0}), lambda: stage.plot("c", at={"z": 0.7})):
+        with pytest.raises(ValueError, match=r"`z` of stage CONS is discrete: it is one of 0.5, 1.5; found (1|0.7)$"):
+            wrong()
+
+
+def test_a_state_of_households_who_are_not_there_says_who_brings_them(solved):
+    with pytest.raises(ValueError, match=r"`a_nxt` is a state, whose distribution is drawn of what sc.push_forward"):
+        solved.plot("CONS.a_nxt")
+    with pytest.raises(ValueError, match=r"no households yet: ask what sc.push_forward"):
+        solved.stage("CONS").moments()
+
+
+KINDS = """
+model:
+  name: Kinds
+  horizon: 6
+  start: WORK
+  age: {start: 60, step: 1}
+  terminal: 0
+  parameters: {beta: 0.95, R: 1.02}
+  settings: {n: 12}
+  defaults: {inherit: all}
+  connections:
+    inter_period:
+      - {source: WORK, target: WORK, mapping: {a_nxt: a}, periods: 0..2}
+      - {source: WORK, target: REST, mapping: {a_nxt: a}, periods: 3}
+      - {source: REST, target: REST, mapping: {a_nxt: a}}
+stages:
+  WORK:
+    math: &saver
+      functions: {g_av: m = R*a + 1, g_ve: a_nxt = m - c, Q: "log(c) + beta*V[>]"}
+      controls: {c: 0 < c <= m}
+      state_space:
+        arvl: {dimensions: ["a"]}
+        dcsn: {dimensions: ["m"]}
+        cntn: {grid: {a_nxt: {type: linspace, min: 0.0, max: 5.0, points: n}}}
+  REST:
+    math:
+      <<: *saver
+      functions: {g_av: m = R*a + 0.5, g_ve: a_nxt = m - c, Q: "log(c) + beta*V[>]"}
+"""
+
+
+def test_periods_that_differ_in_kind_are_drawn_kind_by_kind():
+    circuit = sc.load(KINDS)
+    board = circuit.folded
+    early, last, rest = groups = list(dict.fromkeys(board.groups))
+    assert groups == ["WORK, ages 60 to 62", "WORK, age 63", "REST, ages 64 to 65"]
+    between = [(e.source, e.target) for e in board.forward if e.source.endswith("cntn")]
+    ways = [(early, early), (early, last), (last, rest), (rest, rest)]
+    assert between == [(f"{a}.cntn", f"{b}.arvl") for a, b in ways]
+    words = [text.get_text() for text in sc.draw(circuit).texts]
+    assert set(groups) <= set(words)
+    assert "ages 64 to 65" in circuit._repr_html_()
