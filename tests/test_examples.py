@@ -169,19 +169,23 @@ def monte_carlo():
     return module
 
 
-@pytest.mark.slow
-def test_standard_errors_are_those_of_the_estimates_in_twenty_samples():
-    """The first twenty of the 400 samples of `benchmarks/monte_carlo.md`: bounds are three standard errors of chance."""
-    module = monte_carlo()
-    table = module.table(module.rust(range(20)))
-    assert (table["failed"] == 0).all() and (table["coverage"] >= 0.95 - table["+-"]).all()
-    assert (np.abs(table["s.e./spread"] - 1) <= table["by chance"]).all()
+# What estimates of replacement are known to lie above the truth by in samples of this size: 11.98 is published for 11.7257.
+SAMPLES = {"rust": ({}, {"main.RC": 11.98 - 11.7257}), "workers": ({}, None),
+           "savers": ({"households": 1_000, "agents": 1_000, "points": (30, 7)}, None)}  # fmt: skip
 
 
 @pytest.mark.slow
-def test_standard_errors_of_savers_are_those_of_their_estimates_in_twenty_samples():
-    """The first twenty of 200; as few intervals as hold the truth once in 740 times by chance, which is not symmetric here."""
-    module = monte_carlo()
-    table = module.table(module.savers(range(20), households=1_000, agents=1_000, points=(30, 7)))
+@pytest.mark.parametrize("name", SAMPLES)
+def test_standard_errors_are_those_of_the_estimates_in_twenty_samples(name):
+    """The first twenty of those of `benchmarks/monte_carlo.md`, by one rule: nothing that chance brings about once in 740 times.
+
+    That is three standard errors of a mean and of a spread; of how many intervals hold the truth the exact binomial law, which
+    with twenty of them is far from a normal one.
+    """
+    module, (sizes, known) = monte_carlo(), SAMPLES[name]
+    table = module.table(getattr(module, name)(range(20), **sizes))
     assert (table["failed"] == 0).all() and (table["coverage"] >= binom.ppf(0.00135, 20, 0.95) / 20).all(), table
     assert (np.abs(table["s.e./spread"] - 1) <= table["by chance"]).all(), table
+    if known is not None:
+        table = table.loc[list(known)].assign(truth=lambda t: t["truth"] + list(known.values()))
+    assert (np.abs(table["mean"] - table["truth"]) <= 3 * table["its s.e."]).all(), table

@@ -50,6 +50,12 @@ def period_of(circuit, t: int) -> tuple:
     return here, t == structure.blocks[here].last
 
 
+def first_of(circuit, kind: tuple) -> int:
+    """The first period of a kind, whether or not anybody is seen in it."""
+    blocks = circuit.structure.blocks
+    return 0 if circuit.structure.horizon is None else blocks[kind[0]].last if kind[1] else blocks[kind[0]].first
+
+
 def branch_names(circuit, stage: str) -> tuple[str, ...]:
     """The branches of a stage; none of a sequential one."""
     num = circuit.structure.stage(stage)

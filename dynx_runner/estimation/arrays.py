@@ -26,8 +26,8 @@ class Chain:
 class Plan:
     """What a likelihood is made of; static, so that estimators of one plan share their programs.
 
-    **Attributes:** `stages`; `chains`: of each stage; `groups`: of each stage, one period of every kind in which it is seen;
-    `inverted`: of each stage the draws that are told from states, and these; `types`: how many there are, 0 without;
+    **Attributes:** `stages`; `chains`: of each stage; `groups`: of each stage, the first period of every kind in which it is
+    seen; `inverted`: of each stage the draws that are told from states, and these; `types`: how many there are, 0 without;
     `long`: whether a unit has several rows that hidden states connect.
     """
 
@@ -131,11 +131,11 @@ def _grouped(circuit, rows: Rows):
     for t in np.unique(times):
         kinds.setdefault(adapter.period_of(circuit, int(t)), []).append(int(t))
     groups, tables = [], []
-    for periods in kinds.values():
+    for kind, periods in kinds.items():
         inside = [np.flatnonzero(times == t) for t in periods]
         width = max(len(x) for x in inside)
         table = np.stack([np.pad(x, (0, width - len(x)), constant_values=len(times)) for x in inside])
-        groups.append(periods[0])
+        groups.append(adapter.first_of(circuit, kind))
         tables.append((jnp.asarray(periods), jnp.asarray(table)))
     return tuple(groups), tuple(tables)
 

@@ -108,7 +108,7 @@ def calibration_slopes(task, z, paths, free: np.ndarray) -> np.ndarray:
     gamma = jnp.stack([jnp.reshape(own[path], ()) for path in paths])
     cross = jax.jit(jax.jacfwd(jax.jacfwd(criterion), argnums=1))(jnp.asarray(z), gamma)
     whole = np.full((len(z), len(paths)), np.nan)
-    whole[free] = -np.linalg.solve(task.hessian(z)[np.ix_(free, free)], np.asarray(cross)[free])
+    whole[free] = -inverse(task.hessian(z)[np.ix_(free, free)], task.free.names, free) @ np.asarray(cross)[free]
     return whole
 
 

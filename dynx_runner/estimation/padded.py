@@ -37,15 +37,15 @@ def _stage(rows: StageArrays, like: StageArrays, units: int) -> StageArrays:
     more = count - len(rows.t)
     copies = lambda x: jnp.concatenate([x, jnp.broadcast_to(x[:1], (more,))])
     fill = lambda x, value: jnp.concatenate([x, jnp.full((more,), value, x.dtype)])
-    tables = rows.tables
-    if [len(periods) for periods, _ in tables] == [len(periods) for periods, _ in like.tables]:
-        pairs = zip(tables, like.tables, strict=True)
-        tables = tuple((t, _table(x, len(rows.t), count, _size(x.shape[1], y.shape[1]))) for (t, x), (_, y) in pairs)
+    tables = tuple(_table(x, y, len(rows.t), count) for x, y in zip(rows.tables, like.tables, strict=True))
     values = {name: copies(x) for name, x in rows.values.items()}
     return StageArrays(copies(rows.t), fill(rows.unit, units), fill(rows.via, -1), fill(rows.before, 0), values, tables)
 
 
-def _table(table, old: int, count: int, width: int):
-    """Rows by period, `count` in place of `old` where there is none."""
-    moved = jnp.where(table < old, table, count)
-    return jnp.pad(moved, ((0, 0), (0, width - table.shape[1])), constant_values=count)
+def _table(own, like, old: int, count: int):
+    """Periods and their rows, `count` in place of `old` where there is none; with the periods that only the other has."""
+    (periods, table), (others, wide) = ((np.asarray(x) for x in pair) for pair in (own, like))
+    periods, place = (others, np.searchsorted(others, periods)) if np.isin(periods, others).all() else (periods, slice(None))
+    found = np.full((len(periods), _size(table.shape[1], wide.shape[1])), count)
+    found[place, : table.shape[1]] = np.where(table < old, table, count)
+    return jnp.asarray(periods), jnp.asarray(found)

@@ -76,7 +76,7 @@ def _sobol(task, first, count, key) -> list[np.ndarray]:
     found = []
     for u in unit:
         real = np.array(task.free.inside(jnp.asarray(center + 4 * (u - 0.5))))
-        real[both] = (low + (high - low) * (0.02 + 0.96 * u))[both]
+        real[both] = low[both] + (high[both] - low[both]) * (0.02 + 0.96 * u[both])
         found.append(real)
     values = np.nan_to_num([task.value(z) for z in found], nan=np.inf).reshape(_TRIED, count)
     return [found[i + count * k] for i, k in enumerate(np.argmin(values, axis=0))]

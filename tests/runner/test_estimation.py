@@ -309,9 +309,16 @@ def test_other_data_of_the_same_shape_compile_nothing(hidden, lives):
 
 @pytest.mark.slow
 def test_fewer_rows_of_as_many_units_are_filled_up(working, workers):
-    """Two halves of every life, where states on arrival are seen, tell together what the whole of it tells."""
+    """Two halves of every life, where states on arrival are seen, tell together what the whole of it tells.
+
+    So it is with periods in which nobody is seen: two pairs of them have the last one in common, and tell the same.
+    """
     halves = [working.with_data(workers[(workers["period"] + workers["agent"]) % 2 == k]) for k in (0, 1)]
     apart = [half.contributions({}) for half in halves]
     np.testing.assert_allclose(apart[0] + apart[1], working.contributions({}), rtol=1e-10)
     shapes = [[x.shape for x in jax.tree.leaves(est.task.inputs)] for est in (working, *halves)]
     assert shapes[0] == shapes[1] == shapes[2]
+    some = [working.with_data(workers[workers["period"].isin((*periods, 4))]) for periods in ((0, 1), (2, 3), (0, 2), (1, 3))]
+    told = [np.asarray(one.contributions({})) for one in some]
+    np.testing.assert_allclose(told[0] + told[1], told[2] + told[3], rtol=1e-10)
+    assert all([x.shape for x in jax.tree.leaves(one.task.inputs)] == shapes[0] for one in some)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -171,6 +172,31 @@ def test_weights_of_deficient_rank_are_named(rust):
         build(weights=np.eye(3))
     with pytest.raises(ValueError, match="need the `covariance`"):
         build().fit(check=False).se()
+
+
+@pytest.fixture(scope="module")
+def confused(rust):
+    """Only the product of the two is the cost of a mile."""
+    three = lambda solved: {str(s): solved[0]["BUS"].dcsn.sol.probability["d[1]"](s=float(s)) for s in (20, 40, 60)}
+    data = {name: float(x) for name, x in three(sc.solve(rust)).items()}
+    free = {"main.theta": (0.0, None), "main.scale": (1e-5, 1.0)}
+    est = MinimumDistance(rust, free, three, data, weights="identity", covariance=1e-4 * np.eye(3))
+    return est.fit({"main.theta": 2.1}, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ask", ["se", "j_test", "sensitivity", "of beta"])
+def test_whoever_asks_of_parameters_that_cannot_be_told_apart_hears_their_names(confused, ask):
+    assert not confused.converged
+    with pytest.raises(ValueError, match=r"`main.(theta|scale)`, `main.(theta|scale)` cannot be told apart"):
+        confused.sensitivity(["main.beta"]) if ask == "of beta" else getattr(confused, ask)()
+    assert "No standard errors" in confused.summary() and "J-test" not in confused.summary()
+
+
+@pytest.mark.slow
+def test_starts_are_drawn_of_parameters_without_two_bounds(confused):
+    again = confused.estimator.fit(starts=3, key=jax.random.key(0), check=False, steps=2)
+    assert len(again.traces) == 3
 
 
 def test_moments_that_are_not_finite_at_the_start(rust):
