@@ -62,6 +62,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             kinks=tuple(kinks),
             open_end=num.solution.open_end or steep,
             corner_knot=not envelope and corner_follows(name, graph, problems),
+            endless=graph.periods is None,
         )
     return found
 

@@ -107,5 +107,6 @@ class EquationText:
             word = match.group()
             if word in _KEYWORDS:
                 mark = replace(self.text.place(match.start()), width=len(word))
-                help = f"rename it, e.g. `{word}_`, or `{word[:3]}`"
+                shorter = f", or `{word[:3]}`" if word[:3] not in _KEYWORDS else ""
+                help = f"rename it, e.g. `{word}_`{shorter}"
                 raise ModelError(Diagnostic("syntax", f"`{word}` is a reserved word", mark, help)) from None

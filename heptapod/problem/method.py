@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import sympy as sp
 
+from heptapod.derivation import certificate
 from heptapod.derivation.concave import warn_not_concave
 from heptapod.derivation.derive import Derived, derive
 from heptapod.derivation.euler_inputs import EulerInputs, real
@@ -75,6 +77,8 @@ def _single(reading, equations, branch, control, bounds, numbers, asked="auto") 
     problem = derived.problem or _moving_condition(branch, derived, control)
     if problem or asked == "vfi":
         return ChosenMethod("vfi", problem or "it was asked for", derived)
+    if _bare(reading, control, bound, inputs, derived):
+        return None
     if _check_corner(reading, equations, control, bound, derived, numbers) is None:
         return None
     rows = _rows(reading, equations, name_of(derived.state))
@@ -159,6 +163,19 @@ def _rows(reading, equations, endogenous):
     return tuple(sorted(rows, key=lambda row: not row[1].discrete))
 
 
+def _bare(reading, control, bound, inputs, derived) -> bool:
+    """Whether a control may fall to 0, where the reward is infinitely steep and below which it has no value: an error."""
+    if bound.lower is not None or bound.upper is None:
+        return False
+    scope = {**certificate.near_calibration(inputs, derived.post), control: 0.0}
+    slope = certificate.value(sp.diff(derived.reward, real(control)), scope)
+    if slope is None or not np.all(np.isinf(slope)):
+        return False
+    message = f"`{control}` has no lower bound, and where it is 0 the reward is infinitely steep: below, it has no value"
+    reading.reader.error("bounds", message, (*reading.math, "controls", control), f"write 0 < {control} in front of its bound")
+    return True
+
+
 def _check_corner(reading, equations: Equations, control: str, bound, derived: Derived, numbers):
     """The bound must imply the lowest post-state, and the grid must not begin below it; `None` after an error."""
     reader = reading.reader
@@ -172,7 +189,8 @@ def _check_corner(reading, equations: Equations, control: str, bound, derived: D
     held = derived.corner == "lower" and not any(perch_of(str(s)) for e in sides for s in e.free_symbols)
     if state in loose and not held:
         message = f"at the bound of `{control}` {post} still depends on `{state}`, so that the bound implies no lowest {post}"
-        return reader.error("bounds", message, place, "EGM needs a bound that exhausts the state")
+        help = "EGM needs a bound that exhausts the state; `methods: {solution: vfi}` searches between any bounds"
+        return reader.error("bounds", message, place, help)
     grid = equations.spaces["cntn"].grid(post)
     if grid is None or grid.discrete:
         what = "no grid" if grid is None else "a discrete set"

@@ -91,7 +91,10 @@ def _names_controls(reading, equations, derived) -> bool:
         why = derived.problem or "another method was asked for"
         can = f"`egm` takes it where {others[0]} enters reward and budget only, and here {why}"
         message = f"the bound of `{name}` names the control `{others[0]}`, which a search (vfi) cannot take; {can}"
-        help = f"bounds of `{name}` in states and parameters, and the rest as `constraints: {{budget: ...}}`"
+        help = (
+            f"choose `{others[0]}` in a stage of its own, before that of `{name}`, whose bounds then name states alone; or "
+            f"bounds of `{name}` in states and parameters, and the rest as `constraints: {{budget: ...}}`"
+        )
         reading.reader.error("bounds", message, (*reading.math, "controls", name), help)
         return True
     return False

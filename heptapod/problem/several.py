@@ -15,6 +15,7 @@ from heptapod.formulas.equation import key, name_of, perch_of
 from heptapod.problem.chosen import ChosenMethod, InnerControl
 
 _MOST = 4  # Controls beside the dynamic one.
+_STEEP = 1e10  # What is steeper than this is infinitely so, but for rounding.
 
 
 def several(equations, inputs: Callable[..., EulerInputs], single: Callable[..., ChosenMethod | None]) -> ChosenMethod | None:
@@ -134,17 +135,17 @@ def _bottomless(stage, derived, bounds, control) -> str | None:
 
 
 def _may_hold(stage, derived, bound) -> bool:
-    """Whether the bound that does not lead to the corner is closed and the reward not infinitely steep there."""
+    """Whether the reward is not infinitely steep at the bound that leads to no corner; an open one holds just inside it."""
     upper = derived.corner == "upper"
     other, strict = (bound.lower, bound.lower_strict) if upper else (bound.upper, bound.upper_strict)
-    if other is None or strict:
+    if other is None:
         return False
     scope = certificate.near_calibration(stage, derived.post)
     at = certificate.value(other, scope)
     slope = (
         None if at is None else certificate.value(sp.diff(derived.reward, real(stage.control)), {**scope, stage.control: at})
     )
-    return slope is None or not bool(np.all(np.isinf(slope)))
+    return not strict if slope is None else not bool(np.all(np.abs(slope) > _STEEP))
 
 
 def _opened(bound, corner):

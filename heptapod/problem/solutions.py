@@ -115,7 +115,8 @@ class AbstractConditions(AbstractOptimum):
     whether the continuation is asked on both sides of its own switches; `corner_knot`: whether it is asked where the constraint
     of what follows begins to bind; `beside`: the controls that enter reward and budget only; `knot_order`, `before`, `joint`,
     `curved`: as of an `Intratemporal` of stagecraft; `flat`: whether the continuation may be worth nothing at the margin below
-    post-states that are worth something; `domain`: whether the reward has no value at some states.
+    post-states that are worth something; `domain`: whether the reward has no value at some states;
+    `endless`: whether the horizon is infinite.
     """
 
     inner = None
@@ -146,6 +147,7 @@ class AbstractConditions(AbstractOptimum):
     curved: bool = False
     flat: bool = False
     domain: bool = False
+    endless: bool = False
 
     @property
     def foc_in_control(self) -> bool:

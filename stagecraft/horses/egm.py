@@ -156,6 +156,9 @@ def _rows(problem, row: Row, lowest: Answer, **told) -> Rows:
     straighter = bend(width, level, level_slope) <= bend(width, row.value, marginal)
     if problem.open_end:
         straighter = straighter.at[0].set(True)  # Values may begin at minus infinity.
+    elif problem.endless:
+        # Where no level is known yet, a first slope of 1e14 would make a cubic, and all values after it, as large.
+        marginal = first_tamed(row.state, row.value, marginal)
     straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)
     others = {name: x for name, x in lowest.marginal.items() if name != problem.post}
     low = Lowest(value=lowest.value, weight=lowest.weight, others=others, inner=lowest.policy)
@@ -222,7 +225,9 @@ def _spend_where_idle(problem, continuation: Answer, lowest: Answer, idle, state
     Above the last busy knot the post-state stays where it is, and all that the state adds goes to the control.
     """
     p, ones = problem.parameters, jnp.ones_like(post)
-    spent = problem.state_inverse(p, problem.knots, problem.lower(p, state) * ones + 1.0, ones)
+    # Of a control without a lower bound any value does that its utility may have: some that people have.
+    least = problem.lower(p, state) * ones
+    spent = problem.state_inverse(p, problem.knots, jnp.where(jnp.isfinite(least), least, 0.0) + 1.0, ones)
     if problem.turns:
         # Any states do, where the bound holds at all of them; those of the post-states are some that people have.
         spent = problem.knots + room_above(problem.knots)

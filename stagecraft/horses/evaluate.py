@@ -110,6 +110,7 @@ def at_closed_bound(problem: ContinuousProblem, state, control, post, value, slo
 
     Where both bounds may hold it is the one that the control is at, neither of which moves with the state.
     """
+    state, control, post, value = jnp.broadcast_arrays(state, control, post, value)
     p, ones = problem.parameters, jnp.ones_like(state)
     bound = lambda m: jax.lax.stop_gradient(control) if problem.cornerless else other_bound(problem)(p, m) * ones
     _, moved = jax.jvp(lambda m: problem.transition(p, m, bound(m)) * ones, (state,), (ones,))

@@ -50,6 +50,7 @@ class ContinuousProblem(eqx.Module):
       switches of what follows it is asked on both sides, beside the knots.
     - `corner_knot`: whether one knot more stands where the constraint of the stage that follows at once begins to bind.
     - `domain`: whether the reward has no value at some states, so that solutions may stand where nobody can be.
+    - `endless`: whether values are a fixed point, to which Newton's steps come from values that have no level.
     - `flat`: whether post-states may be worth nothing at the margin below others that are worth something.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
     - `beside`: the controls that enter reward and budget only, and how they are solved; the functions above then read them
@@ -87,6 +88,7 @@ class ContinuousProblem(eqx.Module):
     corner_knot: bool = eqx.field(static=True, default=False)
     flat: bool = eqx.field(static=True, default=False)
     domain: bool = eqx.field(static=True, default=False)
+    endless: bool = eqx.field(static=True, default=False)
     allowed: Callable | None = eqx.field(static=True, default=None)
     post: str = eqx.field(static=True, default="post")
     beside: Intratemporal | None = eqx.field(static=True, default=None)

@@ -85,7 +85,7 @@ class Optimise(AbstractHorse):
         first = Lowest(value=one, weight=one, others=lowest, inner=dict.fromkeys(inner, one))
         inner += () if self.problem.beside is None else tuple(c.name for c in self.problem.beside.controls)
         return Rows(state=ramp, control=ramp, value=ramp, marginal=ramp, weight=ramp, others=others, level=ramp,
-                    level_slope=ramp, straight=ramp < 0, lowest=first, corner=one, least=one, maximal=no, reachable=no,
+                    level_slope=ramp, straight=ramp >= 0, lowest=first, corner=one, least=one, maximal=no, reachable=no,
                     switches=jnp.zeros(rows, jnp.int32), overflow=no, inner=dict.fromkeys(inner, ramp))  # fmt: skip
 
     def passive(self, rank: int = 0) -> dict[str, Float[Array, "..."]]:
