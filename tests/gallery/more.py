@@ -1,7 +1,7 @@
 """Oracles of the second twenty: closed forms, value iteration and backward induction in NumPy; nothing of DynX is imported here."""
 
 import numpy as np
-from searches import eaten, settled
+from searches import settled
 
 
 def engine(p):
@@ -29,20 +29,6 @@ def law(p, to):
     for column, chance in zip(to.T, p["drift"], strict=True):
         np.add.at(found, (np.arange(31), column), chance)
     return found
-
-
-def lumps(p):
-    """Caballero and Engel (1999): every size from every size is tried, until nothing moves."""
-    size, i = p["big"] * (1 - p["delta"]) ** np.arange(25), np.arange(25)
-    cost = size[None, :] - (1 - p["delta"]) * size[:, None]
-    cost = cost + p["fixed"] * (i[None, :] != np.minimum(i[:, None] + 1, 24))
-    flow = p["z_vals"][:, None, None] * size[None, :, None] ** p["alpha"] - cost
-    worth = lambda v: flow + p["beta"] * (p["Pi"] @ v)[:, None, :]
-    value = settled(lambda v: worth(v).max(axis=2), np.zeros((3, 25)))
-    choice = worth(value).argmax(axis=2)
-    at = [(k, n) for k in range(3) for n in (0, 4, 9, 20)]
-    rows = [(0, "FIRM.value", {"i": float(n), "z": p["z_vals"][k]}, value[k, n]) for k, n in at]
-    return rows + [(0, "FIRM.j", {"i": float(n), "z": p["z_vals"][k]}, float(choice[k, n])) for k, n in at]
 
 
 def forest(p):
@@ -140,41 +126,3 @@ def house_sale(p):
             rows += [(t, "OFFER.sell", {"none": 0.0, "p": x}, float(x > wait)) for x in p["p_vals"]]
         later = value @ p["odds"]
     return rows
-
-
-def buffer(p):
-    """Carroll (1997): u'(c) = beta R G^-gamma E u'(c'), by bisection at every point of a fine grid."""
-    grid, marginal = 1e-6 + 25 * np.linspace(0, 1, 4_000) ** 3, lambda c: c ** -p["gamma"]
-    policy, rows = grid, []
-    for t in range(18, 9, -1):
-        later = lambda a, policy=policy: (
-            p["beta"] * p["R"] * p["G"] ** -p["gamma"]
-            * (marginal(np.interp(p["R"] / p["G"] * a[..., None] + p["y_vals"], grid, policy)) @ p["odds"])
-        )  # fmt: skip
-        if t in (18, 15, 10):
-            m = np.array([0.3, 1.0, 2.0, 6.0])
-            rows += [(t, "BUF.c", {"m": x}, c) for x, c in zip(m, eaten(m, marginal, later), strict=True)]
-        policy = eaten(grid, marginal, later)
-    return rows
-
-
-def huggett(p):
-    """Huggett (1993): the Euler equation by bisection at every point of a fine grid, until the policy settles."""
-    low = p["q"] * p["limit"]
-    room, marginal = 1e-6 + 10.0 * np.linspace(0, 1, 1_200) ** 3, lambda c: c ** -p["gamma"]
-    policy = np.stack([room, room])  # By what could be eaten at most, m - q limit.
-
-    def later(saved, k, policy):
-        """What a unit saved is worth; `saved` is above the limit."""
-        after = (saved + low) / p["q"]
-        found = [marginal(np.interp(after + e - low, room, policy[j])) for j, e in enumerate(p["e_vals"])]
-        return p["beta"] / p["q"] * (p["Pi"][k] @ np.stack(found).reshape(2, -1)).reshape(np.shape(saved))
-
-    for _ in range(400):
-        new = np.stack([eaten(room, marginal, lambda a, k=k: later(a, k, policy)) for k in (0, 1)])
-        policy, gap = new, np.abs(new - policy).max()
-        if gap < 1e-10:
-            break
-    m = np.array([-0.5, 0.2, 1.0, 3.0])
-    found = [(k, x, np.interp(x - low, room, policy[k])) for k in (0, 1) for x in m]
-    return [(0, "HOME.c", {"m": x, "e": p["e_vals"][k]}, c) for k, x, c in found]

@@ -4,7 +4,7 @@ An oracle takes the parameters of its file by name, and returns rows (period, fu
 """
 
 import numpy as np
-from more import bandit, buffer, engine, fishery, forest, house_sale, huggett, lumps, storage, study, yaari
+from more import bandit, engine, fishery, forest, house_sale, storage, study, yaari
 from searches import durable, habit, health, house, job_search, mccall, quasi_hyperbolic, settled, sophisticated
 
 
@@ -269,7 +269,6 @@ ORACLES = {
     "durable": (durable, "search on a fine grid", "main.beta", 1e-4),
     "house": (house, "search on a fine grid", "main.beta", 1e-4),
     "engine": (engine, "value iteration", "main.beta", 1e-8),
-    "lumps": (lumps, "value iteration", "main.beta", 1e-8),
     "forest": (forest, "value iteration", "main.beta", 1e-8),
     "yaari": (yaari, "closed form (Yaari 1965)", "main.beta", 1e-8),
     "bandit": (bandit, "backward induction", "main.beta", 1e-10),
@@ -277,6 +276,4 @@ ORACLES = {
     "storage": (storage, "value iteration", "main.beta", 1e-8),
     "fishery": (fishery, "closed form (Levhari and Mirman 1980)", "main.beta", 1e-6),
     "house_sale": (house_sale, "backward induction", "main.beta", 1e-10),
-    "buffer": (buffer, "Euler equations by bisection", "main.beta", 5e-4),
-    "huggett": (huggett, "Euler equations by bisection", "main.beta", 5e-4),
 }
