@@ -23,6 +23,7 @@ ROOT = DOCS.parent
 GALLERY = ROOT / "examples" / "gallery"
 PAGE, PAGES, CACHE = DOCS / "gallery.md", DOCS / "gallery", DOCS / "_build" / "cache"
 TOLD = tomllib.loads((GALLERY / "pages.toml").read_text(encoding="utf-8"))
+WITH_PAGE = {name: told for name, told in TOLD.items() if "figure" in told}
 MARK = re.compile(r"^<!-- gallery (\w+) -->\n\n((?:\|.*\n)*)", flags=re.M)
 BEGIN = """\
 import jax
@@ -39,14 +40,17 @@ solved = sc.solve(sc.load("examples/gallery/{name}.yml"))
 def index(by: str) -> str:
     """The models by `field` or by `mechanism`, as a table of links; by `model`, with what each is checked against."""
     if by == "model":
-        rows = [
-            (f"[{told['title']}](#gallery-{name})", f"[{name}.yml](../examples/gallery/{name}.yml)", against(name))
-            for name, told in TOLD.items()
-        ]
+        files = "[{0}.yml](../examples/gallery/{0}.yml)"
+        rows = [(link(n, told["title"]), files.format(n), against(n)) for n, told in TOLD.items()]
         return _table(("model", "file", "checked against"), rows)
     words = dict.fromkeys(word for told in TOLD.values() for word in told[by])
-    links = {w: ", ".join(f"[{n}](#gallery-{n})" for n, told in TOLD.items() if w in told[by]) for w in sorted(words)}
+    links = {w: ", ".join(link(n, n) for n, told in TOLD.items() if w in told[by]) for w in sorted(words, key=str.lower)}
     return _table((by, "models"), links.items())
+
+
+def link(name: str, words: str) -> str:
+    """To the page of a model, or to its file where it has no page."""
+    return f"[{words}](#gallery-{name})" if name in WITH_PAGE else f"[{words}](../examples/gallery/{name}.yml)"
 
 
 def _table(head, rows) -> str:
@@ -213,14 +217,14 @@ def source() -> str:
     parts = [f"# Oracles\n\n{inspect.getdoc(oracles())}\n"]
     for name in TOLD:
         code = inspect.getsource(oracles().ORACLES[name][0])
-        parts.append(f"(oracle-{name})=\n## {name}\n\nOf [{TOLD[name]['title']}](#gallery-{name}).\n\n```python\n{code}```\n")
+        parts.append(f"(oracle-{name})=\n## {name}\n\nOf {link(name, TOLD[name]['title'])}.\n\n```python\n{code}```\n")
     return "\n".join(parts)
 
 
 def tree(app: Any, docname: str, source: list[str]) -> None:
     """Put the pages that are made into the table of contents, where `<!-- pages gallery -->` stands."""
     del app, docname
-    found = "\n".join(f"gallery/{name}" for name in (*TOLD, "oracles"))
+    found = "\n".join(f"gallery/{name}" for name in (*WITH_PAGE, "oracles"))
     source[0] = source[0].replace("<!-- pages gallery -->", f"```{{toctree}}\n:hidden:\n\n{found}\n```")
 
 
@@ -235,7 +239,7 @@ def write(app: Any = None) -> None:
     """Write all pages where Sphinx looks for them."""
     del app
     PAGES.mkdir(exist_ok=True)
-    for name in TOLD:
+    for name in WITH_PAGE:
         folder = made(name)
         text = (folder / "page.md").read_text(encoding="utf-8")
         _keep(PAGES / f"{name}.myst", f"(gallery-{name})=\n{text}".encode())

@@ -59,7 +59,9 @@ def _check_pushed(circuit, stage, function):
     """Speak of a state of households, whose distribution is asked for before it is there; `ValueError`."""
     num = circuit.structure.stage(stage)
     perches = ("arvl", "dcsn", *[continuation_of(branch.name) for branch in num.branches])
-    if circuit.dists is None and function in {name for perch in perches for name in num.dimensions(perch)}:
+    states = {name for perch in perches for name in num.dimensions(perch)}
+    # A control may be a post-state, too: then the policy is meant.
+    if circuit.dists is None and function in states - set(functions_of(circuit.stage(stage).first)):
         raise ValueError(
             f"`{function}` is a state, whose distribution is drawn of what sc.push_forward(solved, initial), or sc.stationary, "
             f"returns; functions of states are {', '.join(functions_of(circuit.stage(stage).first))}"

@@ -4,7 +4,8 @@ An oracle takes the parameters of its file by name, and returns rows (period, fu
 """
 
 import numpy as np
-from searches import durable, habit, health, house, job_search, mccall, quasi_hyperbolic, sophisticated
+from more import bandit, engine, fishery, forest, house_sale, storage, study, yaari
+from searches import durable, habit, health, house, job_search, mccall, quasi_hyperbolic, settled, sophisticated
 
 
 def cake(p):
@@ -45,15 +46,6 @@ def rouwenhorst(rho, sigma, n):
     nodes = np.linspace(-1, 1, n) * np.sqrt(n - 1) * sigma / np.sqrt(1 - rho**2)
     law = np.linalg.matrix_power(matrix, 10_000)[0]
     return np.exp(nodes) / (law @ np.exp(nodes)), matrix
-
-
-def settled(update, value):
-    """Iterate until nothing moves."""
-    for _ in range(20_000):
-        value, before = update(value), value
-        if np.max(np.abs(value - before)) < 1e-14 * (1 + np.max(np.abs(value))):
-            return value
-    raise AssertionError("no fixed point")
 
 
 def exit(p):
@@ -276,4 +268,12 @@ ORACLES = {
     "health": (health, "Euler equations by bisection", "main.beta", 5e-4),
     "durable": (durable, "search on a fine grid", "main.beta", 1e-4),
     "house": (house, "search on a fine grid", "main.beta", 1e-4),
+    "engine": (engine, "value iteration", "main.beta", 1e-8),
+    "forest": (forest, "value iteration", "main.beta", 1e-8),
+    "yaari": (yaari, "closed form (Yaari 1965)", "main.beta", 1e-8),
+    "bandit": (bandit, "backward induction", "main.beta", 1e-10),
+    "study": (study, "backward induction", "main.beta", 1e-10),
+    "storage": (storage, "value iteration", "main.beta", 1e-8),
+    "fishery": (fishery, "closed form (Levhari and Mirman 1980)", "main.beta", 1e-6),
+    "house_sale": (house_sale, "backward induction", "main.beta", 1e-10),
 }

@@ -15,6 +15,15 @@ def crra(c, gamma):
     return np.log(c) if gamma == 1 else (c ** (1 - gamma) - 1) / (1 - gamma)
 
 
+def settled(update, value):
+    """Iterate until nothing moves."""
+    for _ in range(20_000):
+        value, before = update(value), value
+        if np.max(np.abs(value - before)) < 1e-14 * (1 + np.max(np.abs(value))):
+            return value
+    raise AssertionError("no fixed point")
+
+
 def eaten(m, marginal, later):
     """The c in (0, m] where `marginal(c)` is `later(m - c)`, by bisection; all of m where that is worth more than the first saving."""
     low, high = np.zeros_like(m), np.asarray(m, float).copy()
