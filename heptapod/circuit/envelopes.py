@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from heptapod.circuit.following import corner_follows, kinks_behind
+from heptapod.circuit.following import corner_follows, kinks_behind, kinks_follow
 from heptapod.circuit.periods import Graph
 from heptapod.formulas.builtins import operands
 from heptapod.formulas.equation import key, perch_of
@@ -63,6 +63,7 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             open_end=num.solution.open_end or steep,
             corner_knot=not envelope and corner_follows(name, graph, problems),
             endless=graph.periods is None,
+            kink_ends=bool(behind) and kinks_follow(name, graph, problems),
         )
     return found
 

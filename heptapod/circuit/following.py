@@ -99,3 +99,16 @@ def corner_follows(name: str, graph: Graph, problems: Mapping[str, FunctionalPro
     plain = plain and not problems[name].num.discrete and all(grid.discrete for _, grid in there.passive)
     arrives = [dict(link.mapping).get(own.post) for link in links]
     return plain and all(b is not None and after.equations.g_av[there.state] == real(key(b, "arvl")) for b in arrives)
+
+
+def kinks_follow(name: str, graph: Graph, problems: Mapping[str, FunctionalProblem]) -> bool:
+    """Whether a stage leads straight on to others that choose by a first-order condition, and so may stay at a kink.
+
+    Where they begin to, given what is drawn, the marginal value has a kink of its own.
+    """
+    after = [problems[link.target] for link in graph.links if link.source == name]
+    plain = lambda num: (
+        num.solution.name == "egm" and not num.discrete and all(grid.discrete for _, grid in num.solution.passive)
+    )
+    egm = all(isinstance(p.num.solution, AbstractConditions) and plain(p.num) for p in after)
+    return bool(after) and egm and not problems[name].num.discrete

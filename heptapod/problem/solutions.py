@@ -116,7 +116,8 @@ class AbstractConditions(AbstractOptimum):
     of what follows begins to bind; `beside`: the controls that enter reward and budget only; `knot_order`, `before`, `joint`,
     `curved`: as of an `Intratemporal` of stagecraft; `flat`: whether the continuation may be worth nothing at the margin below
     post-states that are worth something; `domain`: whether the reward has no value at some states;
-    `endless`: whether the horizon is infinite.
+    `endless`: whether the horizon is infinite;
+    `kink_ends`: whether the continuation is asked where those who come next begin to stay at a kink.
     """
 
     inner = None
@@ -148,6 +149,7 @@ class AbstractConditions(AbstractOptimum):
     flat: bool = False
     domain: bool = False
     endless: bool = False
+    kink_ends: bool = False
 
     @property
     def foc_in_control(self) -> bool:

@@ -21,7 +21,7 @@ from stagecraft.horses.evaluate import (
 from stagecraft.horses.flat import held_below
 from stagecraft.horses.intratemporal import lowest_control, state_on_curve
 from stagecraft.horses.levels import bend, first_tamed, levels, secant_where
-from stagecraft.horses.problems import ContinuousProblem
+from stagecraft.horses.problems import KINK_ENDS, ContinuousProblem
 from stagecraft.horses.solution import Answer, Lowest, Row, Rows
 from stagecraft.operators.envelope.envelope import read, read_lines, refine
 
@@ -141,7 +141,8 @@ def room_for(knots: int) -> int:
 def stored_knots(problem: ContinuousProblem) -> int:
     """The length of the rows that `egm` returns."""
     n, pairs = problem.knots.shape[0], problem.switch_knots
-    n += 2 * len(problem.kinks) + problem.corner_knot + (1 + HELD) * problem.holds + BRANCH * problem.branched
+    n += 2 * len(problem.kinks) + KINK_ENDS * problem.kink_ends + problem.corner_knot
+    n += (1 + HELD) * problem.holds + BRANCH * problem.branched
     return room_for(n + 2 * pairs) + 4 * pairs if problem.envelope else n
 
 

@@ -13,6 +13,9 @@ from jaxtyping import Array, Float
 
 from stagecraft.horses.intratemporal import Intratemporal
 
+# Places where those who come next begin or cease to stay at a kink, at most.
+KINK_ENDS = 16
+
 Pointwise = Callable[..., Float[Array, "..."]]
 
 
@@ -51,6 +54,7 @@ class ContinuousProblem(eqx.Module):
     - `corner_knot`: whether one knot more stands where the constraint of the stage that follows at once begins to bind.
     - `domain`: whether the reward has no value at some states, so that solutions may stand where nobody can be.
     - `endless`: whether values are a fixed point, to which Newton's steps come from values that have no level.
+    - `kink_ends`: whether the continuation is asked where those who come next begin to stay at a kink.
     - `flat`: whether post-states may be worth nothing at the margin below others that are worth something.
     - `allowed`: $(p, m) \mapsto$ whether there is a choice at all, beside the bounds; `None` always.
     - `beside`: the controls that enter reward and budget only, and how they are solved; the functions above then read them
@@ -89,6 +93,7 @@ class ContinuousProblem(eqx.Module):
     flat: bool = eqx.field(static=True, default=False)
     domain: bool = eqx.field(static=True, default=False)
     endless: bool = eqx.field(static=True, default=False)
+    kink_ends: bool = eqx.field(static=True, default=False)
     allowed: Callable | None = eqx.field(static=True, default=None)
     post: str = eqx.field(static=True, default="post")
     beside: Intratemporal | None = eqx.field(static=True, default=None)

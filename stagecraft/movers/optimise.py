@@ -21,6 +21,7 @@ from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
 from stagecraft.horses.solution import Answer, Lowest, Rows
 from stagecraft.movers.corner_knots import with_corner_knot
+from stagecraft.movers.kink_ends import with_kink_ends
 from stagecraft.movers.switch_knots import with_switch_knots
 from stagecraft.whisperers.choice import choice_problem
 from stagecraft.whisperers.continuous import axes_of, continuous_problem, discrete_axes
@@ -156,8 +157,10 @@ class Optimise(AbstractHorse):
         """The points at which the continuation decides, moved to the edge of what is feasible, and its answer there."""
         continuation = continuation if self.inner is None else self.inner.over(continuation, self.post)
         # A control that is chosen first looks along the post-states of its own row.
-        axes = () if self.inner else (*self.axes, *self.options)
-        points, answer = asked_from_edge(continuation, self.post, self.points, axes)
+        axes, points = () if self.inner else (*self.axes, *self.options), self.points
+        if self.problem.kink_ends:
+            points = with_kink_ends(continuation, self.post, points)
+        points, answer = asked_from_edge(continuation, self.post, points, axes)
         if self.problem.corner_knot:
             points = with_corner_knot(continuation, self.post, points)
             answer = continuation.at(points)

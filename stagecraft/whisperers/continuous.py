@@ -81,6 +81,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
         flat=own.flat,
         domain=own.domain,
         endless=own.endless,
+        kink_ends=own.kink_ends,
         allowed=Bound(_any_choice, (num,)) if num.branches[0].conditions else None,
         passive=tuple(f"{name}[~]" for name, grid in own.passive if not grid.discrete),
         others=_other_posts(num) if own.passive else None,

@@ -52,6 +52,19 @@ def by_hand(arrive, periods, points=1_600):
     return m, np.stack([m - b[i] for i in best])
 
 
+def by_knots(points=4_000):
+    """(cash, consumption by income) between two rates for ever: endogenous knots in NumPy, two of them at zero."""
+    b = np.concatenate([np.linspace(-0.5, 0, 900), np.linspace(0, 1, points) ** 2 * 30])
+    rate = np.where(np.arange(b.size) < 900, 1.12, 1.02)
+    m, c, change = np.tile(np.append(-0.5, b + 1), (2, 1)), np.tile(np.append(0, b + 1.5), (2, 1)), 1.0
+    while change > 1e-10:
+        after = np.stack([np.interp(rate * b + y, m[j], c[j]) ** -2 for j, y in enumerate(INCOME)])
+        eaten = (0.93 * rate * (LAW @ after)) ** -0.5
+        new = np.hstack([np.zeros((2, 1)), eaten])
+        m, c, change = np.hstack([np.full((2, 1), -0.5), b + eaten]), new, np.abs(new - c).max()
+    return m, c
+
+
 @pytest.mark.slow
 def test_between_two_rates_people_neither_borrow_nor_save():
     solved = sc.solve(sc.load(CASE))
@@ -98,8 +111,12 @@ def test_the_ends_of_the_flat_piece_move_as_central_differences_say(name):
 
 
 @pytest.mark.slow
-def test_as_many_stand_at_a_kink_as_in_a_long_panel():
+def test_for_ever_policies_are_exact_and_as_many_stand_at_a_kink_as_in_a_long_panel():
     solved = sc.solve(sc.load(MODEL.format(horizon="horizon: infinite", arrival=ARRIVALS["rates"][0], n=150)))
+    at, (m, c) = np.linspace(-0.1, 4.0, 2_001), by_knots()
+    for j, income in enumerate(INCOME):
+        found = solved[0]["C"].dcsn.sol.policy["c"](m=at, e=np.full(at.shape, income))
+        assert np.abs(found - np.interp(at, m[j], c[j])).max() < 2.5e-3
     dist = sc.stationary(solved)[0]["C"].cntn.dist
     begin = {"a": jnp.zeros(10_000), "e_pre": jnp.full(10_000, 0.6)}
     panel = np.asarray(sc.simulate(solved, begin, key=jax.random.key(0), periods=150)["b"])[75:]
