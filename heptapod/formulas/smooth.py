@@ -52,8 +52,21 @@ def rule(function: Callable, *slopes: Callable) -> Callable:
     return ruled
 
 
+@jax.custom_jvp
 def _carried(slope, tangent):
+    """Their product, zero where the slope is; what the slope moves by counts there too, where both derivatives go forward."""
     return slope * jnp.where(slope == 0, 0.0, tangent)
+
+
+def _carried_jvp(primals, tangents):
+    (slope, tangent), (bend, further) = primals, tangents
+    value = _carried(slope, tangent)
+    parts = [] if type(bend) is SymbolicZero else [jnp.where(jnp.isfinite(tangent), tangent, 0.0) * bend]
+    parts += [] if type(further) is SymbolicZero else [_carried(slope, further)]
+    return value, jnp.broadcast_to(sum(parts[1:], parts[0]), value.shape).astype(value.dtype)
+
+
+_carried.defjvp(_carried_jvp, symbolic_zeros=True)
 
 
 def both(x, y):

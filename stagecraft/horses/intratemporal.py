@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from stagecraft.arrays import room_above
 from stagecraft.horses.inverses import state_by_newton
-from stagecraft.operators.rootfind import bracketed_newton, newton_within
+from stagecraft.operators.rootfind import bracketed_newton, implicit, newton_within
 
 Points = Float[Array, "..."]
 _ASIDE = 1e-9  # How far inside its bounds a condition is asked, in widths of their interval.
@@ -142,10 +142,7 @@ def along_curve(own: Intratemporal, p: Mapping, state: Points, guess: Points, fo
     near = 1e2 * jnp.finfo(guess.dtype).eps * (1.0 + jnp.abs(guess))
     far = low + _FAR * (1.0 + jnp.abs(guess))
     root = newton_within(lambda c: (*both(c), 0.0), low, far, guess, -1.0, near)
-    # One step at the root has the derivative of the implicit function theorem.
-    value, slope = both(root)
-    slope = jax.lax.stop_gradient(slope)
-    return root - value / jnp.where(slope > 0, slope, 1.0)
+    return implicit(gap, root, jax.lax.stop_gradient(both(root)[1] > 0))
 
 
 def lowest_control(own: Intratemporal, p: Mapping, state: Points, guess: Points, found: Mapping | None = None) -> Points:
@@ -214,10 +211,8 @@ def _root(residual, low, high, guess):
     look = lambda n: (*both(n), jnp.where(free, 0.0, jnp.inf))
     near = 1e2 * jnp.finfo(start.dtype).eps * (1.0 + jnp.abs(start))
     root = newton_within(look, *ends, jax.lax.stop_gradient(start), 1.0, near)
-    value, slope = both(root)
-    slope = jax.lax.stop_gradient(slope)
-    step = jnp.where(free, value, 0.0) / jnp.where(slope < 0, slope, -1.0)
+    value, slope = jax.lax.stop_gradient(both(root))
     # At a kink, of a tax bracket say, the condition jumps through zero, and the control stays.
-    settled = jax.lax.stop_gradient(jnp.abs(step) <= 1e-6 * (1.0 + jnp.abs(root)))
-    moved = root - jnp.where(settled, step, 0.0)
+    settled = free & (slope < 0) & (jnp.abs(value) <= -1e-6 * (1.0 + jnp.abs(root)) * slope)
+    moved = implicit(residual, root, settled)
     return jnp.where(free, moved, jnp.where(at_high >= 0, high, low))

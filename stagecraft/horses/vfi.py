@@ -36,9 +36,8 @@ def vfi(problem: MaximumProblem, continuation: After, states: States) -> Found:
 
     A look over the whole range brackets the highest peak, since the objective may have several; zooms (with more than one
     control) and golden section narrow the bracket, the bounds themselves being candidates; Newton's method on the first-order
-    condition ends it. None of this carries a gradient: one differentiable Newton step at the optimum,
-    $c^* = c - F_c^{-1} F(c; \theta)$ with $F = dQ/dc$, gives the derivative of the implicit function theorem, and a control at
-    a bound follows the bound.
+    condition ends it. None of this carries a gradient: with $F = dQ/dc$ the optimum has the derivative of the implicit
+    function theorem, $-F_c^{-1}F_\theta$, and those of every order that follow from it; a control at a bound follows the bound.
 
     **Arguments:** `continuation`: answers at post-states; `states`: decision states of one shape, or of shapes that broadcast.
     """
@@ -203,7 +202,7 @@ def _solved(matrix, vector, free):
 def _newton(problem, continuation, low, high, states, start, value, held):
     """Newton's method from the choice found, each step kept if it loses nothing.
 
-    **Returns:** the choice; where it stands still, which controls are free, and how the slopes change there.
+    **Returns:** the choice; where it stands still, and which controls are free.
     """
     names, free = problem.controls, [~held[n] for n in problem.controls]
     tiny = 64 * jnp.finfo(value.dtype).eps
@@ -216,22 +215,21 @@ def _newton(problem, continuation, low, high, states, start, value, held):
         found = worth(problem, continuation, states, moved)
         keep = found >= value - tiny * jnp.abs(value)
         controls = {n: jnp.where(keep, moved[n], controls[n]) for n in names}
-        return controls, jnp.where(keep, found, value), slope, curve, step, maximal
+        return controls, jnp.where(keep, found, value), slope, step, maximal
 
     blank = jnp.zeros((len(names), *value.shape), value.dtype)
-    curves = jnp.zeros((len(names), *blank.shape), value.dtype)
-    state = (start, value, blank, curves, blank, value < value)
-    controls, _, slope, curve, step, maximal = jax.lax.fori_loop(0, _NEWTON, body, state)
+    state = (start, value, blank, blank, value < value)
+    controls, _, slope, step, maximal = jax.lax.fori_loop(0, _NEWTON, body, state)
     near = 1e-5 if value.dtype == jnp.float64 else 1e-2
     still = [jnp.abs(step[i]) <= near * (near + jnp.abs(controls[n])) for i, n in enumerate(names)]
     inside = jnp.any(jnp.stack(free), axis=0) & jnp.all(jnp.isfinite(slope) | ~jnp.stack(free), axis=0)
     steady = maximal & jnp.all(jnp.stack(still), axis=0) & (value > -jnp.inf) & inside
-    return controls, (steady, free, curve)
+    return controls, (steady, free)
 
 
 def _with_gradient(problem, continuation, low, high, states, controls, share, found):
     """The choice as a function of all that decides it: of its bounds where it is at one, of the condition where it is not."""
-    names, (steady, free, curve) = problem.controls, found
+    names, (steady, free) = problem.controls, found
     controls = jax.lax.stop_gradient(controls)
     at_low = {n: (share[n] <= 0) & jnp.isfinite(low[n]) for n in names}
     at_high = {n: (share[n] >= 1) & jnp.isfinite(high[n]) for n in names}
@@ -240,7 +238,23 @@ def _with_gradient(problem, continuation, low, high, states, controls, share, fo
     place = jnp.argmax(steady)
     sound = lambda x: jnp.where(steady, x, jax.lax.stop_gradient(jnp.broadcast_to(x, steady.shape).ravel()[place]))
     elsewhere = problem.given(**{n: sound(problem.parameters[n]) for n in problem.varying})
-    asked = jax.tree.map(sound, (states, bound))
-    slope = jnp.where(steady, slopes(elsewhere, continuation, *asked), 0.0)
-    step, _ = _solved(curve, slope, free)
-    return {n: jnp.where(steady & free[i], bound[n] + step[i], bound[n]) for i, n in enumerate(names)}
+    ends, live = jnp.stack([bound[n] for n in names]), jnp.stack([steady & x for x in free])
+
+    def condition(x):
+        asked = jax.tree.map(sound, (states, dict(zip(names, x, strict=True))))
+        return jnp.where(live, slopes(elsewhere, continuation, *asked), ends - x)
+
+    found = jax.lax.custom_root(condition, jax.lax.stop_gradient(ends), lambda _, x: x, _along)
+    return dict(zip(names, found, strict=True))
+
+
+def _along(linear, y):
+    """What the controls move by where their conditions move by `y`, from the derivative of these."""
+    count = y.shape[0]
+    eye = jnp.eye(count, dtype=y.dtype).reshape((count, count) + (1,) * (y.ndim - 1)) * jnp.ones_like(y)
+    matrix = jnp.stack([linear(row) for row in eye], axis=1)
+    matrix = jnp.where(jnp.isfinite(matrix), matrix, -eye)
+    if count == 1:
+        return y / jnp.where(matrix[0] == 0, 1.0, matrix[0])
+    square, column = jnp.moveaxis(matrix, (0, 1), (-2, -1)), jnp.moveaxis(y, 0, -1)[..., None]
+    return jnp.moveaxis(jnp.linalg.solve(square, column)[..., 0], -1, 0)

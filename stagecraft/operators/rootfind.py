@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stagecraft.operators.pruned import pruned
 
@@ -21,8 +21,7 @@ def bracketed_newton(
     r"""The root above `lower` of a function that changes sign once, elementwise.
 
     The distance from `lower` is doubled or halved from `start` until the root is between two trials; Newton steps that
-    leave the bracket are replaced by bisection. The search carries no gradient: one differentiable Newton step at the
-    root, $x^* = x - f(x; \theta)/f'(x)$, gives the derivative of the implicit function theorem.
+    leave the bracket are replaced by bisection. The search carries no gradient; the root has those of `implicit`.
 
     **Arguments:**
 
@@ -39,9 +38,26 @@ def bracketed_newton(
     low, high, found = _grown_bracket(frozen, lower, start, sign)
     near = jnp.where(found, 4 * jnp.finfo(low.dtype).eps * (low - lower), jnp.inf)
     root = newton_within(lambda x: (*both(x), 0.0), low, high, 0.5 * (low + high), -jnp.sign(frozen(high)), near)
-    value, slope = both(root)
-    slope = jax.lax.stop_gradient(jnp.where(slope == 0, 1.0, slope))
-    return jnp.where(found, root - value / slope, jnp.nan)
+    return jnp.where(found, implicit(function, root, found), jnp.nan)
+
+
+def implicit(
+    function: Callable[[Float[Array, "..."]], Float[Array, "..."]], root: Float[Array, "..."], where: Bool[Array, "..."]
+) -> Float[Array, "..."]:
+    r"""A root that was found, as a function of all that `function` closes over, elementwise.
+
+    Its derivative is that of the implicit function theorem, $x' = -f_\theta/f_x$, taken at the root as a function again, so
+    that those of every order are right. Nothing is computed that no derivative asks for.
+
+    **Arguments:** `where`: elements that are roots; others stay as they are, without a derivative.
+    """
+    root = jax.lax.stop_gradient(root)
+
+    def solved(linear, y):
+        slope = linear(jnp.ones_like(y))
+        return y / jnp.where(slope == 0, 1.0, slope)
+
+    return jax.lax.custom_root(lambda x: jnp.where(where, function(x), x - root), root, lambda _, x: x, solved)
 
 
 def newton_within(
