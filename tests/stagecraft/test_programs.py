@@ -307,7 +307,7 @@ LINES = {
     "cons_indshock": (1_600, 5_200),
     "ret_choice": (4_450, 11_400),
     "portfolio": (5_200, 12_600),
-    "mortgage_mon": (6_800, 22_800),
+    "mortgage_mon": (6_800, 20_100),
     "aiyagari": (4_850, 11_700),
     "housing": (10_350, 26_600),
 }
