@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stagecraft.arrays import listed, page
-from stagecraft.functionals.functional import AbstractFunctional, Named
+from stagecraft.functionals.functional import AbstractFunctional, Choices, Named
 from stagecraft.horses.solution import Answer
 from stagecraft.pictures.curves import asked, fixed, functions_of
 from stagecraft.pictures.profiles import clock_of, plot_profiles
@@ -79,7 +79,7 @@ class StageByAge(eqx.Module):
     def _over(self, function: Named) -> Callable:
         return lambda **states: function.of(self.at(**states))
 
-    def _all(self, functions: Mapping[str, Named]) -> Mapping[str, Any]:
+    def _all(self, functions: Mapping[str, Named] | Choices) -> Mapping[str, Any]:
         return {name: self._over(functions[name]) for name in functions}
 
     def _columns(self, answer: Answer) -> dict[str, np.ndarray]:
