@@ -63,7 +63,8 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
             open_end=num.solution.open_end or steep,
             corner_knot=not envelope and corner_follows(name, graph, problems),
             endless=graph.periods is None,
-            kink_ends=bool(behind) and kinks_follow(name, graph, problems),
+            # In a life that ends, knots between the first ones were seen to be read as ends of a floor's flat stretch.
+            kink_ends=graph.periods is None and bool(behind) and kinks_follow(name, graph, problems),
         )
     return found
 

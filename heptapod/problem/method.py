@@ -172,7 +172,7 @@ def _bare(reading, control, bound, inputs, derived) -> bool:
     if slope is None or not np.all(np.isinf(slope)):
         return False
     message = f"`{control}` has no lower bound, and where it is 0 the reward is infinitely steep: below, it has no value"
-    reading.reader.error("bounds", message, (*reading.math, "controls", control), f"write 0 < {control} in front of its bound")
+    reading.reader.error("bounds", message, (*reading.math, "controls", control), f"write `{control}: 0 < {control} <= ...`")
     return True
 
 

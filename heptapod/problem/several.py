@@ -145,7 +145,8 @@ def _may_hold(stage, derived, bound) -> bool:
     slope = (
         None if at is None else certificate.value(sp.diff(derived.reward, real(stage.control)), {**scope, stage.control: at})
     )
-    return not strict if slope is None else not bool(np.all(np.abs(slope) > _STEEP))
+    # Rounding may take the control beyond the bound, where the slope of a power is no number.
+    return not strict if slope is None else bool(np.any(np.abs(slope) <= _STEEP))
 
 
 def _opened(bound, corner):
