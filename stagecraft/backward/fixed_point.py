@@ -17,7 +17,6 @@ from stagecraft.backward.newton import floats_of, newton, scales
 from stagecraft.backward.recursion import Recursion
 from stagecraft.backward.watch import Watch, gap_of, policies_of, relative, typical, values_of, watched, weights_of, worth_of
 from stagecraft.circuit.info import Ending, Health
-from stagecraft.operators.condensed import condensed
 from stagecraft.operators.linear_solve import solve_near_identity
 from stagecraft.results import TOLERANCE
 
@@ -65,7 +64,7 @@ def _stationary(circuit):
     parts = recursion.parts()
     rows, watch, count = _plain(recursion, parts[0], tolerance)
     if parts[-1].whole:
-        ended = newton(condensed(lambda x: recursion.step(x)[:2]), rows, watched, tolerance, plain=_BEGIN, most=_NEWTON)
+        ended = newton(lambda x: recursion.step(x)[:2], rows, watched, tolerance, plain=_BEGIN, most=_NEWTON)
         found = ended.kept, ended.told, _ending([ended], count, tolerance)
     else:
         found = _policies_first(recursion, parts, rows, watch, count, tolerance)
@@ -81,7 +80,7 @@ def _stationary_jvp(primals, tangents):
     (circuit,), (moved,) = primals, tangents
     rows, health, ending = _stationary(circuit)
     floats, merge = floats_of(rows)
-    apply = condensed(lambda c, x: floats_of(Recursion(c).step(merge(x))[0])[0])
+    apply = lambda c, x: floats_of(Recursion(c).step(merge(x))[0])[0]
     _, push = jax.jvp(lambda c: apply(c, floats), (circuit,), (moved,))
     _, linear = jax.linearize(lambda x: apply(circuit, x), floats)
     solution = solve_near_identity(linear, push, scales(floats))

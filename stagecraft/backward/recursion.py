@@ -10,7 +10,6 @@ from stagecraft.backward.sweep import nothing, placeholders, step
 from stagecraft.backward.watch import policies_of, values_of, worth_of
 from stagecraft.circuit.composer import Composer
 from stagecraft.functionals.composed import Either
-from stagecraft.operators.condensed import condensed
 from stagecraft.operators.pruned import closure, dependencies, pruned
 
 
@@ -84,7 +83,7 @@ class Part:
             new = self.recursion.step(self.within(held, kept), *more)[0]
             return self.of(new), _picked(new, self.decided)
 
-        return pruned(condensed(function), self.of(held), *more)
+        return pruned(function, self.of(held), *more)
 
     def full(self, held: dict) -> Callable:
         """The map from these leaves to the next ones, and to all that is stored and its health."""
@@ -93,7 +92,7 @@ class Part:
             new, health, _ = self.recursion.step(self.within(held, kept))
             return self.of(new), (new, health)
 
-        return condensed(function)
+        return function
 
 
 def _picked(rows, places):

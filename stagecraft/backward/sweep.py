@@ -13,7 +13,6 @@ from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.solution import Answer, Table
 from stagecraft.horses.stored import AbstractStored
 from stagecraft.households.cells import cells
-from stagecraft.operators.condensed import condensed
 from stagecraft.operators.packed import Packing
 
 # So many cells above the lowest feasible post-state no jump is looked for.
@@ -57,8 +56,8 @@ def nothing(name: str):
 def _solve_block(circuit, block, after):
     """The stored solutions of consecutive periods of one kind."""
     if block.first == block.last:
-        alone = condensed(lambda t: step(circuit, block, t, after.arrival)[:2])(jnp.asarray(block.first))
-        return jax.tree.map(lambda x: x[None], alone)
+        rows, flags, _ = step(circuit, block, jnp.asarray(block.first), after.arrival)
+        return jax.tree.map(lambda x: x[None], (rows, flags))
 
     start = placeholders(circuit, block)
     packing = Packing(start)
@@ -71,7 +70,7 @@ def _solve_block(circuit, block, after):
         return rows, (rows, health)
 
     times = jnp.arange(block.first, block.last + 1)
-    _, (rows, health) = jax.lax.scan(jax.checkpoint(condensed(body)), packing.pack(start), times, reverse=True)
+    _, (rows, health) = jax.lax.scan(jax.checkpoint(body), packing.pack(start), times, reverse=True)
     return packing.unpack(rows, 1), health
 
 

@@ -18,7 +18,6 @@ from jaxtyping import Array, Float
 
 from stagecraft.arrays import floating, listed, page, shown, traced
 from stagecraft.horses.solution import Answer
-from stagecraft.operators.condensed import condensed
 
 States = dict[str, Float[Array, "..."]]
 
@@ -126,7 +125,7 @@ class Named(eqx.Module):
 @jax.jit
 def _ask(functional: AbstractFunctional, states: States) -> Answer:
     """What users are told: of one shape, without numbers where there is no choice, and beyond passive grids marked."""
-    answer = condensed(lambda functional, states: functional.answer(states))(functional, states)
+    answer = functional.answer(states)
     full = lambda x: jnp.broadcast_to(x, answer.value.shape)
     answer = jax.tree.map(full, answer)
     beyond = jnp.zeros((), bool)
