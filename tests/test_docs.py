@@ -71,8 +71,8 @@ def name_of(page: Path) -> str:
 
 
 def timed(page):
-    """What compiles much is left to the slow tests: the folders, whose pages have models of their own, and two others."""
-    slow = page.parent != DOCS or page.stem in ("distributions", "numerics")
+    """What compiles much is left to the slow tests: the folders, whose pages have models of their own, and three others."""
+    slow = page.parent != DOCS or page.stem in ("distributions", "numerics", "programs")
     return pytest.param(page, marks=pytest.mark.slow if slow else ())
 
 

@@ -209,6 +209,7 @@ def health():
     return read("health", ("n_a: 150, n_y: 5", "n_a: 60, n_y: 3"))
 
 
+@pytest.mark.slow
 def test_the_mortal_eat_the_share_of_their_remaining_years(health):
     """log u, no income, no bequest, health of no meaning: death discounts, c = m/(1 + beta*s + beta^2*s*s' + ...)."""
     none = {name: 0.0 for name in ("theta", "eta", "loss", "med", "excess")} | {"gamma": 1.0, "earn": np.zeros(75)}

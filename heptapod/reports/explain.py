@@ -58,8 +58,8 @@ def _told(label: str, text: str, columns: int | None) -> str:
     if columns is None:
         return label + text
     # A formula without a blank stays whole, since it may be copied from here.
-    kept = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, columns, initial_indent=label, subsequent_indent=" " * len(label), **kept)
+    wrapper = textwrap.TextWrapper(columns, label, " " * len(label), break_long_words=False, break_on_hyphens=False)
+    return wrapper.fill(text)
 
 
 def _origins(provenance: Mapping[str, str]) -> list[tuple[str, str]]:

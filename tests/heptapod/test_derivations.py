@@ -65,6 +65,7 @@ def test_a_step_that_an_expression_is_too_large_for_is_named_with_the_bound(name
     assert all(part in text for part in words)
 
 
+@pytest.mark.slow
 def test_a_formula_of_ordinary_size_leaves_nothing_out():
     for name, source in derivations.models().items():
         assert not [d for d in heptapod.check(source) if d.code == "left-out"], name

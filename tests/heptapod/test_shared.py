@@ -44,6 +44,7 @@ def test_nodes_of_a_shared_shock_are_those_of_the_first_stage_that_draws_it():
     assert heptapod.load(text.replace("nodes_of: WORK.health", "nodes_of: health")).structure == heptapod.load(text).structure
 
 
+@pytest.mark.slow
 def test_a_stage_may_list_the_shocks_that_it_draws_and_have_its_own():
     text = once(CASE.read_text())
     listed = text.replace(

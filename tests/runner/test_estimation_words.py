@@ -91,6 +91,7 @@ def test_data_and_moments_that_depend_on_no_parameter(rust, data):
         MinimumDistance(rust, {"main.RC": (0, 50)}, level, {"p": 0.1, "one": 1.0}).fit()
 
 
+@pytest.mark.slow
 def test_observations_of_probability_zero_are_named_with_the_parameters(rust, data):
     jump = pd.DataFrame({"id": [1, 1, 2, 2], "period": [0, 1, 0, 1], "s": [3, 4, 3, 8], "d": 0})
     est = MLE(rust, FREE, jump, OBSERVE)

@@ -107,7 +107,15 @@ def equal_bits(left, right):
         assert left[metric].to_numpy().tobytes() == right[metric].to_numpy().tobytes()
 
 
-@pytest.mark.parametrize("ranks", [0, 2, pytest.param(1, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "ranks",
+    [
+        0,
+        pytest.param(2, marks=pytest.mark.slow),
+        pytest.param(1, marks=pytest.mark.slow),
+        pytest.param(3, marks=pytest.mark.slow),
+    ],
+)
 def test_any_number_of_ranks_stores_the_same_rows_and_resumes_with_none(start, tmp_path, ranks):
     expected = alone(start, tmp_path)
     for _ in range(2):
@@ -135,6 +143,7 @@ def test_a_draw_that_kills_its_rank_is_quarantined_and_nobody_else_is(start, tmp
     assert len(keys_done(tmp_path)) == len(set(keys_done(tmp_path))) == 29
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("victim", "batched"),
     [(1, False), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((0, False), (2, False), (0, True), (1, True)))],
@@ -162,6 +171,7 @@ def test_a_rank_may_be_killed_at_any_moment(start, begin, tmp_path, victim, batc
     assert len(set(keys_done(tmp_path))) == len(keys_done(tmp_path)) == 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "batched"),
     [

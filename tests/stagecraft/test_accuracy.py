@@ -63,6 +63,7 @@ def test_the_change_is_three_quarters_of_the_error_and_at_most_about_the_error(r
         assert row["points"] == 2_000
 
 
+@pytest.mark.slow
 def test_changes_of_policies_and_moments_fall_with_the_square(reports):
     (_, coarse), (_, fine) = reports[30], reports[59]
     for quantity, order in (("c", 2), ("value", 4)):

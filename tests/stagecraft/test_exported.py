@@ -102,6 +102,7 @@ sys.meta_path.insert(0, Refused())
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_page_need_nothing_but_jax(written, circuit, answers):
     text = (ROOT / "docs" / "programs.md").read_text()
     (lines,) = [code for code in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "deserialize" in code]

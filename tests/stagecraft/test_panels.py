@@ -165,6 +165,7 @@ def test_antithetic_agents_keep_their_law_and_halve_the_error(solved, pushed):
         np.testing.assert_allclose(np.quantile(part, [0.1, 0.5, 0.9]), np.quantile(plain, [0.1, 0.5, 0.9]), rtol=0.02)
 
 
+@pytest.mark.slow
 def test_antithetic_choices_keep_their_probability(odds):
     start = {"a": 1.0, "z_pre": 0.5}
     branch = np.asarray(sc.simulate(odds, start, agents=4_000, antithetic=True, key=KEY)["branch"][0])

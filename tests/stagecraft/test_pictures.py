@@ -129,6 +129,7 @@ def test_a_panel_draws_means_and_percentiles(solved):
     assert panel.plot().get_ylabel() == "CONS.c, CONS.a_nxt"
 
 
+@pytest.mark.slow
 def test_households_draw_quantiles_shares_and_inequality(pushed):
     ax = pushed.plot("CONS.a_nxt")
     dists = [pushed[t]["CONS"].cntn.dist for t in range(12)]

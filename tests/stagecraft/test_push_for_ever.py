@@ -108,6 +108,7 @@ def test_periods_are_asked_for_as_of_a_panel(solved, poor, periods):
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_a_pushed_circuit_has_the_periods_that_were_pushed(solved, steady, poor):
     pushed = sc.push_forward(solved, poor, periods=3)
     assert len(solved) == len(steady) == 1 and len(pushed) == 3

@@ -84,6 +84,7 @@ def test_gradients_pass_through_the_simulation(solved):
         np.testing.assert_allclose(float(jnp.sum(gradient[scope][name])), difference, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_euler_errors_fall_with_the_grid():
     means = []
     for n in (40, 160):

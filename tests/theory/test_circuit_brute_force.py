@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import stagecraft as sc
 
@@ -109,6 +110,7 @@ stages:
         agree(solved[t]["SRCH"].dcsn.sol.probability["accept"](w=w), job >= reject, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_life_in_unequal_parts():
     """Two periods of work, then three of retirement, on a pension that the connection between them sets."""
     work = stage(

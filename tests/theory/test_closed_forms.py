@@ -82,7 +82,7 @@ def test_the_cake_does_not_depend_on_where_the_grid_begins(low):
     np.testing.assert_allclose(circuit[0]["EAT"].dcsn.sol.policy["c"](m=m), exact[:, 1], rtol=1e-9)
 
 
-@pytest.mark.parametrize("gamma", [0.7, 1.0, 3.0])
+@pytest.mark.parametrize("gamma", [0.7, pytest.param(1.0, marks=pytest.mark.slow), 3.0])
 @pytest.mark.parametrize("beta", [0.90, 0.96])
 def test_perfect_foresight_with_a_borrowing_constraint(gamma, beta):
     u = "log(c)" if gamma == 1 else CRRA
@@ -119,6 +119,7 @@ def test_nothing_is_saved_in_the_last_period():
     np.testing.assert_allclose(sol.policy["c"](m=m), m, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_value_error_of_log_utility_falls_at_least_with_the_square_of_the_spacing():
     m = np.linspace(0.4, 12.0, 97)
     exact = np.array([perfect_foresight(x, 8, 0.93, 1.02, 1.0, 0.7)[0] for x in m])
@@ -156,7 +157,7 @@ GRADIENTS = {
 }
 
 
-SLOW = {"cake", "bequest", "steep"}
+SLOW = {"cake", "patient cake", "bequest", "steep", "from above zero"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in GRADIENTS])

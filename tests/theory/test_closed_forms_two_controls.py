@@ -73,6 +73,7 @@ def shares_eaten(gamma, psi, last=1.0):
 
 @pytest.mark.parametrize("method", ["nested", pytest.param("vfi", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("gamma", [3.0, 6.0])
+@pytest.mark.slow
 def test_power_utility_has_merton_and_samuelsons_rules(method, gamma):
     """Interior shares, the same at every wealth and age; a share of cash is eaten."""
     circuit = solved(method, POWER, gamma)

@@ -62,7 +62,7 @@ class Retirement:
         return search_all(lambda c: np.log(c) + 0.98 * V(m.reshape(-1, 1) - c), 0 * m, m)
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.05, 0.4])
+@pytest.mark.parametrize("sigma", [pytest.param(0.0, marks=pytest.mark.slow), 0.05, 0.4])
 def test_retirement_with_risky_wages(retirement, sigma):
     solved, referee = sc.solve(retirement.with_parameters({"main.sigma_eps": sigma})), Retirement(sigma)
     a, m = np.array([0.5, 3.0, 9.3, 22, 37, 51, 88, 120]), np.array([2.0, 6, 13, 21, 27, 33, 41, 52, 66, 81, 97, 120])

@@ -80,7 +80,7 @@ SMALL = {
 }
 
 
-SLOW = {"hours beside consumption", "a search"}
+SLOW = {"hours beside consumption", "a search", "a chain, nature, a point mass"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in SMALL])

@@ -114,6 +114,7 @@ def test_derivatives_of_the_fixed_point(buffer):
         np.testing.assert_allclose(forward[name], (up - down) / (2 * h), rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_new_values_compile_nothing(buffer):
     sc.solve(buffer)
     before = _solve._cache_size()

@@ -89,6 +89,7 @@ def test_values_are_those_of_a_recursion_by_hand(example):
     hold_by_hand(example.load(2, (NODES, NODES), 3), 3)
 
 
+@pytest.mark.slow
 def test_in_blocks_values_are_the_same_and_have_derivatives(example, monkeypatch):
     """Blocks of states with all their draws, of which those that nobody has reached are passed over."""
     monkeypatch.setattr(tabulate, "WHOLE", 0)

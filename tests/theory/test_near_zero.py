@@ -114,6 +114,7 @@ stage:
 """
 
 
+@pytest.mark.slow
 def test_a_firm_whose_cost_of_adjustment_knows_no_size_invests_from_nothing_on():
     """States that lead to the lowest post-states would be negative; a search in NumPy invests the same.
 

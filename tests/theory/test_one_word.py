@@ -51,6 +51,7 @@ def gaps(name: str, one: sc.ModelCircuit, two: sc.ModelCircuit) -> dict[str, np.
     return {key: np.concatenate(x) for key, x in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [mark(name) for name in SOLVED if name not in ALONE])
 def test_a_word_changes_no_answer_and_less_on_a_finer_grid(name):
     """Two methods err by their grids: little, and less where there are more knots.

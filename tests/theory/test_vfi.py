@@ -177,7 +177,7 @@ EZ = stage(
 EZ_NUMBERS = "beta: 0.95, R: 1.03, gamma: {gamma}, psi: {psi}".format
 
 
-@pytest.mark.parametrize(("gamma", "psi"), [(5.0, 1.5), (4.0, 0.5)])
+@pytest.mark.parametrize(("gamma", "psi"), [pytest.param(5.0, 1.5, marks=pytest.mark.slow), (4.0, 0.5)])
 def test_recursive_preferences_against_brute_force(gamma, psi):
     ez = circuit(EZ, T=3, terminal="a + 0.5", parameters=EZ_NUMBERS(gamma=gamma, psi=psi), inter=SELF)
     assert ez[0]["S"].num.method == "vfi"
