@@ -217,7 +217,8 @@ def source() -> str:
     parts = [f"# Oracles\n\n{inspect.getdoc(oracles())}\n"]
     for name in TOLD:
         code = inspect.getsource(oracles().ORACLES[name][0])
-        parts.append(f"(oracle-{name})=\n## {name}\n\nOf {link(name, TOLD[name]['title'])}.\n\n```python\n{code}```\n")
+        model = link(name, TOLD[name]["title"]).replace("(../", "(../../")  # From a folder further down.
+        parts.append(f"(oracle-{name})=\n## {name}\n\nOf {model}.\n\n```python\n{code}```\n")
     return "\n".join(parts)
 
 
