@@ -33,6 +33,15 @@ def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:
     return tiny * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
 
 
+def dataset(data, coords) -> Any:
+    """An xarray Dataset; `ModuleNotFoundError` without the extra `xarray`."""
+    try:
+        import xarray
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError('to_xarray needs xarray: pip install "dynx[xarray]"') from error
+    return xarray.Dataset(data, coords=coords)
+
+
 def shown(x) -> str:
     """An array in a few characters: a number, or a shape and a range."""
     if not hasattr(x, "__array__") or type(x).__name__.endswith("Tracer"):

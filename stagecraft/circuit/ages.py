@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.arrays import listed, page
+from stagecraft.arrays import dataset, listed, page
 from stagecraft.functionals.functional import AbstractFunctional, Choices, Named
 from stagecraft.horses.solution import Answer
 from stagecraft.pictures.curves import asked, fixed, functions_of
@@ -147,11 +147,13 @@ class StageByAge(eqx.Module):
             raise ValueError("no households yet: ask what sc.push_forward(solved, initial), or sc.stationary, returns")
         rows = []
         for t in self.periods:
+            word, when = clock_of(self._age, t)
+            clock = {"age": float(when)} if word == "age" else {}
             dists = {name: perch.dist for perch in self.circuit[t][self.name].perches for name in perch.dist.states}
             for name in names or dists:
                 if name not in dists:
                     raise ValueError(f"stage {self.name} has no variable `{name}`; there are {', '.join(dists)}")
-                rows.append({"period": t, **_when(self._age, t), "variable": name, **moments_of(dists[name], name)})
+                rows.append({"period": t, **clock, "variable": name, **moments_of(dists[name], name)})
         return pd.DataFrame(rows)
 
     def to_xarray(self, **states: Float[Array, " points"]):
@@ -159,17 +161,13 @@ class StageByAge(eqx.Module):
 
         **Raises:** `ModuleNotFoundError` without the extra `xarray`.
         """
-        try:
-            import xarray
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError('to_xarray needs xarray: pip install "dynx[xarray]"') from error
         vectors = {name: np.atleast_1d(np.asarray(x, float)) for name, x in states.items()}
         mesh = dict(zip(vectors, np.meshgrid(*vectors.values(), indexing="ij"), strict=True))
         word, when = clock_of(self._age, self.periods)
         beside = {"age": ("period", when)} if word == "age" else {}
         sizes = ("period", *vectors)
         data = {name: (sizes, x) for name, x in self._columns(self.at(**jax.tree.map(jnp.asarray, mesh))).items()}
-        return xarray.Dataset(data, coords={"period": np.asarray(self.periods), **vectors, **beside})
+        return dataset(data, {"period": np.asarray(self.periods), **vectors, **beside})
 
     def __repr__(self) -> str:
         word, when = clock_of(self._age, self.periods)
@@ -193,11 +191,6 @@ def _answers(circuit, periods, states, name: str, perch: str, like: int) -> Answ
         return sols[perch].at(**states)
 
     return jax.vmap(one)(periods)
-
-
-def _when(age, t: int) -> dict[str, float]:
-    """The age of a period, where the model has a clock."""
-    return {} if age is None else {"age": float(age[0] + age[1] * t)}
 
 
 def moments_of(dist, name: str) -> dict[str, float]:

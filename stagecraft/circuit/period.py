@@ -7,6 +7,7 @@ from stagecraft.board import show
 from stagecraft.board.circuit_board import CircuitBoard
 from stagecraft.circuit.stage import Stage
 from stagecraft.functionals.axes import continuation_of
+from stagecraft.pictures.profiles import clock_of
 
 _KINDS = 6  # That a picture shows side by side.
 
@@ -70,10 +71,10 @@ def folded(structure) -> CircuitBoard:
 
 def _when(structure, block) -> str:
     """The ages, or else the periods, of a kind of period."""
-    age = structure.calibration.age
-    ends = [f"{age[0] + age[1] * t:g}" if age is not None else f"{t}" for t in (block.first, block.last)]
+    word, when = clock_of(structure.calibration.age, (block.first, block.last))
+    ends = [f"{x:g}" for x in when]
     many = ends[0] != ends[1]
-    return f"{'period' if age is None else 'age'}{'s' * many} {' to '.join(ends) if many else ends[0]}"
+    return f"{word}{'s' * many} {' to '.join(ends) if many else ends[0]}"
 
 
 def boards(stages, links) -> CircuitBoard:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from stagecraft.arrays import dataset
 from stagecraft.board import show
 from stagecraft.pictures.profiles import plot_panel
 
@@ -136,10 +137,6 @@ class Panel(eqx.Module):
 
         **Raises:** `ModuleNotFoundError` without the extra `xarray`.
         """
-        try:
-            import xarray
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError('to_xarray needs xarray: pip install "dynx[xarray]"') from error
         sizes = ("period", "agent")
         data = {f"{stage}.{n}": (sizes, np.asarray(x)) for stage, group in self.data.items() for n, x in group.items()}
         periods, agents = next(iter(data.values()))[1].shape
@@ -150,4 +147,4 @@ class Panel(eqx.Module):
             beside["type"] = ("agent", np.asarray(self.types))
         if self.weights is not None:
             data["weight"] = (sizes, np.asarray(self.weights))
-        return xarray.Dataset(data, coords=beside)
+        return dataset(data, beside)
