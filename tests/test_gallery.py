@@ -14,8 +14,10 @@ import heptapod
 import stagecraft as sc
 
 sys.path.insert(0, str(Path(__file__).parent / "theory"))
+sys.path.insert(0, str(Path(__file__).parent / "gallery"))
 
-from referee import between, fine, lognormal, logsum, search_all
+from referee import fine, lognormal, search_all
+from searches import movers
 
 sc.enable_x64()
 GALLERY = Path(__file__).parents[1] / "examples" / "gallery"
@@ -264,22 +266,7 @@ def test_movers_and_eaters_against_a_search_by_hand(house):
     """Both stages backward from the end, every house tried and every amount looked at."""
     solved = sc.solve(house)
     p = {name: np.asarray(value) for name, value in house.parameters["main"].items()}
-    houses, (y, weights) = p["H_vals"], lognormal(1.0, float(p["sigma_y"]), 2)
-    cash = lambda e, H: p["R"] * (e - p["ltv"] * H)
-
-    def move(m, H, onward):
-        """The value of cash in a house, and the odds of every new one."""
-        found = []
-        for k, new in enumerate(houses):
-            x = m + H - (1 + p["upkeep"] - p["ltv"]) * new - p["tau"] * H * (new != H)
-            eat = lambda c, x=x, k=k: p["alpha"] * np.log(c) + p["beta"] * onward[k](x[:, None] - c)
-            found.append(search_all(eat, 0 * x, x)[0] + (1 - p["alpha"]) * np.log(new + p["h_0"]))
-        return logsum(np.stack(found), float(p["sigma_v"]))
-
-    end = lambda H: lambda e: np.where(e >= 0, p["theta"] * np.log(cash(e, H) + (1 - p["tau"]) * H + p["b_0"]), -np.inf)
-    grid, last = fine(0, 14, 700), [end(H) for H in houses]
-    after = [sum(w * move(cash(grid, H) + z, H, last)[0] for z, w in zip(y, weights, strict=True)) for H in houses]
-    after = [between(grid, values) for values in after]
+    houses, (move, last, after) = p["H_vals"], movers(p, 2, 700)
     m = np.array([0.6, 1.1, 1.9, 3.2, 6.0])
     for t, onward in ((1, last), (0, after)):
         sol = solved[t]["MOVE"].dcsn.sol

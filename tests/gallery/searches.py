@@ -165,9 +165,14 @@ def durable(p):
     return rows + [(39, "ADJ.sell", {"m": x, "d": z}, v) for x, z, v in zip(m, d, odds[1], strict=True)]
 
 
-def house(p):
-    """The last two years by search: every house is tried, and every amount looked at; the house is a logit."""
-    houses, (y, w) = p["H_vals"], lognormal(1.0, float(p["sigma_y"]), 5)
+def movers(p, nodes, points):
+    """What cash in a house is worth to who may move, and the odds of every new one, and what follows in the last years.
+
+    **Arguments:** `nodes` of income; `points` of savings.
+
+    **Returns:** `move(m, H, onward)`, and of every house what is saved is worth in the last year and in the one before.
+    """
+    houses, (y, w) = p["H_vals"], lognormal(1.0, float(p["sigma_y"]), nodes)
     cash = lambda e, H: p["R"] * (e - p["ltv"] * H)
 
     def move(m, H, onward):
@@ -179,11 +184,16 @@ def house(p):
         return logsum(np.stack(found), float(p["sigma_v"]))
 
     end = lambda H: lambda e: np.where(e >= 0, p["theta"] * np.log(cash(e, H) + (1 - p["tau"]) * H + p["b_0"]), -np.inf)
-    grid, last = fine(0, 14, 500), [end(H) for H in houses]
+    grid, last = fine(0, 14, points), [end(H) for H in houses]
     after = [sum(k * move(cash(grid, H) + z, H, last)[0] for z, k in zip(y, w, strict=True)) for H in houses]
-    after, m, rows = [between(grid, values) for values in after], np.array([0.6, 1.9, 6.0]), []
+    return move, last, [between(grid, values) for values in after]
+
+
+def house(p):
+    """The last two years by search: every house is tried, and every amount looked at; the house is a logit."""
+    (move, last, after), m, rows = movers(p, 5, 500), np.array([0.6, 1.9, 6.0]), []
     for t, onward in ((29, last), (28, after)):
-        for H in houses[:3]:
+        for H in p["H_vals"][:3]:
             value, odds = move(m - p["ltv"] * H, H, onward)
             rows += [(t, "MOVE.value", {"m": x - p["ltv"] * H, "H": H}, v) for x, v in zip(m, value, strict=True)]
             rows += [(t, "MOVE.H_new[1]", {"m": x - p["ltv"] * H, "H": H}, v) for x, v in zip(m, odds[1], strict=True)]
