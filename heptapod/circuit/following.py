@@ -9,12 +9,19 @@ import sympy as sp
 
 from heptapod.circuit.periods import Graph
 from heptapod.derivation.kinks import bends
+from heptapod.derivation.steps import step
 from heptapod.formulas.equation import key, real
 from heptapod.formulas.freeze import thaw
 from heptapod.problem.functional_problem import FunctionalProblem
 from heptapod.problem.solutions import AbstractConditions
 
 _DEEP = 3  # Stages without a continuous control that are looked through.
+
+
+def _put(formulas, values):
+    """Formulas at given values of their states, without those that are no real numbers there, as `log(a)` after `a = 0`."""
+    put = {name: step("looking ahead", lambda g: g.xreplace(values), g) for name, g in formulas.items()}
+    return {name: g for name, g in put.items() if g is not None}
 
 
 @dataclass(frozen=True)
@@ -41,14 +48,14 @@ class _Look:
         """In the transition of an arrival, and behind its stage where nothing continuous is chosen there."""
         equations, num = self.problems[name].equations, self.problems[name].num
         here = {real(key(state, "arvl")): e for state, e in at.items()}
-        states = {state: g.xreplace(here) for state, g in equations.g_av.items()}
-        ending = [] if equations.terminal is None else [thaw(equations.terminal.formula).xreplace(here)]
-        found = [kink for g in (*states.values(), *ending) for kink in self._kinks(g)]
+        states = _put(equations.g_av, here)
+        ending = {} if equations.terminal is None else _put({"terminal": thaw(equations.terminal.formula)}, here)
+        found = [kink for g in (*states.values(), *ending.values()) for kink in self._kinks(g)]
         if num.controls or deep == 0:
             return found
         there = {real(key(state, "dcsn")): e for state, e in states.items()}
         for branch in equations.branches:
-            posts = {post: g.xreplace(there) for post, g in branch.g_ve.items()}
+            posts = _put(branch.g_ve, there)
             found += [kink for g in posts.values() for kink in self._kinks(g)]
             found += self.after(name, posts, branch.name, deep - 1)
         return found

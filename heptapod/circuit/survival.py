@@ -8,6 +8,7 @@ import sympy as sp
 
 from heptapod.circuit.link_parts import End
 from heptapod.derivation.euler_inputs import V
+from heptapod.derivation.steps import step
 from heptapod.formulas.equation import TAGS, key, real
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.freeze import freeze, thaw
@@ -67,8 +68,10 @@ def warn_other_death(reader: Reader, links, problems) -> None:
         branch = next(b for b in problem.equations.branches if b.name == link.branch)
         objective = branch.objective if branch.recorded is None else branch.recorded
         posts = {real(key(name, "cntn")): e for name, e in branch.g_ve.items()}
-        survival = thaw(link.survival).xreplace(posts)
-        weight = sp.diff(objective, V).xreplace(posts)
+        formulas = (thaw(link.survival), sp.diff(objective, V))
+        survival, weight = (step("survival after a transition", lambda e, to=posts: e.xreplace(to), e) for e in formulas)
+        if survival is None or weight is None:  # A constant that is no real number, and no household's.
+            continue
         sets = _sets(problem.equations, {**problem.parameters, **problem.settings})
         own = set(problem.equations.spaces["dcsn"].dimensions)
         chosen = {*problem.num.controls, *[name for name, _ in problem.num.discrete]}

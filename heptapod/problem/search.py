@@ -13,7 +13,7 @@ from heptapod.derivation.conditions import Derivation, writable
 from heptapod.derivation.derive import Derived, without_continuation
 from heptapod.derivation.euler_inputs import UTIL, EulerInputs, V, real
 from heptapod.derivation.invert import invert
-from heptapod.derivation.steps import noting
+from heptapod.derivation.steps import noting, step
 from heptapod.formulas.equation import key, perch_of
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
@@ -165,15 +165,22 @@ def _state(reading, equations, branch, derived, post, grids):
     return order[0]
 
 
+def _leaving_most(g, control, bound, scalars):
+    """A transition with one control at the bound that leaves most of the post-state."""
+    slope = sp.diff(g, control).subs(scalars)
+    up = slope.is_positive or (slope.is_number and slope > 0)
+    at = [bound.upper, bound.lower] if up else [bound.lower, bound.upper]
+    return g.subs(control, next((b for b in at if b is not None), sp.Integer(0)))
+
+
 def _base(found: Direct, branch, numbers):
     """The state from which a post-state is reached while every control is at the bound that leaves most."""
     g = branch.g_ve[found.post]
     scalars: dict[Any, float] = {real(n): float(np.ravel(v)[0]) for n, v in numbers.items() if np.ndim(v) == 0}
     for control, bound in found.limits:
-        slope = sp.diff(g, real(control)).subs(scalars)
-        up = slope.is_positive or (slope.is_number and slope > 0)
-        at = [bound.upper, bound.lower] if up else [bound.lower, bound.upper]
-        g = g.subs(real(control), next((b for b in at if b is not None), sp.Integer(0)))
+        g = step("a control at its bound", lambda g, at=(real(control), bound): _leaving_most(g, *at, scalars), g)
+        if g is None:
+            return None
     state, post = real(key(found.state, "dcsn")), real(key(found.post, "cntn"))
     inverse = invert(post - g, state) if g.has(state) else None
     return inverse if inverse is not None and writable(inverse) else None

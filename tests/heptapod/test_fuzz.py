@@ -1,6 +1,7 @@
 """Wrong files by the thousand: nothing is raised but a ModelError, and nothing is executed."""
 
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -299,6 +300,45 @@ def test_good_files_with_a_changed_formula_are_derived_or_refused(number):
         word = rng.choice(names)
         at(changed, path[:-1])[path[-1]] = old.replace(word, f"({expression(rng, [word, *names], 2)})", 1)
         case.load(yaml.safe_dump(changed, sort_keys=False))
+
+
+# Each has no real value, or an infinite one, where its argument becomes a number after a transition, as in `a_new = 0`.
+UNREAL = ("min({0}, crra({0}, {0}))", "max({0}, log({0}))", "where(log({0}) > 0, {0}, 2*{0})", "max({0}, sqrt({0} - 1))",
+          "min({0}, 1/{0})", "max({0}, ({0} - 1)^0.5)", "{0} + abs(log({0}) - 1)", "min(ces({0}, {0}, 0.5, {0}), {0})")  # fmt: skip
+
+
+def without_a_real_value(rng):
+    """A good file, one name of which stands in a formula that is no real number everywhere."""
+    tree = yaml.safe_load(rng.choice(TEXTS))
+    keys = ("Q", "g_ve", "g_av", "A", "c", "when", "solvent", "terminal", "survival")
+    path = rng.choice([p for p in paths(tree) if isinstance(at(tree, p), str) and p[-1] in keys] or [("model", "name")])
+    old = at(tree, path)
+    found = [m for m in re.finditer(r"[A-Za-z_]\w*(?!\w*\()", old) if m.group() not in ("V", "E")]
+    if found:
+        start, end = found[-1].span()
+        at(tree, path[:-1])[path[-1]] = f"{old[:start]}({rng.choice(UNREAL).format(old[start:end])}){old[end:]}"
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+@pytest.mark.parametrize("cases", [20, pytest.param(400, marks=pytest.mark.slow)])
+def test_formulas_that_are_no_real_number_everywhere_are_derived_or_refused(cases):
+    rng, case = random.Random(cases), Case()
+    for _ in range(cases):
+        case.load(without_a_real_value(rng))
+
+
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("resource", "left = stock - x", '"left = stock - min(x, crra(x, x))"'),
+        ("fishery", "left = fish - c", '"left = fish - where(log(c) > 0, c, 2*c)"'),
+        ("default", "where(a > -0.5, a, -0.5)", "min(a, crra(a, a))"),
+    ],
+)
+def test_a_constant_that_is_no_real_number_after_a_transition_is_no_accident(name, old, new):
+    text = TEXTS[[path.stem for path in FILES].index(name)]
+    assert text.count(old) == 1
+    Case().load(text.replace(old, new))
 
 
 def slots():
