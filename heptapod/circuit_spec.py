@@ -38,9 +38,26 @@ class CircuitSpec:
     equilibrium: Equilibrium | None = field(default=None, repr=False)
     diagnostics: tuple[Diagnostic, ...] = ()
 
+    def __repr__(self) -> str:
+        horizon = self.structure.horizon
+        when = "infinite horizon" if horizon is None else f"{horizon} periods"
+        stages = ", ".join(f"{num.name} ({num.method})" for num in self.structure.stages)
+        rows = [f"{scope}.{name}  {_shown(x)}" for scope, names in self.parameters.items() for name, x in names.items()]
+        kinds = [d.severity for d in self.diagnostics]
+        told = [f"{kinds.count(kind)} {kind}{'s' * (kinds.count(kind) > 1)}" for kind in dict.fromkeys(kinds)]
+        more = [f"... and {len(rows) - 8} more parameters"] if len(rows) > 8 else []
+        lines = [f"stages: {stages}", *rows[:8], *more, *([f"diagnostics: {', '.join(told)}"] if told else [])]
+        return "\n".join([f"CircuitSpec {self.name}: {when}, {self.file}"[:118], *[f"  {line}"[:118] for line in lines]])
+
     def __getattr__(self, name: str):
         if name in ("math", "methods", "num", "derived"):
             if len(self.stages) == 1:
                 return getattr(next(iter(self.stages.values())), name)
             raise AttributeError(f"`{name}` belongs to a stage; this model has {', '.join(self.stages)}: use .stages[...]")
         raise AttributeError(f"a CircuitSpec has no attribute `{name}`")
+
+
+def _shown(x) -> str:
+    """A number, or the shape and the range of an array."""
+    x = np.asarray(x)
+    return f"{x:.6g}" if x.ndim == 0 else f"{'x'.join(map(str, x.shape))} in [{x.min():.6g}, {x.max():.6g}]"

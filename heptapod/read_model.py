@@ -16,7 +16,7 @@ from heptapod.circuit.periods import Graph
 from heptapod.circuit.stages import read_kind, read_stages
 from heptapod.circuit.storage import stored_where_needed
 from heptapod.circuit.structure import Structure
-from heptapod.circuit.survival import warn_other_death
+from heptapod.circuit.survival import check_shares, warn_other_death
 from heptapod.circuit.terminal import read_terminals
 from heptapod.circuit_spec import CircuitSpec
 from heptapod.dialect import keys
@@ -159,7 +159,9 @@ class _Model:
             warn_idle(readings[name], problem.equations)
         warn_unused(reader, scopes, looked_up, economy.used | self.time.settings)
         warn_no_contraction(reader, graph, built)
-        warn_other_death(reader, zip(graph.links, graph.places, strict=True), built)
+        crossed = tuple(zip(graph.links, graph.places, strict=True))
+        warn_other_death(reader, crossed, built)
+        check_shares(reader, crossed, built, self.time.numbers)
         nums = {n: dataclasses.replace(p.num, solution=solutions[n]) for n, p in built.items()}
         nums = stored_where_needed(reader, nums, graph, blocks, nodes, {n: r.math for n, r in readings.items()})
         calibration = Calibration(tuple(d.table for d in scopes.values()), self.time.age, graph.periods)

@@ -9,7 +9,7 @@ import sympy as sp
 from heptapod.circuit.link_parts import End
 from heptapod.derivation.euler_inputs import V
 from heptapod.derivation.steps import step
-from heptapod.formulas.equation import TAGS, key, real
+from heptapod.formulas.equation import TAGS, key, name_of, real
 from heptapod.formulas.formula import Formula
 from heptapod.formulas.freeze import freeze, thaw
 from heptapod.formulas.in_numpy import number
@@ -82,6 +82,41 @@ def warn_other_death(reader: Reader, links, problems) -> None:
             message = f"who survives depends on {shown}, and Q of stage {link.source} counts on another survival"
             help = f"in Q let V[>] be weighed by {reader.get((*path, 'survival'))}, and what death is worth by the rest"
             reader.warning("survival", f"{message}: dQ/dV[>] divided by it still depends on {shown}", (*path, "survival"), help)
+
+
+def check_shares(reader: Reader, links, problems, clock: Mapping) -> None:
+    """An error where a survival that depends on finite sets and on age is no share at some of their values.
+
+    **Arguments:** `links`: (connection, its place) pairs; `problems`: by stage; `clock`: the period and the age, by period.
+    """
+    for link, path in links:
+        if link.survival is None:
+            continue
+        problem = problems[link.source]
+        branch = next(b for b in problem.equations.branches if b.name == link.branch)
+        posts = {real(key(name, "cntn")): e for name, e in branch.g_ve.items()}
+        share = step("survival after a transition", lambda e, to=posts: e.xreplace(to), thaw(link.survival))
+        numbers = {**problem.parameters, **problem.settings, **clock}
+        sets = _sets(problem.equations, numbers)
+        if share is None:  # A constant that is no real number.
+            continue
+        names = {str(s) for s in share.free_symbols}
+        own = [name for name in sorted(names) if name in sets]
+        if not own or not names <= sets.keys() | numbers.keys() or any(np.ndim(numbers[n]) > 1 for n in names - set(own)):
+            continue
+        # A row for each period from which the connection leads on, a column for each combination of the sets.
+        periods = max((np.size(numbers[n]) for n in names - set(own)), default=1)
+        leads = [t for t in range(max(periods - 1, 1)) if link.holds(t)]
+        rows = {n: np.broadcast_to(numbers[n], periods)[leads, None] for n in names - set(own)}
+        rows |= dict(zip(own, (x.ravel()[None] for x in np.meshgrid(*[sets[n] for n in own])), strict=True))
+        value = number(freeze(share), rows)
+        bad = (value < -_TOLERANCE) | (value > 1 + _TOLERANCE)
+        if np.any(bad):
+            at = lambda x, bad=bad: np.broadcast_to(x, bad.shape)[bad][0]
+            where = ", ".join(f"{name_of(n)} = {at(rows[n]):g}" for n in (*own, *clock) if n in rows)
+            reader.error(
+                "domain", f"the share that survives must lie in [0, 1], found {at(value):g} at {where}", (*path, "survival")
+            )
 
 
 def _sets(equations: Equations, numbers: Mapping) -> dict[str, np.ndarray]:

@@ -49,6 +49,13 @@ class Derived:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        told = {
+            n: getattr(self, n) for n in ("problem", "foc", "control_inverse", "state_inverse", "slope", "utility", "lowest")
+        }
+        lines = [f"  {name}: {x}"[:118] for name, x in told.items() if x is not None]
+        return "\n".join([f"Derived: from {self.state or 'no state'} to {self.post or 'no post-state'}", *lines])
+
 
 @functools.lru_cache(maxsize=256)
 def derive(stage: EulerInputs) -> Derived:

@@ -43,6 +43,14 @@ class FunctionalProblem:
     equations: Equations = field(repr=False, compare=False)
     provenance: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        first, *perches = repr(self.num).split("\n")
+        numbers = ", ".join(f"{n} = {v:.6g}" for n, v in self.parameters.items() if np.ndim(v) == 0)
+        lines = [f"reason: {self.num.solution.reason}", *perches, f"parameters: {numbers or 'none'}"]
+        return "\n".join(
+            [first.replace("NumericProblem", "FunctionalProblem", 1), *[f"  {line.strip()}"[:118] for line in lines]]
+        )
+
 
 def read_movers(reader: Reader, path: Path) -> dict[str, bool]:
     """The explicit movers of a stage, and whether each inherits what its stage sees."""

@@ -79,6 +79,13 @@ class NumericProblem:
         object.__setattr__(self, "_values", values)
         object.__setattr__(self, "_hash", hash(values))
 
+    def __repr__(self) -> str:
+        shown = [f"{perch}: {', '.join(space.dimensions)}" for perch, space in self.spaces]
+        chosen = [*self.controls, *[name for name, _ in self.discrete]]
+        shown += [f"chosen: {', '.join(chosen)}"] if chosen else []
+        shown += [f"drawn: {', '.join(d for s in self.shocks for d in s.dimensions)}"] if self.shocks else []
+        return "\n".join([f"NumericProblem {self.name}: {self.method}", *[f"  {line}"[:118] for line in shown[:9]]])
+
     def __hash__(self) -> int:
         return self._hash
 

@@ -20,8 +20,9 @@ from stagecraft.horses.evaluate import (
 )
 from stagecraft.horses.flat import held_below
 from stagecraft.horses.intratemporal import lowest_control, state_on_curve
+from stagecraft.horses.knots import room_for
 from stagecraft.horses.levels import bend, first_tamed, levels, secant_where
-from stagecraft.horses.problems import KINK_ENDS, ContinuousProblem
+from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Lowest, Row, Rows
 from stagecraft.operators.envelope.envelope import read, read_lines, refine
 
@@ -133,19 +134,6 @@ def _enveloped(problem, joined: Row, valid):
     corner = jnp.max(jnp.where(found.segment < BRANCH, ends, -jnp.inf))
     corner = jax.lax.stop_gradient(jnp.maximum(corner, found.state[0]))
     return row, corner, found.crossings, found.overflow
-
-
-def room_for(knots: int) -> int:
-    """How many knots the envelope of a correspondence is given."""
-    return knots + knots // 8 + 16
-
-
-def stored_knots(problem: ContinuousProblem) -> int:
-    """The length of the rows that `egm` returns."""
-    n, pairs = problem.knots.shape[0], problem.switch_knots
-    n += 2 * len(problem.kinks) + KINK_ENDS * problem.kink_ends + problem.corner_knot + problem.cornerless
-    n += (1 + HELD) * problem.holds + BRANCH * problem.branched
-    return room_for(n + 2 * pairs) + 4 * pairs if problem.envelope else n
 
 
 def _rows(problem, row: Row, lowest: Answer, **told) -> Rows:

@@ -1,10 +1,14 @@
-"""Where knots stand: those of a decision whose maximum is sought, and those of a post-state that may leave nothing."""
+"""Where knots stand, and how many: of a decision whose maximum is sought, of a post-state that may leave nothing."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
+
+from stagecraft.horses.bounds import HELD
+from stagecraft.horses.branch import BRANCH
+from stagecraft.horses.problems import KINK_ENDS, ContinuousProblem
 
 States = dict[str, Float[Array, "..."]]
 
@@ -63,3 +67,16 @@ def filled(
     line = at(control, first) + slope * (knots - at(knots, first))
     below = (jnp.arange(knots.shape[-1]) < first) & ~empty
     return jnp.where(below, line, control)
+
+
+def room_for(knots: int) -> int:
+    """How many knots the envelope of a correspondence is given."""
+    return knots + knots // 8 + 16
+
+
+def stored_knots(problem: ContinuousProblem) -> int:
+    """The length of the rows that `egm` returns."""
+    n, pairs = problem.knots.shape[0], problem.switch_knots
+    n += 2 * len(problem.kinks) + KINK_ENDS * problem.kink_ends + problem.corner_knot + problem.cornerless
+    n += (1 + HELD) * problem.holds + BRANCH * problem.branched
+    return room_for(n + 2 * pairs) + 4 * pairs if problem.envelope else n

@@ -15,9 +15,10 @@ from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.inner import InnerControl
 from stagecraft.horses.bounds import inserted
 from stagecraft.horses.edge import at_moved, from_edge, just_above
-from stagecraft.horses.egm import egm, stored_knots
+from stagecraft.horses.egm import egm
 from stagecraft.horses.health import finite, unfolded
 from stagecraft.horses.horse import AbstractHorse
+from stagecraft.horses.knots import stored_knots
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
 from stagecraft.horses.solution import Answer, Lowest, Rows
 from stagecraft.movers.corner_knots import with_corner_knot

@@ -98,3 +98,12 @@ def test_a_survival_that_decisions_do_not_count_on_is_warned_of(survival, object
 def test_a_survival_sees_what_its_source_sees_and_nothing_else():
     for share, code in (("alive(hh)", "unknown-symbol"), ("alive(h_pre)", "unknown-symbol"), ("alive(h, h)", "arity")):
         assert code in [d.code for d in heptapod.check(MODEL.replace("SURVIVAL", share))], share
+
+
+@pytest.mark.parametrize(
+    ("survival", "found"),
+    [("1.2 - h", "1.2 at h = 0"), ("0.5 - h", "-0.5 at h = 1"), ("where(h == 1, 0.9, 1.0) - 0.4*t*h", "-0.3 at h = 1, t = 3")],
+)
+def test_a_survival_that_is_no_share_at_some_state_or_age_is_refused(survival, found):
+    told = [d for d in heptapod.check(MODEL.replace("SURVIVAL", survival)) if d.severity == "error"]
+    assert [d.code for d in told] == ["domain"] and f"must lie in [0, 1], found {found}" in told[0].message
