@@ -218,8 +218,8 @@ class AbstractMatching(abc.ABC):
         return inference.spread(np.atleast_2d(np.cov(np.stack(found).T)), free)
 
     def sensitivity(self, z, free: np.ndarray) -> Any:
-        r"""The derivative of estimates in the data, $H^{-1}\,2G'W$ with $H$ the exact second derivative of the distance (more if
-        $W$ moves); where the moments fit it is $(G'WG)^{-1}G'W$, minus that of Andrews, Gentzkow & Shapiro (2017).
+        r"""The derivative of estimates in the data, $H^{-1}\,2G'W$ with $H$ the exact second derivative of the distance (more
+        if $W$ moves); where the moments fit it is $(G'WG)^{-1}G'W$, minus that of Andrews, Gentzkow & Shapiro (2017).
         """
         import pandas as pd
 
