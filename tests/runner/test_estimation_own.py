@@ -284,12 +284,12 @@ def test_weights_tests_and_sensitivities_are_those_of_closed_form_moments(weight
 
 @pytest.mark.slow
 def test_hessians_in_many_parameters_see_what_a_factor_of_zero_moves_by():
-    """The worth of a year is `u*worth` with `u` at zero: the cross derivative is there all the same."""
+    """The logarithm of `1 + u` is zero, and so is the slope in its exponent; it moves with `u` all the same."""
     years = 17
     text = PAY.replace("CASH", "m = y + k").replace("LAW", "lognormal").replace("horizon: 2", f"horizon: {years}")
     worth = np.linspace(-1.0, 1.0, years).round(3).tolist()
     text = text.replace("sigma: 0.4", f"sigma: 0.4, u: 0.0, worth: {{by: t, values: {worth}}}").replace(
-        "d*m", "d*(m - 1 + u*worth)"
+        "d*m", "d*(m - 1 + (1 + u)^worth)"
     )
     circuit, rng = sc.load(text.replace("k_nxt = 0*k + d", "k_nxt = 0*k")), np.random.default_rng(1)
     frame = pd.DataFrame({"period": np.arange(6 * years) % years, "k": 0.0, "m": rng.uniform(0, 3, 6 * years),
@@ -297,7 +297,7 @@ def test_hessians_in_many_parameters_see_what_a_factor_of_zero_moves_by():
     est = MLE(circuit, {"main.u": None, "main.worth": None}, frame, {"JOB": ["k", "m", "d"]}, transitions=False)
 
     def by_hand(z):
-        value = frame["m"].to_numpy() - 1 + z[0] * z[1:][frame["period"]]
+        value = frame["m"].to_numpy() - 1 + (1 + z[0]) ** z[1:][frame["period"]]
         return np.log1p(np.exp(np.where(frame["d"] == 1, -value, value))).sum()
 
     assert len(est.task.own) > 16 and est.task.value(est.task.own) == pytest.approx(by_hand(est.task.own), abs=1e-10)
