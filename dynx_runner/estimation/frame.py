@@ -117,7 +117,9 @@ def _numbers(circuit, stage, name, x, part) -> np.ndarray:
         found = np.array([names.index(v) if v in names else _number(v) for v in text])
         bad = np.isnan(found) & ~np.isin(text, ["nan", "None", "<NA>"])
         if bad.any():
-            raise ValueError(f"data: {_rows(part[bad])} have branch {text[int(np.argmax(bad))]!r}; stage {stage} has {', '.join(names)}")
+            raise ValueError(
+                f"data: {_rows(part[bad])} have branch {text[int(np.argmax(bad))]!r}; stage {stage} has {', '.join(names)}"
+            )
         return found
     try:
         return np.asarray(x, float)

@@ -1,5 +1,9 @@
 """Estimators of models that are in no example, beside likelihoods that are written down by hand."""
 
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+import heptapod
 import stagecraft as sc
 from dynx_runner import MLE, MinimumDistance, Moments
 from dynx_runner.estimation.transforms import Correlation, Interval, Ordered, Simplex
@@ -302,3 +307,143 @@ def test_hessians_in_many_parameters_see_what_a_factor_of_zero_moves_by():
 
     assert len(est.task.own) > 16 and est.task.value(est.task.own) == pytest.approx(by_hand(est.task.own), abs=1e-10)
     np.testing.assert_allclose(est.task.hessian(est.task.own), second(by_hand, est.task.own, 1e-3), atol=1e-4)
+
+
+LAW = Path(__file__).parents[2] / "examples" / "own_parts" / "law.py"
+ROWS = pd.DataFrame({"period": 0, "k": 0.0, "y": [1.0, 1.3, 1.5], "m": [1.0, 1.69, 2.25], "d": 1})
+
+
+def triangular():
+    """The law of `examples/own_parts`."""
+    spec = importlib.util.spec_from_file_location("law", LAW)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Triangular
+
+
+def drawn_by(law):
+    text = PAY.replace("CASH", "m = y^2 + k").replace("LAW, mean: mu, std: sigma", "own, centre: mu, width: sigma")
+    return sc.load(text, shocks=heptapod.SHOCKS | {"own": law})
+
+
+def test_the_density_of_a_law_of_ones_own_is_asked_for():
+    for seen in (["k", "m", "d"], ["y"]):
+        with pytest.raises(
+            ValueError, match=r"density of `y` of stage JOB is not known; give its law Triangular a method log_dens"
+        ):
+            MLE(drawn_by(triangular()), {"main.sigma": (0.01, 3.0)}, ROWS.assign(id=[1, 2, 3]), {"JOB": seen})
+
+
+@pytest.mark.slow
+def test_a_law_of_ones_own_may_say_how_dense_it_is():
+    plain = triangular()
+
+    @dataclass(frozen=True)
+    class Dense(heptapod.AbstractShock):
+        """A triangle that does."""
+
+        centre: heptapod.Formula
+        width: heptapod.Formula
+        n_points: int
+        count, nodes, draws, moments, _quantile = plain.count, plain.nodes, plain.draws, plain.moments, plain._quantile
+
+        def log_density(self, scope, drawn):
+            far = jnp.abs(drawn["y"] - self.centre(scope)) / self.width(scope)
+            return jnp.where(far < 1, jnp.log1p(-jnp.where(far < 1, far, 0.0)) - jnp.log(self.width(scope)), -jnp.inf)
+
+    circuit, free, y = drawn_by(Dense), {"main.sigma": (0.01, 3.0)}, ROWS["y"].to_numpy()
+    by_hand = np.log(1 - np.abs(y - 1.2) / 0.4) - np.log(0.4)
+    np.testing.assert_allclose(MLE(circuit, free, ROWS, {"JOB": ["y"]}).contributions({}), by_hand, atol=1e-10)
+    told = [
+        MLE(circuit, free, ROWS.assign(id=y), {"JOB": ["k", "m", "d"]}, transitions=t).contributions({}) for t in (True, False)
+    ]
+    np.testing.assert_allclose(told[0] - told[1], by_hand - np.log(2 * y), atol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["normal", "log"])
+def test_states_that_follow_from_what_is_seen_may_be_measured_with_an_error(kind):
+    """Cash is what came and what was drawn; it is measured, though not by all."""
+    frame = pd.DataFrame({"period": 0, "k": 1.0, "y": [1.0, 1.3, 1.5, 0.8], "m": [2.2, 2.1, np.nan, 1.9], "d": 1})
+    errors = {"m": "main.sigma" if kind == "normal" else ("log", "main.sigma")}
+    est = MLE(paid("m = y + k"), {"main.sigma": (0.01, 2.0)}, frame, {"JOB": ["k", "y", "d"]}, errors=errors, transitions=False)
+    true, seen = frame["y"] + frame["k"], frame["m"]
+    density = norm.logpdf(seen, true, 0.4) if kind == "normal" else norm.logpdf(np.log(seen), np.log(true), 0.4) - np.log(seen)
+    choice = -np.log1p(np.exp(-true))
+    # What comes next year is worth more to those who work: the state they arrive with pays.
+    worth = MLE(paid("m = y + k"), {"main.sigma": (0.01, 2.0)}, frame.drop(columns="m"), {"JOB": ["k", "y", "d"]},
+                transitions=False)  # fmt: skip
+    assert (np.asarray(worth.contributions({})) >= choice).all()
+    np.testing.assert_allclose(est.contributions({}) - worth.contributions({}), np.nan_to_num(density), atol=1e-10)
+
+
+PICK = """
+model:
+  name: Pick
+  horizon: 4
+  terminal: 0
+  types: {toil: [0.2, 1.2], weights: [0.4, 0.6]}
+  parameters: {beta: 0.9, toil: 0.5, pay: 1.0, rest: 0.4}
+  defaults: {inherit: all}
+  connections:
+    intra_period: [{source: PICK.work, target: WORK, mapping: {k: k}}, {source: PICK.home, target: HOME, mapping: {k: k}}]
+    inter_period: [{source: WORK, target: PICK, mapping: {k_nxt: k}}, {source: HOME, target: PICK, mapping: {k_nxt: k}}]
+stages:
+  PICK:
+    kind: branching
+    math:
+      branches: {work: {Q: "V[>] + pay*k - toil"}, home: {Q: "V[>] + rest"}}
+      choice: {by: agent, taste_shock: gumbel, scale: 0.5}
+      state_space: {arvl: {grid: {k: {values: [0, 1, 2]}}}, cntn.work: {dimensions: ["k"]}, cntn.home: {dimensions: ["k"]}}
+  WORK:
+    math:
+      functions: {g_av: k = k, g_ve: "k_nxt = min(k + e, 2)", Q: "0.1*e + beta*V[>]"}
+      controls: {e: {in: [0, 1]}}
+      choice: {by: agent, taste_shock: gumbel, scale: 1.0}
+      state_space: {arvl: {grid: {k: {values: [0, 1, 2]}}}, cntn: {grid: {k_nxt: {values: [0, 1, 2]}}}}
+  HOME:
+    math:
+      functions: {g_av: k = k, g_ve: k_nxt = k, Q: "0*e + beta*V[>]"}
+      controls: {e: {in: [0]}}
+      state_space: {arvl: {grid: {k: {values: [0, 1, 2]}}}, cntn: {grid: {k_nxt: {values: [0, 1, 2]}}}}
+"""
+
+
+def odds_of(toil: float) -> list:
+    """The logarithms of the probabilities of (branch, effort) in every year, by the Bellman equation in NumPy."""
+    k, value, found = np.arange(3), np.zeros(3), []
+    for _ in range(4):
+        effort = np.stack([0.9 * value, 0.1 + 0.9 * value[np.minimum(k + 1, 2)]])
+        work = np.logaddexp(*effort)
+        branch = np.stack([work + k - toil, 0.9 * value + 0.4]) / 0.5
+        found.append((branch - np.logaddexp(*branch), effort - work))
+        value = 0.5 * np.logaddexp(*branch)
+    return found[::-1]
+
+
+@pytest.mark.slow
+def test_types_branches_and_efforts_have_the_probabilities_of_a_bellman_equation_by_hand():
+    """Branches by position, by name, and mixed among objects say the same; posteriors follow from what types make of it."""
+    circuit = sc.load(PICK)
+    frame = sc.simulate(sc.solve(circuit), {"PICK": {"k": jnp.zeros(60)}}, key=jax.random.key(1)).to_pandas()
+    frame = frame.drop(columns="type")
+    free = {"main.pay": None, "types.main.toil": Ordered(), "types.weights": Simplex()}
+    est = MLE(circuit, free, frame, {"PICK": ["k", "branch"], "WORK": ["k", "e"]})
+    by_type = np.zeros((2, 60))
+    for j, toil in enumerate((0.2, 1.2)):
+        odds = odds_of(toil)
+        for row in frame.itertuples():
+            branch, effort = odds[row.period]
+            if row.stage == "PICK":
+                by_type[j, row.agent] += branch[int(row.branch), int(row.k)]
+            elif row.stage == "WORK":
+                by_type[j, row.agent] += effort[int(row.e), int(row.k)]
+    joint = by_type + np.log([[0.4], [0.6]])
+    np.testing.assert_allclose(est.contributions({}), np.logaddexp(*joint), atol=1e-10)
+    np.testing.assert_allclose(est.posterior({}), np.exp(joint - np.logaddexp(*joint)).T, atol=1e-10)
+    names = frame["branch"].map({0.0: "work", 1.0: "home"})
+    for column in (names, frame["branch"].astype(object), names.where(frame["period"] > 0, frame["branch"])):
+        other = est.with_data(frame.assign(branch=column))
+        np.testing.assert_array_equal(other.contributions({}), est.contributions({}))
+    with pytest.raises(ValueError, match=r"have branch 'play'; stage PICK has work, home"):
+        est.with_data(frame.assign(branch=names.replace("home", "play")))
