@@ -114,7 +114,7 @@ def _no_room(place: Path) -> str | None:
 
 
 def _trim(folder: Path) -> None:
-    """Leave no more than there may be, the latest used first; another process may be doing the same, and nothing fails of it."""
+    """Leave no more than there may be, the latest used first. Another process may do the same; nothing fails of it."""
     found = []
     for path in folder.glob("*/*-cache"):
         with contextlib.suppress(OSError):
