@@ -74,7 +74,8 @@ def profile(fit: Any, name: str, width: float = 2.0, points: int = 9, ax: Any = 
     ax.plot(grid, np.array(found) - fit.criterion, "o-", label="profile")
     if task.likelihood:
         ax.plot(grid, 0.5 * ((grid - fit.z[i]) / error) ** 2, ls=":", label="parabola")
-    ax.set(xlabel=name, ylabel="criterion above its lowest")
+    unit = task.circuit.source.units.get(name)
+    ax.set(xlabel=f"{name} ({unit})" if unit else name, ylabel="criterion above its lowest")
     ax.legend(frameon=False)
     return ax
 

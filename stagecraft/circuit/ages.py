@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from stagecraft.arrays import dataset, listed, page
 from stagecraft.functionals.functional import AbstractFunctional, Choices, Named
 from stagecraft.horses.solution import Answer
+from stagecraft.pictures.canvas import canvas, worded
 from stagecraft.pictures.curves import asked, fixed, functions_of
 from stagecraft.pictures.profiles import clock_of, plot_profiles
 
@@ -113,9 +114,9 @@ class StageByAge(eqx.Module):
         names, answer, lines = asked(sol, what, where), self.at(**held), {}
         for name, function in names.items():
             lines[", ".join(filter(None, (label, name)))] = np.asarray(function.of(answer))
-        ax = plot_profiles(lines, {}, self.periods, self._age, ax, **style)
-        ax.set_ylabel(", ".join(names))
-        return ax
+        units = self.circuit.source.units
+        ax = canvas(ax, ylabel=worded(names, units))
+        return plot_profiles(lines, {}, self.periods, self._age, ax, units, **style)
 
     def to_pandas(self, **states: Float[Array, "..."]):
         """A long frame: `period`, `age`, the states, `value`, policies, marginal values and probabilities.

@@ -80,12 +80,12 @@ def _plot_households(circuit, stage, name, kind, period, ax, label, style):
     kind = kind or ("fan" if len(passed) > 1 and period is None else "density")
     if kind == "fan":
         dists = [_dist(circuit[t][stage], name) for t in passed]
-        return plot_fan(dists, name, passed, circuit.structure.calibration.age, label, ax, **style)
+        return plot_fan(dists, name, passed, circuit.structure.calibration.age, label, ax, circuit.source.units, **style)
     at = passed[-1] if period is None else period
     word, when = clock_of(circuit.structure.calibration.age, at)
     words = [label, f"{word} {when:g}" if len(passed) > 1 else ""]
     draw = plot_density if kind == "density" else plot_lorenz
-    return draw(_dist(circuit[at][stage], name), name, ", ".join(filter(None, words)), ax, **style)
+    return draw(_dist(circuit[at][stage], name), name, ", ".join(filter(None, words)), ax, circuit.source.units, **style)
 
 
 def _variables(stage) -> list[str]:

@@ -182,7 +182,8 @@ class Stage(eqx.Module):
         if perch not in sols:
             raise ValueError(f"stage {self.name} has no perch `{perch}`; there are {', '.join(sols)}")
         spaces = (self.num, getattr(self.arvl_to_dcsn.operator, "parameters", {}))
-        return plot_functions(sols[perch], what, x, at, ax, f"stage {self.name}", label, spaces, **style)
+        units = {} if self.source is None else self.source.units
+        return plot_functions(sols[perch], what, x, at, ax, f"stage {self.name}", label, spaces, units, **style)
 
     def _lines(self) -> list[tuple[str, str]]:
         states = [(perch.name, ", ".join(perch.dimensions)) for perch in self.perches]

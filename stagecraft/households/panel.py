@@ -28,12 +28,14 @@ class Panel(eqx.Module):
     - `age`: (start, step) of the model's clock, or `None`.
     - `weights`: of every agent, 1 with the derivative of how likely its draws were until then; `None` where they were not asked
       for.
+    - `units`: (variable, unit) pairs, as the model says them.
     """
 
     data: dict[str, dict[str, Float[Array, "periods agents"]]]
     age: tuple[float, float] | None = eqx.field(static=True, default=None)
     types: Int[Array, " agents"] | None = None
     weights: Float[Array, "periods agents"] | None = None
+    units: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
 
     def __getitem__(self, name: str) -> Any:
         """The variables of a stage, or the variable of that name if one stage alone has it."""

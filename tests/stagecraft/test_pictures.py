@@ -222,6 +222,42 @@ def test_a_state_of_households_who_are_not_there_says_who_brings_them(solved):
         solved.stage("CONS").moments()
 
 
+UNITS = BUFFER.replace("  terminal: log(a + 1)", "  units: {age: years, m: 1000 euros, c: 1000 euros, a_nxt: saved, y: 1}\n  terminal: log(a + 1)")
+
+
+def test_axes_have_the_units_that_the_model_says(solved):
+    """Units decide no program: the solution is that of the model without them."""
+    circuit = sc.load(UNITS)
+    assert jax.tree.structure(circuit) == jax.tree.structure(sc.load(BUFFER))
+    told = sc.solve(circuit)
+    assert words(told[3]["CONS"].plot())[:2] == ("m (1000 euros)", "c (1000 euros)")
+    assert words(told[3]["CONS"].plot(["c", "value"]))[1] == "c (1000 euros), value"
+    assert words(told.plot("CONS.c", at={"m": 2.0}))[:2] == ("age (years)", "c (1000 euros)")
+    assert words(told.plot("CONS.c", at={"m": 2.0}, label="now"))[2] == ["now, c"]
+    panel = sc.simulate(told, {"a": jnp.ones(3)}, key=jax.random.key(0))
+    assert words(panel.plot("c", "m"))[:2] == ("age (years)", "c, m (1000 euros)")
+    assert words(panel.plot("CONS.c", "a_nxt"))[1] == "CONS.c (1000 euros), a_nxt (saved)"
+    people = sc.push_forward(told, {"a": 1.0})
+    assert words(people.plot("CONS.a_nxt"))[:2] == ("age (years)", "a_nxt (saved)")
+    assert people.plot("CONS.a_nxt", kind="density").get_xlabel() == "a_nxt (saved)"
+    assert people.plot("CONS.a_nxt", kind="lorenz").get_ylabel() == "share of a_nxt"
+    assert words(solved[3]["CONS"].plot())[:2] == ("m", "c")
+
+
+@pytest.mark.parametrize(
+    ("units", "says"),
+    [
+        ("{n: euros}", "no variable `n` that has a unit.*the variables are a, m, a_nxt, y, c, age|no variable `n`"),
+        ("{a_nx: euros}", "no variable `a_nx` that has a unit"),
+        ("{m: [euros]}", "a unit is text, found a list"),
+        ("euros", "`units` must be a mapping"),
+    ],
+)
+def test_a_unit_is_text_and_of_a_variable(units, says):
+    with pytest.raises(ValueError, match=says):
+        sc.load(BUFFER.replace("  terminal: log(a + 1)", f"  units: {units}\n  terminal: log(a + 1)"))
+
+
 KINDS = """
 model:
   name: Kinds
