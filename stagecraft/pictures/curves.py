@@ -120,8 +120,8 @@ def plot_functions(
 ) -> "Axes":
     """Curves of functions of states along one of them; arguments as of `Stage.plot`, `where` for messages.
 
-    **Arguments:** `spaces`: the pointwise functions of the stage and its values, which know the grids that its file declares; `units`:
-      of variables, for the axes.
+    **Arguments:** `spaces`: the pointwise functions of the stage and its values, which know the grids that its file declares;
+    `units`: of variables, for the axes.
     """
     functions, held = asked(sol, what, where), fixed(sol, at, where)
     known = spans(sol)

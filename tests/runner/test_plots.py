@@ -69,7 +69,9 @@ def test_few_and_many_draws_stay_readable(draws):
 
 def test_a_parameter_has_the_unit_that_its_model_says():
     text = (Path(__file__).parent / "cake.yml").read_text()
-    text = text.replace('in: "(0, inf)"}', 'in: "(0, inf)", unit: of risk}').replace("beta: 0.9", "beta: {value: 0.9, unit: a year}")
+    text = text.replace('in: "(0, inf)"}', 'in: "(0, inf)", unit: of risk}').replace(
+        "beta: 0.9", "beta: {value: 0.9, unit: a year}"
+    )
     specs = {"main.parameters.gamma": (1.0, 3.0, None), "main.beta": (0.9, 0.99, None)}
     runner = CircuitRunner(None, None, None, specs, circuit_factory(text), lambda c: c, {"none": lambda c: 1.0}, batches=False)
     table = mpi_map(runner, runner.sample_prior(3, seed=0), progress=False)

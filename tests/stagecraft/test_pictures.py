@@ -222,7 +222,9 @@ def test_a_state_of_households_who_are_not_there_says_who_brings_them(solved):
         solved.stage("CONS").moments()
 
 
-UNITS = BUFFER.replace("  terminal: log(a + 1)", "  units: {age: years, m: 1000 euros, c: 1000 euros, a_nxt: saved, y: 1}\n  terminal: log(a + 1)")
+UNITS = BUFFER.replace(
+    "  terminal: log(a + 1)", "  units: {age: years, m: 1000 euros, c: 1000 euros, a_nxt: saved, y: 1}\n  terminal: log(a + 1)"
+)
 
 
 def test_axes_have_the_units_that_the_model_says(solved):

@@ -1,6 +1,5 @@
 """What is compiled: it is counted by verb and model, and kept on disk where the user wants it, and nowhere else."""
 
-import importlib.util
 import json
 import os
 import re
@@ -368,28 +367,3 @@ def test_the_order_of_stages_and_connections_decides_no_program():
     turned = same(WAYS, ways, "{source: LABR.rest, target: REST}, {source: LABR.work, target: WORK}")
     one, other = sc.load(text(WAYS, STAGES)), sc.load(text(turned, reversed(STAGES)))
     assert jax.jit(sc.solve).lower(one).as_text() == jax.jit(sc.solve).lower(other).as_text()
-
-
-# Expanded lines of the program of a solve, and of the gradient of a value of it, as `benchmarks/weight.py` counts them. Whoever
-# comes below a limit lowers it.
-LINES = {
-    "cons_indshock": (2_500, 7_700),
-    "ret_choice": (6_000, 15_000),
-    "portfolio": (7_100, 17_900),
-    "mortgage_mon": (10_900, 31_600),
-    "aiyagari": (6_500, 15_700),
-    "housing": (16_000, 39_000),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LINES)
-def test_programs_are_no_longer_than_they_were(name):
-    spec = importlib.util.spec_from_file_location("weight", ROOT / "benchmarks" / "weight.py")
-    weight = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(weight)
-    circuit = sc.load(ROOT / weight.MODELS[name])
-    length = lambda function, argument: weight.expanded(jax.jit(function).lower(argument).as_text())
-    solve, gradient = LINES[name]
-    assert length(lambda c: sc.solve(c, throw=False), circuit) <= solve
-    assert length(weight.value_gradient(circuit), circuit.parameters) <= gradient
