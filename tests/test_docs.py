@@ -234,6 +234,36 @@ def test_public_functions_tell_all_their_arguments_and_what_they_return(package)
             assert not gives or "Returns:**" in told, f"{package}.{name}"
 
 
+# Classes whose methods a user calls, and whose docstrings therefore name every argument.
+MET = ("Accuracy", "EulerErrors", "Exported", "Fit", "Info", "MLE", "ModelCircuit", "ModelError", "Panel", "Perch", "Period",
+       "Population", "Posterior", "Recorder", "ResultStore", "SMM", "SavedFit", "Stage", "StageByAge", "Statics")  # fmt: skip
+
+
+def classes_of_the_api():
+    """Those that the page of the API describes, and what `circuit.stage` returns."""
+    from stagecraft.circuit.ages import StageByAge
+
+    yield StageByAge
+    for module, names in from_docs("_api").MARK.findall((DOCS / "api.md").read_text()):
+        room = importlib.import_module(module)
+        found = from_docs("_api").public(room).values() if not names else [getattr(room, name) for name in names.split()]
+        yield from (thing for thing in found if inspect.isclass(thing))
+
+
+def test_public_methods_say_what_they_do_and_those_that_users_call_name_their_arguments():
+    silent, met = [], set()
+    for cls in classes_of_the_api():
+        for name, thing in vars(cls).items():
+            function = thing.fget if isinstance(thing, property) else getattr(thing, "__func__", thing)
+            if not inspect.isfunction(function) or (name[0] == "_" and name not in from_docs("_api").SHOWN):
+                continue
+            told, arguments = inspect.getdoc(function) or "", list(inspect.signature(function).parameters)[1:]
+            missing = [x for x in arguments if not re.search(rf"`\*{{0,2}}{x}\b", told)] if cls.__name__ in MET else []
+            met |= {cls.__name__}
+            silent += [f"{cls.__name__}.{name} {missing}"] if missing or not told else []
+    assert silent == [] and set(MET) <= met
+
+
 def test_figures_stand_where_pages_look_for_them():
     for page in PAGES:
         for name in re.findall(r"^:file: (\S+)$", page.read_text(), flags=re.M):
