@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import importlib.util
 import inspect
 import io
 import json
@@ -151,6 +152,12 @@ def test_the_plan_of_the_page_is_that_of_the_imports():
     page = layout.PAGE.read_text()
     assert layout.written(page) == page, "run python docs/_layout.py"
     assert [package for package, _ in layout.MARK.findall(page)] == list(layout.ORDER)
+    spec = importlib.util.spec_from_file_location("make", DOCS / "figures" / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    for name in ("wings", "cluster"):
+        drawn = (DOCS / "figures" / f"{name}.svg").read_text()
+        assert drawn == getattr(make, name)().svg(), f"run python docs/figures/make.py {name}"
 
 
 def test_files_and_folders_named_on_the_page_of_the_layout_are_there():
@@ -271,6 +278,18 @@ def test_figures_stand_where_pages_look_for_them():
             assert text.startswith("<svg ") and text.rstrip().endswith("</svg>")
         for name in re.findall(r"^!\[[^\]]+\]\((\S+)\)$", page.read_text(), flags=re.M):
             assert (page.parent / name).read_bytes()[:4] == b"\x89PNG", f"{page.name}: {name}"
+
+
+def test_every_page_that_teaches_has_a_figure():
+    text = (DOCS / "index.md").read_text()
+    names = [
+        name for group in re.findall(r":caption: (?:Learn|How to|Understand)\n(.*?)```", text, re.S) for name in group.split()
+    ]
+    pages = [name for name in names if (DOCS / f"{name}.md").exists() and not name.endswith("index")]
+    pages += [f"howto/{page.stem}" for page in (DOCS / "howto").glob("*.md") if page.stem != "index"]
+    shown = r"^!\[|^:file: figures/|^```\{code-cell\}|^```\{(?:image|figure)\}"
+    assert len(pages) > 20
+    assert [name for name in pages if not re.search(shown, (DOCS / f"{name}.md").read_text(), re.M)] == []
 
 
 def test_figures_are_those_of_the_python_above_them():
