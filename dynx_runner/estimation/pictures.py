@@ -34,6 +34,8 @@ def starts(fit: Any, ax: Any = None) -> Any:
 
 def moments(fit: Any, ax: Any = None) -> Any:
     """Moments of the model in standard errors of the data, whose interval of 95 % is shaded."""
+    if fit.task.likelihood:
+        raise ValueError("plot_moments: a likelihood has no moments; draw plot_profile, or estimate by MinimumDistance or SMM")
     ax = _axes(ax)
     estimator = fit.estimator
     found = np.array(list(estimator.moments(fit.parameters).values()))

@@ -66,8 +66,12 @@ class Statics(eqx.Module):
         """Bars of one `column` of the table, a colour for each parameter, on `ax` or new axes, which it returns."""
         from matplotlib import pyplot as plt
 
+        table = self.to_pandas()
+        if column not in table:
+            more = "" if self.to else "; `to=` or `step=` of comparative_statics adds `change` and `predicted`"
+            raise ValueError(f"no column `{column}` to draw; there are {', '.join(table)}{more}")
         ax = plt.subplots()[1] if ax is None else ax
-        frame = self.to_pandas()[column].unstack("parameter").loc[list(labelled(self.value, self.label)), list(self.derivative)]
+        frame = table[column].unstack("parameter").loc[list(labelled(self.value, self.label)), list(self.derivative)]
         frame.plot.barh(ax=ax)
         ax.axvline(0.0, color="black", linewidth=0.8)
         ax.set(xlabel=column, ylabel="")

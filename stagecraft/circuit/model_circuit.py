@@ -16,7 +16,7 @@ from stagecraft.circuit.ages import StageByAge
 from stagecraft.circuit.info import Info
 from stagecraft.circuit.paths import replace
 from stagecraft.circuit.period import Period, boards, folded
-from stagecraft.circuit.plot import plot_circuit
+from stagecraft.circuit.plot import check_other, plot_circuit
 from stagecraft.circuit.source import ModelSource
 from stagecraft.circuit.stage import Stage, build_stage
 from stagecraft.circuit.view import of_all_types, once, view
@@ -175,6 +175,7 @@ class ModelCircuit(eqx.Module):
         **how: Any,
     ) -> "Axes":
         """The picture of this circuit and of `other` on one `Axes`: `what`, `x`, `ax`, `how` as of `plot`, `labels` of each."""
+        check_other(other)
         ax = self.plot(what, x, ax=ax, label=labels[0], **how)
         return other.plot(what, x, ax=ax, label=labels[1], **{"linestyle": "--", **how})
 

@@ -45,8 +45,16 @@ def plot_circuit(
     return many.plot(function, x, at=at, ax=ax, label=label, **style)
 
 
+def check_other(other) -> None:
+    """Speak of what is no circuit to compare with; `TypeError`."""
+    if not hasattr(other, "stored"):
+        raise TypeError(f"compare takes a ModelCircuit, found {type(other).__name__}")
+
+
 def _parts(circuit, what):
     """The stage and the function that a name means; the last stage where none is named."""
+    if not isinstance(what, str | None):
+        raise TypeError(f'what is drawn has a name, "CONS.c", found {type(what).__name__}')
     names = [num.name for num in circuit.structure.stages]
     stage, _, function = (what or names[-1]).partition(".")
     if stage not in names:
@@ -72,6 +80,8 @@ def _plot_households(circuit, stage, name, kind, period, ax, label, style):
     """Of those who pass a stage: the last perch that knows the variable."""
     if kind not in (None, *KINDS):
         raise ValueError(f"`kind` is one of {', '.join(KINDS)}, found `{kind}`")
+    if kind == "fan" and period is not None:
+        raise ValueError('a fan runs over all periods: leave `period` out, or say kind="density"')
     if circuit.dists is None:
         raise ValueError("no households yet: draw what sc.push_forward(solved, initial), or sc.stationary, returns")
     if name is None:

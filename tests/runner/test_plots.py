@@ -1,6 +1,7 @@
 """A sweep as a picture."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,7 @@ from dynx_runner import (
     plot_pairs,
     plot_scatter,
 )
+from dynx_runner.estimation import pictures
 from dynx_runner.runner.record import Record
 from dynx_runner.store.part import Part
 
@@ -80,6 +82,12 @@ def test_a_parameter_has_the_unit_that_its_model_says():
     assert plot_failures(table, "main.beta").get_xlabel() == "main.beta (a year)"
     last = plot_pairs(table, ["main.beta", "none"]).child_axes[2]
     assert (last.get_xlabel(), last.get_ylabel()) == ("main.beta (a year)", "none")
+
+
+def test_moments_are_drawn_of_moments():
+    of_likelihood = SimpleNamespace(task=SimpleNamespace(likelihood=True))
+    with pytest.raises(ValueError, match="plot_moments: a likelihood has no moments; draw plot_profile"):
+        pictures.moments(of_likelihood)
 
 
 def test_all_draws_may_have_failed():

@@ -156,6 +156,8 @@ def test_households_draw_quantiles_shares_and_inequality(pushed):
         (lambda s, p: s.plot("CONS.a_nxt", kind="fan"), "no households yet: draw what sc.push_forward"),
         (lambda s, p: p.plot("CONS.zz"), "no variable `zz` to draw; there are"),
         (lambda s, p: p.plot("CONS", kind="density"), "say of which variable, `CONS.NAME`"),
+        (lambda s, p: p.plot("CONS.a", kind="fan", period=1), 'a fan runs over all periods: leave `period` out, or say kind="'),
+        (lambda s, p: s.compare(sc.load(BUFFER), "CONS.c"), "not solved; call stagecraft.solve"),
         (lambda s, p: p.plot("CONS.a", kind="pie"), "`kind` is one of fan, density, lorenz, found `pie`"),
         (lambda s, p: s[0]["CONS"].plot(at={"z": 1.0}), "no state `z` to hold still; it has m"),
         (lambda s, p: s[0]["CONS"].plot(x="z"), "no state `z`; it has m"),
@@ -170,6 +172,22 @@ def test_households_draw_quantiles_shares_and_inequality(pushed):
 def test_what_cannot_be_drawn_says_what_to_do(solved, pushed, draw, says):
     with pytest.raises((ValueError, KeyError), match=re.escape(says)):
         draw(solved, pushed)
+
+
+def test_what_is_no_circuit_is_neither_compared_nor_explained(solved):
+    panel = sc.simulate(solved, {"a": jnp.ones(3)}, key=jax.random.key(0))
+    with pytest.raises(TypeError, match="compare takes a ModelCircuit, found Panel"):
+        solved.compare(panel, "CONS.c")
+    with pytest.raises(TypeError, match="text of a circuit and of its stages; found Panel"):
+        sc.explain(panel)
+    with pytest.raises(TypeError, match='what is drawn has a name, "CONS.c", found list'):
+        solved.plot(["CONS.c"])
+
+
+def test_statics_without_a_change_have_none_to_draw():
+    one = sc.analysis.comparative_statics.Statics(1.0, {"main.beta": 2.0}, {"main.beta": jnp.float64(0.9)}, {}, {})
+    with pytest.raises(ValueError, match="no column `change` to draw; there are value, derivative, elasticity; `to=` or"):
+        one.plot("change")
 
 
 def test_a_picture_stands_on_the_axes_it_is_given(solved):
