@@ -24,6 +24,7 @@ from heptapod.economy.read import Economy, read_economy
 from heptapod.errors import ModelError, did_you_mean
 from heptapod.parameters.calibration import MAIN, Calibration
 from heptapod.parameters.read import read_scope
+from heptapod.parameters.units import read_units
 from heptapod.parsing.reader import Reader
 from heptapod.problem.functional_problem import build_problem, read_methods, read_movers
 from heptapod.stage.equations import StageReader
@@ -175,4 +176,14 @@ class _Model:
                   for n, p in built.items()}  # fmt: skip
         name = str(reader.get(("model", "name")) or next(iter(stages)))
         return CircuitSpec(name, document.text, document.file, stages, structure, *given, economy.types, economy.aggregates,
-                           economy.equilibrium, reader.collector.diagnostics)  # fmt: skip
+                           economy.equilibrium, reader.collector.diagnostics,
+                           self._units(stages))  # fmt: skip
+
+    def _units(self, stages):
+        """Of the variables of all stages, and of parameters."""
+        paths = {MAIN: ("model",), **self.paths}
+        for full in self.scopes.keys() - paths.keys():
+            stage, _, mover = full.partition(".")
+            paths[full] = (*self.paths[stage], "movers", mover)
+        variables = [name for problem in stages.values() for name in problem.num.variables]
+        return read_units(self.reader, paths, variables)
