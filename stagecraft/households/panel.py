@@ -38,11 +38,12 @@ class Panel(eqx.Module):
     units: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
 
     def __getitem__(self, name: str) -> Any:
-        """The variables of the stage `name`, or the variable of that name if one stage alone has it, (periods, agents); else
-        `KeyError`."""
+        """The variables of the stage `name`, or the variable `"CONS.c"`, or `"c"` if one stage alone has it, (periods, agents);
+        else `KeyError`."""
         if name in self.data:
             return self.data[name]
-        return self.data[self._home(name)][name]
+        stage, _, variable = name.rpartition(".")
+        return self.data[stage][variable] if variable in self.data.get(stage, {}) else self.data[self._home(name)][name]
 
     def _home(self, name):
         """The one stage that has a variable."""

@@ -111,6 +111,8 @@ def test_what_a_user_meets_shows_its_numbers_on_a_few_lines(solved):
     pushed = sc.push_forward(solved, {"a": 1.0})
     stage, panel = pushed[1]["C"], sc.simulate(solved, {"a": 1.0}, agents=4, key=jax.random.key(0))
     sol = stage.dcsn.sol
+    # The names that a panel shows are names that it takes.
+    np.testing.assert_array_equal(panel["C.c"], panel["c"])
     shown = {
         "outcome": solved.info, "iterations": solved.info, "mass  1": stage.dcsn.dist, "mean 1.": stage.dcsn.dist,
         "40 in [": sol, "policy": sol.policy, "value": sol.at(m=1.0), "of m": sol.value, "of a": stage.arvl.sol,
