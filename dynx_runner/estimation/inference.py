@@ -1,5 +1,6 @@
 """What an optimum says of parameters: covariances, functions of them, sensitivities, and how well they are told apart."""
 
+import warnings
 from typing import Any
 
 import jax
@@ -60,6 +61,15 @@ def spread(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
     whole = np.full((free.size, free.size), np.nan)
     whole[np.ix_(free, free)] = matrix
     return whole
+
+
+def spread_of(fits, free: np.ndarray) -> np.ndarray:
+    """The covariance of the estimates of many samples; warns of those that did not converge, which are left out."""
+    ends = [fit.z[free] for fit in fits if fit.converged]
+    if len(ends) < len(fits):
+        why = next(fit.outcome for fit in fits if not fit.converged)
+        warnings.warn(f"{len(fits) - len(ends)} of {len(fits)} samples did not converge, and are left out: {why}", stacklevel=4)
+    return spread(np.atleast_2d(np.cov(np.stack(ends).T)) if len(ends) > 1 else np.full((free.sum(),) * 2, np.nan), free)
 
 
 def in_parameters(task, z, covariance: np.ndarray) -> dict[str, Any]:

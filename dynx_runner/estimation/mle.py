@@ -241,8 +241,8 @@ class MLE:
             other = copy.copy(self)
             other.task = dataclasses.replace(self.task, weights=jnp.asarray(row, self.task.inputs.weights.dtype))
             start = {path: x for path, x in self.task.free.fill(jnp.asarray(z), self.circuit).items()}
-            found.append(other.fit(start, check=False).z[free])
-        return inference.spread(np.atleast_2d(np.cov(np.stack(found).T)), free)
+            found.append(other.fit(start, check=False))
+        return inference.spread_of(found, free)
 
     def head(self, fit: Fit) -> list[tuple[str, str]]:
         """What stands above a table of estimates."""
