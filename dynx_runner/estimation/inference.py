@@ -64,12 +64,11 @@ def spread(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
 
 
 def spread_of(fits, free: np.ndarray) -> np.ndarray:
-    """The covariance of the estimates of many samples; warns of those that did not converge, which are left out."""
-    ends = [fit.z[free] for fit in fits if fit.converged]
-    if len(ends) < len(fits):
-        why = next(fit.outcome for fit in fits if not fit.converged)
-        warnings.warn(f"{len(fits) - len(ends)} of {len(fits)} samples did not converge, and are left out: {why}", stacklevel=4)
-    return spread(np.atleast_2d(np.cov(np.stack(ends).T)) if len(ends) > 1 else np.full((free.sum(),) * 2, np.nan), free)
+    """The covariance of the estimates of many samples; warns where more than one in twenty of them did not converge."""
+    lost = [fit.outcome for fit in fits if not fit.converged]
+    if len(lost) > len(fits) / 20:
+        warnings.warn(f"{len(lost)} of {len(fits)} samples did not converge, the first since {lost[0]}", stacklevel=5)
+    return spread(np.atleast_2d(np.cov(np.stack([fit.z[free] for fit in fits]).T)), free)
 
 
 def in_parameters(task, z, covariance: np.ndarray) -> dict[str, Any]:
