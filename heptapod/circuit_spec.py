@@ -22,7 +22,7 @@ class CircuitSpec:
     - `parameters`, `settings`: default values, `{scope: {name: array}}`; scopes are `main`, the stages' names, and
       `STAGE.mover`.
     - `types`, `aggregates`, `equilibrium`: what is said of the whole economy, `None` or empty where nothing is.
-    - `diagnostics`: warnings and notes.
+    - `diagnostics`: warnings and notes; `units`: of variables, by name, and of parameters, by path.
     - `math`, `methods`, `num`, `derived`: those of the stage, for a model of one stage.
     """
 
@@ -37,6 +37,7 @@ class CircuitSpec:
     aggregates: Mapping = field(default_factory=dict, repr=False)
     equilibrium: Equilibrium | None = field(default=None, repr=False)
     diagnostics: tuple[Diagnostic, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __getattr__(self, name: str):
         if name in ("math", "methods", "num", "derived"):

@@ -90,22 +90,27 @@ class ModelError(ValueError):
 
     @property
     def code(self) -> str:
+        """What kind of mistake it is, one of the codes of the first complaint."""
         return self.diagnostics[0].code
 
     @property
     def help(self) -> str | None:
+        """What to write instead, `None` where nothing is known."""
         return self.diagnostics[0].help
 
     @property
     def file(self) -> str:
+        """Where it stands, or `<string>` of a text."""
         return self.diagnostics[0].mark.file
 
     @property
     def line(self) -> int:
+        """Its line, from 1."""
         return self.diagnostics[0].mark.line
 
     @property
     def column(self) -> int:
+        """Its column, from 1."""
         return self.diagnostics[0].mark.column
 
     def __str__(self) -> str:

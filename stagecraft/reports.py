@@ -6,6 +6,8 @@ from stagecraft.circuit.stage import Stage
 
 def spec_of(thing: ModelCircuit | Stage):
     """The model, or the functional problem of a stage; `ValueError` for a stage that was built from functions."""
+    if not isinstance(thing, ModelCircuit | Stage):
+        raise TypeError(f"there is text of a circuit and of its stages; found {type(thing).__name__}")
     if not isinstance(thing, Stage):
         return thing.source.spec
     if thing.source is None:

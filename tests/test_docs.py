@@ -2,9 +2,11 @@
 
 import contextlib
 import importlib
+import importlib.util
 import inspect
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -151,6 +153,12 @@ def test_the_plan_of_the_page_is_that_of_the_imports():
     page = layout.PAGE.read_text()
     assert layout.written(page) == page, "run python docs/_layout.py"
     assert [package for package, _ in layout.MARK.findall(page)] == list(layout.ORDER)
+    spec = importlib.util.spec_from_file_location("make", DOCS / "figures" / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    for name in ("wings", "cluster"):
+        drawn = (DOCS / "figures" / f"{name}.svg").read_text()
+        assert drawn == getattr(make, name)().svg(), f"run python docs/figures/make.py {name}"
 
 
 def test_files_and_folders_named_on_the_page_of_the_layout_are_there():
@@ -234,6 +242,36 @@ def test_public_functions_tell_all_their_arguments_and_what_they_return(package)
             assert not gives or "Returns:**" in told, f"{package}.{name}"
 
 
+# Classes whose methods a user calls, and whose docstrings therefore name every argument.
+MET = ("Accuracy", "EulerErrors", "Exported", "Fit", "Info", "MLE", "ModelCircuit", "ModelError", "Panel", "Perch", "Period",
+       "Population", "Posterior", "Recorder", "ResultStore", "SMM", "SavedFit", "Stage", "StageByAge", "Statics")  # fmt: skip
+
+
+def classes_of_the_api():
+    """Those that the page of the API describes, and what `circuit.stage` returns."""
+    from stagecraft.circuit.ages import StageByAge
+
+    yield StageByAge
+    for module, names in from_docs("_api").MARK.findall((DOCS / "api.md").read_text()):
+        room = importlib.import_module(module)
+        found = from_docs("_api").public(room).values() if not names else [getattr(room, name) for name in names.split()]
+        yield from (thing for thing in found if inspect.isclass(thing))
+
+
+def test_public_methods_say_what_they_do_and_those_that_users_call_name_their_arguments():
+    silent, met = [], set()
+    for cls in classes_of_the_api():
+        for name, thing in vars(cls).items():
+            function = thing.fget if isinstance(thing, property) else getattr(thing, "__func__", thing)
+            if not inspect.isfunction(function) or (name[0] == "_" and name not in from_docs("_api").SHOWN):
+                continue
+            told, arguments = inspect.getdoc(function) or "", list(inspect.signature(function).parameters)[1:]
+            missing = [x for x in arguments if not re.search(rf"`\*{{0,2}}{x}\b", told)] if cls.__name__ in MET else []
+            met |= {cls.__name__}
+            silent += [f"{cls.__name__}.{name} {missing}"] if missing or not told else []
+    assert silent == [] and set(MET) <= met
+
+
 def test_figures_stand_where_pages_look_for_them():
     for page in PAGES:
         for name in re.findall(r"^:file: (\S+)$", page.read_text(), flags=re.M):
@@ -241,6 +279,18 @@ def test_figures_stand_where_pages_look_for_them():
             assert text.startswith("<svg ") and text.rstrip().endswith("</svg>")
         for name in re.findall(r"^!\[[^\]]+\]\((\S+)\)$", page.read_text(), flags=re.M):
             assert (page.parent / name).read_bytes()[:4] == b"\x89PNG", f"{page.name}: {name}"
+
+
+def test_every_page_that_teaches_has_a_figure():
+    text = (DOCS / "index.md").read_text()
+    names = [
+        name for group in re.findall(r":caption: (?:Learn|How to|Understand)\n(.*?)```", text, re.S) for name in group.split()
+    ]
+    pages = [name for name in names if (DOCS / f"{name}.md").exists() and not name.endswith("index")]
+    pages += [f"howto/{page.stem}" for page in (DOCS / "howto").glob("*.md") if page.stem != "index"]
+    shown = r"^!\[|^:file: figures/|^```\{code-cell\}|^```\{(?:image|figure)\}"
+    assert len(pages) > 20
+    assert [name for name in pages if not re.search(shown, (DOCS / f"{name}.md").read_text(), re.M)] == []
 
 
 def test_figures_are_those_of_the_python_above_them():
@@ -288,8 +338,10 @@ def test_nothing_shown_is_wider_than_the_page():
 
 @pytest.mark.slow
 def test_the_pages_are_built_without_a_warning(tmp_path):
+    # Notebooks, and pages that another test runs, are laid out here and not run once more.
+    environment = {**os.environ, "DYNX_RUN_ELSEWHERE": "notebooks/* distributions.md"}
     command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(DOCS), str(tmp_path / "html")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for page in BUILT:  # Nothing but cells, which the build runs.
         assert {language for language, _ in blocks(DOCS / f"{page}.md")} == {"{code-cell}"}

@@ -1,9 +1,10 @@
 """The drawings of the documentation, as inline SVG in the colours of the page.
 
-python docs/figures/make.py
+python docs/figures/make.py [NAME ...]
 """
 
 import html
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +66,17 @@ class Picture:
     def dot(self, x, y, colour="currentColor", radius=4.0):
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}" stroke="none"/>')
 
-    def save(self, name):
+    def svg(self):
         width, height = self.size
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{html.escape(self.label)}" '
             f'viewBox="0 0 {width} {height}" style="width:100%;max-width:{width}px;height:auto;display:block;margin:1em auto" '
             f'font-family="sans-serif" fill="none" stroke="currentColor">'
         )
-        (HERE / name).write_text("\n".join([head, *self.parts, "</svg>"]) + "\n")
+        return "\n".join([head, *self.parts, "</svg>"]) + "\n"
+
+    def save(self, name):
+        (HERE / name).write_text(self.svg())
 
 
 def stage():
@@ -218,6 +222,47 @@ def model():
     (HERE / "cons.svg").write_text(svg(drawn) + "\n")
 
 
+def wings():
+    """Who imports whom in stagecraft: a dot for each, and none above the diagonal."""
+    sys.path.insert(0, str(HERE.parent))
+    import _layout
+
+    rows = _layout.ORDER["stagecraft"]
+    columns, cell, left, top = ["heptapod", *rows], 22, 130, 100
+    size = (left + cell * len(columns) + 60, top + cell * len(rows) + 12)
+    picture = Picture(*size, "A triangle of dots: every wing of stagecraft imports only from wings above it")
+    middle = lambda k: cell * k + cell / 2
+    for j, name in enumerate(columns):
+        x, y = left + middle(j), top - 8
+        picture.text(x, y, name, size=12, anchor="start", transform=f"rotate(-55 {x:.1f} {y:.1f})")
+        picture.line([(left + cell * j, top), (left + cell * j, top + cell * len(rows))], opacity=0.12)
+    for i, name in enumerate(rows):
+        picture.text(left - 10, top + middle(i) + 4, name, size=12, anchor="end")
+        picture.line([(left, top + cell * i), (left + cell * len(columns), top + cell * i)], opacity=0.12)
+        picture.line([(left + middle(i + 1) - 6, top + middle(i)), (left + middle(i + 1) + 6, top + middle(i))], opacity=0.4)
+        for other in _layout.arrows("stagecraft", name):
+            picture.dot(left + middle(columns.index(other)), top + middle(i), FORWARD)
+    return picture
+
+
+def cluster():
+    """What survives on a cluster: tasks come and go, the store stays."""
+    picture = Picture(760, 230, "A scheduler starts tasks, which write what they have done into one store")
+    picture.box(90, 115, 140, 74, ["scheduler", "starts tasks,", "and ends them"])
+    for y, words in ((40, "task 0: draws 0, n, 2n, ..."), (115, "task 1: draws 1, n+1, ..."), (190, "one that died: again")):
+        picture.box(330, y, 220, 48, [words], radius=8, faint=words.startswith("one"))
+        picture.arrow((163, 115 + (y - 115) / 4), (217, y), "currentColor", dashed=words.startswith("one"))
+        picture.arrow((443, y), (507, 115 + (y - 115) / 4), FORWARD, dashed=words.startswith("one"))
+    picture.box(580, 115, 140, 74, ["store", "a file for each task,", "nothing lost"])
+    picture.arrow((653, 115), (693, 115), FORWARD)
+    picture.text(725, 119, "table")
+    return picture
+
+
 if __name__ == "__main__":
     for draw in (stage, circuit, rooms, endogenous_grid, board, model):
-        draw()
+        if draw.__name__ in (sys.argv[1:] or [draw.__name__]):
+            draw()
+    for draw in (wings, cluster):
+        if draw.__name__ in (sys.argv[1:] or [draw.__name__]):
+            draw().save(f"{draw.__name__}.svg")

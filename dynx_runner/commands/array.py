@@ -63,6 +63,8 @@ def job_script(
     - `tasks`: how many tasks share the draws; `time`: of each, as `HH:MM:SS`; `cores`: of each.
     - `gpu`: whether each has a GPU.
 
+    **Returns:** the script, to be written to a file.
+
     Raises `ValueError` for another scheduler and for no tasks, `ModelError` for a file that is wrong.
     """
     if scheduler not in _HEAD:

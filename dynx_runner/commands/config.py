@@ -114,6 +114,10 @@ class SweepConfig:
 def read_config(path: str | Path) -> SweepConfig:
     """Read the file of a sweep, and check it.
 
+    **Arguments:** `path`: of the file; paths in it are relative to its folder.
+
+    **Returns:** a `SweepConfig`, which `run_sweep` takes.
+
     Raises `ModelError`, with the line and what was probably meant, for anything that is missing, unknown or of another kind.
     """
     file = Path(path).absolute()

@@ -32,6 +32,8 @@ def doctor() -> Report:
     """Look at MPI, threads, devices, precision, the cache of compiled programs, and versions; nothing is changed.
 
     Under `mpirun` every process must call it.
+
+    **Returns:** a `Report`: facts, and problems in words; it prints itself.
     """
     import jax  # It starts JAX, which is the only way to know its devices.
 

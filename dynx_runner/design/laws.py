@@ -35,7 +35,7 @@ class UniformPrior(AbstractPrior):
             raise ValueError("UniformPrior: an infinite bound needs another prior, or a sampler")
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
-        """Evenly between the bounds."""
+        """Evenly between the bounds, at shares `u` of the mass."""
         return np.clip(self.low + (self.high - self.low) * u, self.low, self.high)
 
 
@@ -53,7 +53,7 @@ class NormalPrior(AbstractPrior):
         _ordered("NormalPrior", self.low, self.high)
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
-        """Those of the normal law between the bounds."""
+        """Those of the normal law between the bounds, at shares `u`."""
         return _cut(_scipy().norm(self.mean, self.sd), u, self.low, self.high)
 
 
@@ -71,7 +71,7 @@ class LogNormalPrior(AbstractPrior):
         _ordered("LogNormalPrior", self.low, self.high)
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
-        """Those of the lognormal law between the bounds."""
+        """Those of the lognormal law between the bounds, at shares `u`."""
         return _cut(_scipy().lognorm(self.sd, scale=self.median), u, self.low, self.high)
 
 
@@ -89,7 +89,7 @@ class BetaPrior(AbstractPrior):
         _ordered("BetaPrior", self.low, self.high)
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
-        """Those of the beta law, stretched to the bounds."""
+        """Those of the beta law, stretched to the bounds, at shares `u`."""
         share = _scipy().beta(self.a, self.b).ppf(u)
         return np.clip(self.low + (self.high - self.low) * share, self.low, self.high)
 
@@ -110,7 +110,7 @@ class TruncatedPrior(AbstractPrior):
             raise ValueError(f"TruncatedPrior: the law has no mass in [{self.low}, {self.high}]")
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
-        """Those of the law between the bounds."""
+        """Those of the law between the bounds, at shares `u`."""
         return _cut(self.law, u, self.low, self.high)
 
 
@@ -137,7 +137,7 @@ class DiscretePrior(AbstractPrior):
         return float(max(self.values))
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
-        """The values in their order, each for a share of its probability."""
+        """The values in their order, each for shares `u` as large as its probability."""
         return np.asarray(self.values, dtype=np.float64)[positions(u, len(self.values), self.weights)]
 
 
@@ -165,7 +165,7 @@ class CategoricalPrior(AbstractPrior):
         return len(self.choices) - 1.0
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
-        """The positions in their order, each for a share of its probability."""
+        """The positions in their order, each for shares `u` as large as its probability."""
         return positions(u, len(self.choices), self.weights).astype(np.float64)
 
 

@@ -78,7 +78,7 @@ class Fit:
         """The covariance of the free coordinates, in the order of `names`.
 
         **Arguments:** `kind`: of a likelihood `hessian` (default), `opg`, `sandwich`, `cluster` (with `by`, a column of the
-        data), `bootstrap` or `score-bootstrap` (with `key` and `samples`); of moments see their estimator.
+        data), `bootstrap` or `score-bootstrap` (with `key` and `samples`); of moments see their estimator. These are `more`.
 
         **Raises:** `ValueError` where parameters cannot be told apart, with their names.
         """
@@ -86,11 +86,13 @@ class Fit:
         return self.estimator.covariance(self.z, kind, self.inside, **more)
 
     def se(self, kind: str | None = None, **more: Any) -> dict[str, Any]:
-        """Standard errors in the shapes of the parameters; NaN, with a warning, of those at a bound."""
+        """Standard errors in the shapes and units of the parameters, of `kind` with `more` as of `covariance`; NaN, with a
+        warning, of those at a bound."""
         return inference.in_parameters(self.task, self.z, self.covariance(kind, **more))
 
     def delta(self, function: Callable[[Any], Any], kind: str | None = None, **more: Any) -> tuple[Any, Any]:
-        """A function of the solved circuit, with standard errors by the delta method; both in the structure that it returns."""
+        """A `function` of the solved circuit, with standard errors by the delta method, both in the structure that it returns;
+        `kind` and `more` as of `covariance`."""
         return inference.delta(self.task, self.z, self.covariance(kind, **more), function)
 
     def sensitivity(self, to: Sequence[str] | None = None) -> Any:
@@ -98,6 +100,8 @@ class Fit:
         derivatives; of moments, where `to` is left out, with each moment (Andrews, Gentzkow & Shapiro 2017).
 
         **Returns:** a frame with a row for each free coordinate.
+
+        **Raises:** `ValueError` of a likelihood where `to` is left out.
         """
         import pandas as pd
 
@@ -120,35 +124,35 @@ class Fit:
         return self.estimator.j_test(self.z, self.inside)
 
     def summary(self, style: str = "text", kind: str | None = None, **more: Any) -> str:
-        """A table of estimates: `style` is `text`, `html` or `latex`."""
+        """A table of estimates: `style` is `text`, `html` or `latex`; `kind` and `more` as of `covariance`."""
         return report.summary(report.table(self, kind, **more), style)
 
     def save(self, path: Any) -> None:
-        """Write what the fit says as JSON, which `load_fit` reads."""
+        """Write what the fit says as JSON to the file `path`, which `load_fit` reads."""
         store.save(self, path)
 
     def plot_trace(self, ax: Any = None) -> Any:
-        """The criterion step by step, of every start."""
+        """The criterion step by step, of every start, on `ax` or new axes, which all pictures return."""
         return pictures.trace(self, ax)
 
     def plot_starts(self, ax: Any = None) -> Any:
-        """Where every start ended, in order."""
+        """Where every start ended, in order, on `ax` or new axes: steps are basins."""
         return pictures.starts(self, ax)
 
     def plot_moments(self, ax: Any = None) -> Any:
-        """Moments of the model beside those of the data, in standard errors."""
+        """Moments of the model beside those of the data, in standard errors, on `ax` or new axes; only of moments."""
         return pictures.moments(self, ax)
 
     def plot_sensitivity(self, to: Sequence[str] | None = None, ax: Any = None) -> Any:
-        """`sensitivity(to)` as a map."""
+        """`sensitivity`, of what `to` says, as a map on `ax` or new axes, each row in units of its largest entry."""
         return pictures.sensitivity(self, to, ax)
 
     def plot_profile(self, name: str, ax: Any = None) -> Any:
-        """The criterion along one coordinate, the others adapted."""
+        """The criterion along the coordinate `name`, the others adapted, on `ax`; `ValueError` for one that is not free."""
         return pictures.profile(self, name, ax=ax)
 
     def plot_band(self, function: Callable[[Any], Any], x: Any, ax: Any = None) -> Any:
-        """A curve of the solved circuit over `x`, and its band by the delta method."""
+        """A curve over `x`, the array `function(solved)`, and its band of 95 % by the delta method, on `ax` or new axes."""
         return pictures.band(self, function, x, ax)
 
     def _repr_html_(self) -> str:

@@ -98,7 +98,7 @@ class MLE:
         return tuple(seen), frame
 
     def with_data(self, data: Any) -> "MLE":
-        """The same estimator of other data; where these have as many units, and no more rows, nothing is compiled anew."""
+        """The same estimator of other `data`; where these have as many units, and no more rows, nothing is compiled anew."""
         other = copy.copy(self)
         other._data, (seen, frame) = data, self._read(data)
         other.plan, arrays = arranged(self.circuit, seen, frame, self._transitions)
@@ -108,18 +108,18 @@ class MLE:
         return other
 
     def contributions(self, parameters: Mapping | None = None) -> Float[Array, " units"]:
-        """The log-likelihood of each unit, unweighted, at `{path: value}` in place of the circuit's own; NaN where the circuit
+        """The log-likelihood of each unit, unweighted, at `parameters` in place of the circuit's own; NaN where the circuit
         cannot be solved. Safe under `jit`, `grad` and `vmap`, as `loglik` and `score` are.
         """
         return likelihood.contributions(self.plan, adapter.with_values(self.circuit, parameters or {}), self.task.inputs)
 
     def loglik(self, parameters: Mapping | None = None) -> Float[Array, ""]:
-        """Their weighted sum."""
+        """The weighted sum of the contributions at `parameters`."""
         weights, found = jnp.asarray(self.task.weights), self.contributions(parameters)
         return jnp.sum(jnp.where(weights > 0, weights * jnp.where(weights > 0, found, 0.0), 0.0))
 
     def score(self, parameters: Mapping | None = None) -> dict[str, Float[Array, "..."]]:
-        """The derivative of `loglik` in the free parameters, `{path: array}`."""
+        """The derivative of `loglik` in the free parameters, `{path: array}`, at `parameters`."""
         own = adapter.values(self.circuit)
         at = {path: jnp.asarray((parameters or {}).get(path, own[path]), own[path].dtype) for path in self.free}
         fixed = {path: x for path, x in (parameters or {}).items() if path not in at}
@@ -127,13 +127,14 @@ class MLE:
         return {path: found[path] for path in self.free}
 
     def posterior(self, parameters: Mapping | None = None) -> Float[Array, "units types"]:
-        """How likely each unit is of each type, given all that is seen of it; of a circuit with types."""
+        """How likely each unit is of each type at `parameters`, given all that is seen of it; `ValueError` without types."""
         if not self.plan.types:
             raise ValueError("posterior: the circuit has no types")
         return likelihood.posterior(self.plan, adapter.with_values(self.circuit, parameters or {}), self.task.inputs)
 
     def filtered(self, parameters: Mapping | None = None) -> Float[Array, "units steps hidden"]:
-        """How likely each combination of hidden states is at each row of a unit, given what is seen until then."""
+        """How likely each combination of hidden states is at each row of a unit at `parameters`, given what is seen until
+        then; `ValueError` where none is hidden."""
         if not self.plan.long or self.plan.types:
             raise ValueError("filtered: there are no hidden states along rows of one id, or there are types beside them")
         return likelihood.filtered(self.plan, adapter.with_values(self.circuit, parameters or {}), self.task.inputs)
@@ -178,13 +179,13 @@ class MLE:
 
         - `priors`: `{path: law}`, a `NormalPrior`, `LogNormalPrior`, `BetaPrior` or `UniformPrior` of every coordinate, or a
           JAX function of the value to the logarithm of a density; flat between its bounds where there is none.
-        - `start`: as of `fit`: `fit.parameters`, say; chains begin around it.
+        - `start`: as of `fit`: `fit.parameters`, say; chains begin around it; `key`: from `jax.random.key(seed)`.
         - `chains`, `draws`: of each; `warmup`: steps before them that find their length, which are not kept.
         """
         return sampled(self, key, priors, start, chains, draws, warmup)
 
     def check_start(self, z: np.ndarray) -> None:
-        """Speak of a start at which the likelihood is not finite; which observations, and at which parameters."""
+        """Speak of a start `z` at which the likelihood is not finite, by `ValueError`: which observations, which parameters."""
         found = np.asarray(self.task.vector(z))
         live = np.asarray(self.task.weights) > 0
         if np.all(np.isfinite(found[live])):
@@ -209,7 +210,7 @@ class MLE:
         return f"{len(units)} of {len(self.units)} ids, first {self.units[first]} ({rows_in_words(rows)} of the data)"
 
     def covariance(self, z: np.ndarray, kind: str | None, free: np.ndarray, **more: Any) -> np.ndarray:
-        """The covariance of an estimate; see `Fit.covariance`."""
+        """The covariance of the estimate `z`, of its coordinates that are `free`; `kind` and `more` as of `Fit.covariance`."""
         if kind in ("bootstrap", "score-bootstrap"):
             return self._bootstrap(z, kind, free, **more)
         by = more.pop("by", None)
@@ -245,6 +246,6 @@ class MLE:
         return inference.spread_of(found, free)
 
     def head(self, fit: Fit) -> list[tuple[str, str]]:
-        """What stands above a table of estimates."""
+        """What stands above the table of estimates of a `fit`."""
         return [("log-likelihood", f"{fit.loglik:.6f}"), ("units", str(len(self.units))),
                 ("rows", str(sum(len(r.t) for r in self._frame.rows.values())))]  # fmt: skip

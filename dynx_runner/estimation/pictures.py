@@ -34,6 +34,8 @@ def starts(fit: Any, ax: Any = None) -> Any:
 
 def moments(fit: Any, ax: Any = None) -> Any:
     """Moments of the model in standard errors of the data, whose interval of 95 % is shaded."""
+    if fit.task.likelihood:
+        raise ValueError("plot_moments: a likelihood has no moments; draw plot_profile, or estimate by MinimumDistance or SMM")
     ax = _axes(ax)
     estimator = fit.estimator
     found = np.array(list(estimator.moments(fit.parameters).values()))
@@ -74,7 +76,8 @@ def profile(fit: Any, name: str, width: float = 2.0, points: int = 9, ax: Any = 
     ax.plot(grid, np.array(found) - fit.criterion, "o-", label="profile")
     if task.likelihood:
         ax.plot(grid, 0.5 * ((grid - fit.z[i]) / error) ** 2, ls=":", label="parabola")
-    ax.set(xlabel=name, ylabel="criterion above its lowest")
+    unit = task.circuit.source.units.get(name)
+    ax.set(xlabel=f"{name} ({unit})" if unit else name, ylabel="criterion above its lowest")
     ax.legend(frameon=False)
     return ax
 

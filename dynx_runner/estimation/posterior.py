@@ -81,7 +81,7 @@ class Posterior:
         return "; ".join(said) or "converged"
 
     def of(self, function: Any) -> Any:
-        """A function of `{path: value}` at every draw, such as a policy of a solved circuit; leading axes (chains, draws)."""
+        """A `function` of `{path: value}` at every draw, such as a policy of a solved circuit; leading axes (chains, draws)."""
         flat = {path: jnp.asarray(x.reshape((-1, *x.shape[2:]))) for path, x in self.draws.items()}
         found = jax.jit(lambda given: jax.lax.map(function, given))(flat)
         return jax.tree.map(lambda x: np.asarray(x).reshape((*self.z.shape[:2], *x.shape[1:])), found)
@@ -100,7 +100,7 @@ class Posterior:
         return report.summary(report.Table("Posterior", head, columns, rows, notes), style)
 
     def to_arviz(self) -> Any:
-        """The draws as arviz takes them, `posterior` and `sample_stats`; needs the extra `bayes`."""
+        """The draws as arviz takes them, `posterior` and `sample_stats`; `ImportError` without the extra `bayes`."""
         try:
             import arviz
         except ImportError:

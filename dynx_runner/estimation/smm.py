@@ -47,7 +47,7 @@ class SMM(AbstractMatching):
         self.read(circuit, free, moments, data, weights, covariance, key, keyed)
 
     def noise(self, z: np.ndarray) -> np.ndarray:
-        """The covariance of the moments over other keys."""
+        """The covariance of the moments at `z` over other keys, (moments, moments)."""
         if not self.task.terms.keyed:
             return np.zeros((self.data.size, self.data.size))
         keys = jax.random.split(jax.random.fold_in(self.key, 1), self.replications)

@@ -71,7 +71,14 @@ def save(fit: Any, path: str | Path) -> None:
 
 
 def load_fit(path: str | Path) -> SavedFit:
-    """An estimate that `fit.save(path)` wrote; `ValueError` for any other file."""
+    """An estimate that `fit.save(path)` wrote.
+
+    **Arguments:** `path`: of the file.
+
+    **Returns:** a `SavedFit`, which says what the fit said.
+
+    **Raises:** `ValueError` for any other file.
+    """
     try:
         record = json.loads(Path(path).read_text())
         if record.pop("format") != _FORMAT:

@@ -23,6 +23,12 @@ def column(verb: str, df: "DataFrame", name: str) -> np.ndarray:
         raise ValueError(f"{verb}: column `{name}` holds {type(df[name].iloc[0]).__name__}, no numbers") from None
 
 
+def label(df: "DataFrame", name: str) -> str:
+    """A column's name, with the unit that the model says of a parameter."""
+    unit = df.attrs.get("units", {}).get(name)
+    return f"{name} ({unit})" if unit else name
+
+
 def numbers(df: "DataFrame", names: Sequence[str] | None) -> list[str]:
     """The columns that were named, or else all of numbers but for the bookkeeping."""
     if names is not None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynx_runner.plots.columns import axes, column, failed
+from dynx_runner.plots.columns import axes, column, failed, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def plot_failures(df: "DataFrame", x: str, y: str | None = None, ax: "Axes | Non
     """
     across, lost = column("plot_failures", df, x), failed(df)
     ax = axes(ax)
-    ax.set_xlabel(x)
+    ax.set_xlabel(label(df, x))
     if y is None:
         edges = np.histogram_bin_edges(across, bins=max(1, min(20, len(across) // 5)))
         count, _ = np.histogram(across, edges)
@@ -41,7 +41,7 @@ def plot_failures(df: "DataFrame", x: str, y: str | None = None, ax: "Axes | Non
     ax.scatter(across[~lost], up[~lost], **{"s": 12, "color": "tab:gray", "label": "ok", **style})
     if lost.any():
         ax.scatter(across[lost], up[lost], s=30, marker="x", color="tab:red", label="failed")
-    ax.set_ylabel(y)
+    ax.set_ylabel(label(df, y))
     ax.legend()
     return ax
 

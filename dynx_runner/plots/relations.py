@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynx_runner.plots.columns import axes, column, failed, numbers
+from dynx_runner.plots.columns import axes, column, failed, label, numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +31,13 @@ def plot_scatter(
     shade = {} if color is None else {"c": column("plot_scatter", df, color)[shown]}
     points = ax.scatter(across[shown], up[shown], **{"s": 18, **shade, **style})
     if color is not None:
-        ax.figure.colorbar(points, ax=ax, label=color)
+        ax.figure.colorbar(points, ax=ax, label=label(df, color))
     lost = np.isfinite(across) & ~np.isfinite(up)
     if lost.any():
         # On the edge in the axes' own coordinates, since there is no height to give them.
         ax.plot(across[lost], np.zeros(lost.sum()), "x", color="tab:red", transform=ax.get_xaxis_transform(), clip_on=False)
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
+    ax.set_xlabel(label(df, x))
+    ax.set_ylabel(label(df, y))
     return ax
 
 
@@ -67,9 +67,9 @@ def plot_pairs(df: "DataFrame", names: Sequence[str] | None = None, ax: "Axes | 
             _pair(cell, values[place], None if row == place else values[row], good, style)
             cell.tick_params(labelsize=7, labelbottom=row == size - 1, labelleft=place == 0 and row != place)
             if row == size - 1:
-                cell.set_xlabel(names[place], fontsize=8)
+                cell.set_xlabel(label(df, names[place]), fontsize=8)
             if place == 0:
-                cell.set_ylabel(names[row], fontsize=8)
+                cell.set_ylabel(label(df, names[row]), fontsize=8)
     return ax
 
 
@@ -98,8 +98,8 @@ def plot_heat(
     mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
     mesh = ax.pcolormesh(*edges, mean.T, **style)
     ax.figure.colorbar(mesh, ax=ax, label=metric)
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
+    ax.set_xlabel(label(df, x))
+    ax.set_ylabel(label(df, y))
     return ax
 
 

@@ -150,6 +150,13 @@ class CircuitFactory:
         return self._others[key]
 
 
+def units_of(factory: Any, paths: tuple[str, ...]) -> dict[str, str]:
+    """The units of parameters, by path as it is given, where a model file says them."""
+    told = factory.circuit.source.units if isinstance(factory, CircuitFactory) else {}
+    plain = {path: ".".join(filter(None, (_split(path)[0], _split(path)[2]))) for path in paths}
+    return {path: told[name] for path, name in plain.items() if name in told}
+
+
 def _again(path: str | Path, fixed: Mapping[str, float]) -> CircuitFactory:
     return circuit_factory(path, fixed=fixed)
 

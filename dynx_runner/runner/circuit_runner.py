@@ -10,7 +10,7 @@ import numpy as np
 from dynx_runner.design.prior import Prior
 from dynx_runner.design.sampling import design_of
 from dynx_runner.launch import watch_exceptions
-from dynx_runner.runner.circuit_factory import CircuitFactory
+from dynx_runner.runner.circuit_factory import CircuitFactory, units_of
 from dynx_runner.runner.places import EPOCHS, STAGES, Place, advise, find_place
 from dynx_runner.runner.recorder import Recorder, call, takes_recorder
 
@@ -22,7 +22,7 @@ class CircuitRunner:
 
     - `param_names` and `metric_names`, in the order in which they were given.
     - `choices`: of the categorical parameters, by name; a vector holds the position of the one that is drawn.
-    - `cache` and `batches`: as given.
+    - `cache` and `batches`: as given; `units`: of the parameters that a model file gives one.
     - `records`: whether a factory, solver or metric takes a `recorder`.
     - `design`: how `sample_prior` was last asked, for the record.
     """
@@ -67,6 +67,7 @@ class CircuitRunner:
         self._priors = tuple(Prior(path, spec) for path, spec in param_specs.items())
         self.param_names = tuple(param_specs)
         self.metric_names = tuple(metric_fns)
+        self.units = units_of(model_factory, self.param_names)
         self.choices = {prior.path: prior.choices for prior in self._priors if prior.choices is not None}
         self.design: dict[str, Any] | None = None
         self._places = _find_places(self.param_names, self._configs, model_factory, self.choices)

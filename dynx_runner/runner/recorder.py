@@ -28,18 +28,20 @@ class Recorder:
         self._taken = frozenset(taken)
 
     def note(self, name: str, value: Any) -> None:
-        """Write down a number."""
+        """Write down a number, `value`, under `name`; `ValueError` for one that is a column already."""
         if name in self._taken:
             raise ValueError(f"recorder: there is a column `{name}` already; take another name")
         self.notes[name] = float(value)
 
     def count(self, name: str, by: float = 1) -> None:
-        """Add to a number, which begins at zero."""
+        """Add `by` to the number under `name`, which begins at zero."""
         self.note(name, self.notes.get(name, 0.0) + float(by))
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the seconds of what is done inside to `seconds NAME`, and those of JAX's compiler to `seconds compiling`."""
+        """Add the seconds of what is done inside to `seconds NAME`, `name` being the NAME, and those of JAX's compiler to
+        `seconds compiling`.
+        """
         start, compiled = time.perf_counter(), _heard()
         try:
             yield

@@ -204,7 +204,7 @@ class ResultStore:
         return Missing(keys, known, frozenset(condemned), found.suspects, found.quiet, found.strikes)
 
     def claim(self, runner: Any, *, size: int = 1) -> bytes:
-        """Make the store that of a runner, or check that it is; `StoreError` else.
+        """Make the store that of `runner`, or check that it is; `StoreError` else. `size`: how many processes there are.
 
         **Returns:** what the runner is, in 16 bytes, of which keys are made.
         """
@@ -215,17 +215,17 @@ class ResultStore:
         return identity.digest()
 
     def records(self, keys: Iterable[str] | None = None) -> dict[str, Record]:
-        """What became of every draw, or of those of some keys that are there, by key."""
+        """What became of every draw, or of those of some `keys` that are there, by key."""
         contents = self._read()
         return {key: contents[key].record for key in (contents if keys is None else keys) if key in contents}
 
     def beside(self, name: str) -> "ResultStore":
-        """A store in a folder of this one, told the same."""
+        """A store in the folder `name` of this one, told the same."""
         how = {"version": self._version, "retry_quarantined": self._retry, "skip_damaged": self._skip}
         return ResultStore(self.folder / name, **how)
 
     def part(self, job: str, **told: Any) -> Part:
-        """A part for this process to write; `mpi_map` asks."""
+        """A part for this process of a `job` to write, with what is `told` of it; `mpi_map` asks."""
         return Part(self.folder, job, **told)
 
     def _read(self) -> Contents:

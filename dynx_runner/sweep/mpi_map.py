@@ -216,4 +216,7 @@ def _table(runner: Any, plan: _Plan, new: dict[str, Record]) -> "DataFrame":
     found = plan.missing.known | new
     rows = [i for i, key in enumerate(plan.missing.keys) if key in found]
     records = [found[plan.missing.keys[i]] for i in rows]
-    return frame_of(runner.param_names, runner.metric_names, plan.xs[rows], records, getattr(runner, "choices", {}))
+    table = frame_of(runner.param_names, runner.metric_names, plan.xs[rows], records, getattr(runner, "choices", {}))
+    if units := getattr(runner, "units", {}):
+        table.attrs["units"] = units  # For whoever draws it.
+    return table

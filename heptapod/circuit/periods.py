@@ -32,6 +32,20 @@ class Block:
         onward = {link.target for link in self.links if link.crosses}
         return tuple(name for name in self.stages if name not in inner or name in onward)
 
+    @property
+    def backward(self) -> tuple[str, ...]:
+        """The names, each after those that it leads to; where that leaves a choice the alphabet decides, and not the file."""
+        sorter, order = graphlib.TopologicalSorter(dict.fromkeys(self.stages, ())), []
+        for link in self.links:
+            if not link.crosses:
+                sorter.add(link.source, link.target)
+        sorter.prepare()
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready())
+            order += ready
+            sorter.done(*ready)
+        return tuple(order)
+
 
 @dataclass(frozen=True)
 class Graph:

@@ -117,6 +117,7 @@ BLOCKS: Mapping[str, Mapping[str, tuple[Kind, str]]] = MappingProxyType(
             "types": (TYPES, "kinds of household: `{beta: [0.94, 0.97], weights: [0.5, 0.5]}`"),
             "aggregates": (named(STRING), "`{name: formula}`, expectations over all households"),
             "equilibrium": (inside("`equilibrium`"), "unknown parameters, and the markets that determine them"),
+            "units": (named(TEXT), "`{variable: unit}`, `age` among them, which pictures write at their axes"),
         },
         "`age`": {
             "start": (NUMBER, "the age in period 0; required"),
@@ -174,7 +175,7 @@ BLOCKS: Mapping[str, Mapping[str, tuple[Kind, str]]] = MappingProxyType(
             "steps": (STEPS, "`{age: value}`, each held until the next age named"),
             "expr": (VALUE, "arithmetic, in `age` and `t` where it goes by them"),
             "values": (LIST, "a list, or one value for each period"),
-            "unit": _KEPT,
+            "unit": (TEXT, "its unit, which pictures write beside its name"),
             "latex": _KEPT,
             "description": _KEPT,
         },

@@ -128,6 +128,13 @@ class NumericProblem:
         return {name: formula(known) for name, formula in self.to_decision.equations if name in asked}
 
     @property
+    def variables(self) -> tuple[str, ...]:
+        """The names of states, draws and controls, those of the later perches last."""
+        states = [name for perch, _ in self.spaces for name in self.dimensions(perch)]
+        drawn = [name for shock in self.shocks for name in shock.dimensions]
+        return tuple(dict.fromkeys([*states, *drawn, *self.controls, *[name for name, _ in self.discrete]]))
+
+    @property
     def branching(self) -> bool:
         """Whether the stage has named branches."""
         return self.branches[0].name != ""

@@ -36,7 +36,7 @@ class Statics(eqx.Module):
     label: str = eqx.field(static=True, default="output")
 
     def __getitem__(self, path: str) -> Any:
-        """The derivative with respect to one parameter."""
+        """The derivative with respect to the parameter `path`, in the structure that `fn` returned; else `KeyError`."""
         if path not in self.derivative:
             raise KeyError(f"no derivative with respect to `{path}`; there are {', '.join(self.derivative)}")
         return self.derivative[path]
@@ -63,11 +63,15 @@ class Statics(eqx.Module):
         return pd.DataFrame(rows).set_index(["parameter", "output"])
 
     def plot(self, column: str = "elasticity", ax=None):
-        """Bars of one column of the table, a colour for each parameter; returns the matplotlib `Axes`."""
+        """Bars of one `column` of the table, a colour for each parameter, on `ax` or new axes, which it returns."""
         from matplotlib import pyplot as plt
 
+        table = self.to_pandas()
+        if column not in table:
+            more = "" if self.to else "; `to=` or `step=` of comparative_statics adds `change` and `predicted`"
+            raise ValueError(f"no column `{column}` to draw; there are {', '.join(table)}{more}")
         ax = plt.subplots()[1] if ax is None else ax
-        frame = self.to_pandas()[column].unstack("parameter").loc[list(labelled(self.value, self.label)), list(self.derivative)]
+        frame = table[column].unstack("parameter").loc[list(labelled(self.value, self.label)), list(self.derivative)]
         frame.plot.barh(ax=ax)
         ax.axvline(0.0, color="black", linewidth=0.8)
         ax.set(xlabel=column, ylabel="")

@@ -34,7 +34,7 @@ class EulerErrors(eqx.Module):
     age: tuple[float, float] | None = eqx.field(static=True, default=None)
 
     def __getitem__(self, stage: str) -> Float[Array, "periods agents"]:
-        """The errors of a stage."""
+        """The errors of `stage`, (periods, agents): log10 of the relative error of consumption, without a unit."""
         return self.log10[stage]
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:

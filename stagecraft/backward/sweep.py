@@ -98,7 +98,7 @@ def step(circuit, block, t, onward, stages=None) -> tuple[dict[str, AbstractStor
 
 def _kept(period: Composer):
     """The stages of a period of which something is stored, the last one first: name, functions, and what solves it."""
-    for name in reversed(period.block.stages):
+    for name in period.block.backward:
         num = period.circuit.structure.stage(name)
         if num.stored:
             yield name, num, period.stage(name).cntn_to_dcsn.operator

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from stagecraft.arrays import dataset, listed, page
 from stagecraft.functionals.functional import AbstractFunctional, Choices, Named
 from stagecraft.horses.solution import Answer
+from stagecraft.pictures.canvas import canvas, worded
 from stagecraft.pictures.curves import asked, fixed, functions_of
 from stagecraft.pictures.profiles import clock_of, plot_profiles
 
@@ -35,7 +36,12 @@ class StageByAge(eqx.Module):
     periods: tuple[int, ...] = eqx.field(static=True)
 
     def at(self, perch: str = "dcsn", /, **states: Float[Array, "..."]) -> Answer:
-        """All that is known at some states: what `sol.at` says, with an axis of the periods before the others."""
+        """All that is known at some states of a perch: what `sol.at` says, with an axis of the periods before the others.
+
+        **Arguments:** `perch`: `arvl`, `dcsn`, or a continuation; `states`: by name, of broadcastable shapes, `m=ms`.
+
+        **Returns:** an `Answer`, its arrays (periods, ...).
+        """
         kinds: dict[tuple, list[int]] = {}
         for i, t in enumerate(self.periods):
             kinds.setdefault(self.circuit.kind(t), []).append(i)
@@ -99,7 +105,14 @@ class StageByAge(eqx.Module):
         **style: Any,
     ) -> "Axes":
         """Where `at` holds every state still, what is asked over the periods; else curves along a state, a line each for the
-        first period, the middle and the last. Arguments as of `Stage.plot`."""
+        first period, the middle and the last.
+
+        **Arguments:** `what`, `x`, `at`, `ax`, `label`, `style`: as of `Stage.plot`.
+
+        **Returns:** the matplotlib `Axes`.
+
+        **Raises:** `ValueError` for a name that is not there.
+        """
         where, sol = f"stage {self.name}", self.first
         held = fixed(sol, at, where)
         if x is not None or set(sol.dimensions) - set(held):
@@ -113,14 +126,14 @@ class StageByAge(eqx.Module):
         names, answer, lines = asked(sol, what, where), self.at(**held), {}
         for name, function in names.items():
             lines[", ".join(filter(None, (label, name)))] = np.asarray(function.of(answer))
-        ax = plot_profiles(lines, {}, self.periods, self._age, ax, **style)
-        ax.set_ylabel(", ".join(names))
-        return ax
+        units = self.circuit.source.units
+        ax = canvas(ax, ylabel=worded(names, units))
+        return plot_profiles(lines, {}, self.periods, self._age, ax, units, **style)
 
     def to_pandas(self, **states: Float[Array, "..."]):
         """A long frame: `period`, `age`, the states, `value`, policies, marginal values and probabilities.
 
-        **Arguments:** the states by name, of broadcastable shapes, as in `sol.at(m=ms)`.
+        **Arguments:** `states`: by name, of broadcastable shapes, as in `sol.at(m=ms)`.
         """
         import pandas as pd
 
@@ -157,7 +170,7 @@ class StageByAge(eqx.Module):
         return pd.DataFrame(rows)
 
     def to_xarray(self, **states: Float[Array, " points"]):
-        """The same as a Dataset: dimensions `period` (with `age` beside it) and the states, each a number or a vector.
+        """The same as a Dataset: dimensions `period` (with `age` beside it) and the `states`, each a number or a vector.
 
         **Raises:** `ModuleNotFoundError` without the extra `xarray`.
         """

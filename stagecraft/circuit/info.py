@@ -83,36 +83,46 @@ class Info(eqx.Module):
 
     @property
     def outcome(self) -> Int[Array, "..."]:
+        """An `Outcome` as an integer, 0 for success: `sc.Outcome(int(info.outcome)).message` says what happened."""
         return self._judged(0)
 
     @property
     def period(self) -> Int[Array, "..."]:
+        """The period in which it went wrong first, going backward; -1 for nowhere."""
         return self._judged(1)
 
     @property
     def stage(self) -> Int[Array, "..."]:
+        """The position of the stage at which it did, in the order of the file; -1 for none."""
         return self._judged(2)
 
     @property
     def place(self) -> Int[Array, "..."]:
+        """Where in the stage: 0 at the continuation, 1 at the decision, -1 for nowhere."""
         return self._judged(3)
 
     @property
     def iterations(self) -> Int[Array, "..."]:
+        """The periods of a finite horizon; of an infinite one the steps of the fixed point, of Newton and plain."""
         if self.ending is not None:
             return self.ending.iterations
         return jnp.full(self._lead, self._periods, jnp.int32)
 
     @property
     def error_bound(self) -> Float[Array, "..."]:
+        """What the relative error of policies and values at the knots is at most, as against the fixed point on the same grid;
+        0 for a finite horizon."""
         return jnp.zeros(self._lead, dtype_of(self.health)) if self.ending is None else self.ending.bound
 
     @property
     def outside(self) -> dict[str, Float[Array, "... periods"]]:
+        """By stage, in each period, the share of questions that were asked beyond the last knot of what follows."""
         return {name: self._over_time(name, lambda health: health.outside, 0.0, jnp) for name in self._stored}
 
     @property
     def jumps(self) -> dict[str, Int[Array, "... periods"]]:
+        """By stage, in each period, in how many cells of the grid of its post-state the value of what follows jumps."""
+
         def told(health):
             return jnp.zeros(health.outside.shape, jnp.int32) if health.jumps is None else health.jumps
 

@@ -16,7 +16,7 @@ from stagecraft.circuit.ages import StageByAge
 from stagecraft.circuit.info import Info
 from stagecraft.circuit.paths import replace
 from stagecraft.circuit.period import Period, boards, folded
-from stagecraft.circuit.plot import plot_circuit
+from stagecraft.circuit.plot import check_other, plot_circuit
 from stagecraft.circuit.source import ModelSource
 from stagecraft.circuit.stage import Stage, build_stage
 from stagecraft.circuit.view import of_all_types, once, view
@@ -89,7 +89,7 @@ class ModelCircuit(eqx.Module):
         return view(self, t, *self.kind(like), False, False)
 
     def kind(self, t: int) -> tuple[int, bool]:
-        """The position of a period's kind, and whether it is the last of it."""
+        """The position of the kind of period `t`, and whether it is the last of it."""
         block = self.structure.block(t)
         return self.structure.blocks.index(block), self.structure.horizon is not None and t == block.last
 
@@ -106,12 +106,12 @@ class ModelCircuit(eqx.Module):
         return ModelCircuit(new, self.settings, self.structure, self.source, types=self.types, horses=self.horses)
 
     def with_settings(self, settings: Mapping) -> "ModelCircuit":
-        """The same circuit with other real-valued settings, and without a solution; strict as `with_parameters` is."""
+        """The same circuit with other real-valued `settings`, and without a solution; strict as `with_parameters` is."""
         new = replace("setting", self.settings, settings, {}, self.structure.calibration)
         return ModelCircuit(self.parameters, new, self.structure, self.source, types=self.types, horses=self.horses)
 
     def of_type(self, k: int) -> "ModelCircuit":
-        """The circuit of one type, with its solution if there is one; `IndexError` beyond the last."""
+        """The circuit of type `k`, from 0, with its solution if there is one; `IndexError` beyond the last."""
         if self.types is None or not -len(self.types) <= k < len(self.types):
             raise IndexError(f"type {k} of a circuit with {0 if self.types is None else len(self.types)} types")
         stored, info, dists = jax.tree.map(lambda x: x[k], (self.stored, self.info, self.dists))
@@ -119,7 +119,7 @@ class ModelCircuit(eqx.Module):
         return ModelCircuit(parameters, self.settings, self.structure, self.source, stored, info, None, dists, self.horses)
 
     def stage(self, name: str) -> StageByAge:
-        """A stage in all its periods: `solved.stage("CONS").policy["c"](m=2.0)` is an array over them.
+        """The stage `name` in all its periods: `solved.stage("CONS").policy["c"](m=2.0)` is an array over them.
 
         **Raises:** `KeyError` for a stage that is not there; `ValueError` before a solve, or where there are types.
         """
@@ -174,7 +174,8 @@ class ModelCircuit(eqx.Module):
         ax: "Axes | None" = None,
         **how: Any,
     ) -> "Axes":
-        """The same picture of two circuits on one pair of axes; arguments as of `plot`, `labels` for the legend."""
+        """The picture of this circuit and of `other` on one `Axes`: `what`, `x`, `ax`, `how` as of `plot`, `labels` of each."""
+        check_other(other)
         ax = self.plot(what, x, ax=ax, label=labels[0], **how)
         return other.plot(what, x, ax=ax, label=labels[1], **{"linestyle": "--", **how})
 
@@ -214,15 +215,15 @@ class ModelCircuit(eqx.Module):
         return f"solved, with distributions of {self.dists.periods} period{'s' * (self.dists.periods != 1)}"
 
     def scope(self, stage: str, t) -> dict[str, Array]:
-        """The values that the equations of a stage see in period `t`."""
+        """The values that the equations of `stage` see in period `t`, by name."""
         return self.structure.environment(stage, self.parameters, self.settings, t)
 
     def build(self, name: str, t) -> Stage:
-        """A stage in period `t`, its solution still empty."""
+        """The stage `name` in period `t`, its solution still empty."""
         return build_stage(self.structure.stage(name), self.scope(name, t), dict(self.horses))
 
     def terminal(self, name: str, t) -> Closed:
-        """The value on arrival after the last period."""
+        """The value on arrival at the stage `name` after the last period, a functional object; `t` is the period after it."""
         num = self.structure.stage(name)
         return Closed(self.scope(name, t), num.terminal or worthless, num.dimensions("arvl"))
 

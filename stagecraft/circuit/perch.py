@@ -50,7 +50,7 @@ class Perch(eqx.Module):
     dist: eqx.Module | NotYet = NOT_PUSHED
 
     def holding(self, what: str, thing) -> "Perch":
-        """The same perch with another `sol` or `dist`; `None` takes it away."""
+        """The same perch with another `what`, `"sol"` or `"dist"`; a `thing` of `None` takes it away."""
         return dataclasses.replace(self, **{what: _MISSING[what] if thing is None else thing})
 
     def __repr__(self) -> str:

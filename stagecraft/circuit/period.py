@@ -23,7 +23,7 @@ class Period(eqx.Module):
     links: tuple = eqx.field(static=True, default=())
 
     def __getitem__(self, name: str) -> Stage:
-        """A stage by name; `KeyError` says which there are."""
+        """The stage `name`; `KeyError` says which there are."""
         if name not in self.stages:
             raise KeyError(f"no stage `{name}`; there are {', '.join(self.stages)}")
         return self.stages[name]

@@ -45,8 +45,16 @@ def plot_circuit(
     return many.plot(function, x, at=at, ax=ax, label=label, **style)
 
 
+def check_other(other) -> None:
+    """Speak of what is no circuit to compare with; `TypeError`."""
+    if not hasattr(other, "stored"):
+        raise TypeError(f"compare takes a ModelCircuit, found {type(other).__name__}")
+
+
 def _parts(circuit, what):
     """The stage and the function that a name means; the last stage where none is named."""
+    if not isinstance(what, str | None):
+        raise TypeError(f'what is drawn has a name, "CONS.c", found {type(what).__name__}')
     names = [num.name for num in circuit.structure.stages]
     stage, _, function = (what or names[-1]).partition(".")
     if stage not in names:
@@ -72,6 +80,8 @@ def _plot_households(circuit, stage, name, kind, period, ax, label, style):
     """Of those who pass a stage: the last perch that knows the variable."""
     if kind not in (None, *KINDS):
         raise ValueError(f"`kind` is one of {', '.join(KINDS)}, found `{kind}`")
+    if kind == "fan" and period is not None:
+        raise ValueError('a fan runs over all periods: leave `period` out, or say kind="density"')
     if circuit.dists is None:
         raise ValueError("no households yet: draw what sc.push_forward(solved, initial), or sc.stationary, returns")
     if name is None:
@@ -80,12 +90,12 @@ def _plot_households(circuit, stage, name, kind, period, ax, label, style):
     kind = kind or ("fan" if len(passed) > 1 and period is None else "density")
     if kind == "fan":
         dists = [_dist(circuit[t][stage], name) for t in passed]
-        return plot_fan(dists, name, passed, circuit.structure.calibration.age, label, ax, **style)
+        return plot_fan(dists, name, passed, circuit.structure.calibration.age, label, ax, circuit.source.units, **style)
     at = passed[-1] if period is None else period
     word, when = clock_of(circuit.structure.calibration.age, at)
     words = [label, f"{word} {when:g}" if len(passed) > 1 else ""]
     draw = plot_density if kind == "density" else plot_lorenz
-    return draw(_dist(circuit[at][stage], name), name, ", ".join(filter(None, words)), ax, **style)
+    return draw(_dist(circuit[at][stage], name), name, ", ".join(filter(None, words)), ax, circuit.source.units, **style)
 
 
 def _variables(stage) -> list[str]:

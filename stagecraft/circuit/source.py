@@ -10,6 +10,11 @@ class ModelSource:
     def __init__(self, spec):
         self.spec = spec
 
+    @property
+    def units(self) -> dict[str, str]:
+        """The units that the model says: of variables by name, of parameters by path."""
+        return dict(getattr(self.spec, "units", {}))
+
     def __eq__(self, other) -> bool:
         return isinstance(other, ModelSource)
 

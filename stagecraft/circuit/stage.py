@@ -133,6 +133,10 @@ class Stage(eqx.Module):
 
         **Arguments:** `continuation`: a functional object of the post-states, or a JAX function of them by name, elementwise,
         `lambda a_nxt: jnp.log(a_nxt + 1)`; its derivative is taken by JAX. For a branching stage a dictionary by branch.
+
+        **Returns:** a stage that `stagecraft.solve` solves.
+
+        **Raises:** `ValueError` for branches that are not those of the stage, and for what is no function.
         """
         if self.branching and (not isinstance(continuation, Mapping) or set(continuation) != set(self.ends)):
             raise ValueError(f"the continuations of stage {self.name} are a dictionary of {', '.join(self.ends)}")
@@ -182,7 +186,8 @@ class Stage(eqx.Module):
         if perch not in sols:
             raise ValueError(f"stage {self.name} has no perch `{perch}`; there are {', '.join(sols)}")
         spaces = (self.num, getattr(self.arvl_to_dcsn.operator, "parameters", {}))
-        return plot_functions(sols[perch], what, x, at, ax, f"stage {self.name}", label, spaces, **style)
+        units = {} if self.source is None else self.source.units
+        return plot_functions(sols[perch], what, x, at, ax, f"stage {self.name}", label, spaces, units, **style)
 
     def _lines(self) -> list[tuple[str, str]]:
         states = [(perch.name, ", ".join(perch.dimensions)) for perch in self.perches]

@@ -25,9 +25,12 @@ def arrive(
 
     **Arguments:**
 
+    - `problem`: the transition, the nodes and weights of what is drawn, and how it is aggregated.
     - `decision`: answers at decision states, given and returned with the nodes as leading axis.
     - `states`: the arrival states, of shapes that broadcast and one number of axes. A state that only the law of a Markov
       shock depends on leaves the decision's states smaller than the whole, and the decision is asked once for each node.
+
+    **Returns:** an `Answer` in the shape of the states: the value on arrival, and its derivatives.
     """
     p, rank = problem.parameters, next(iter(states.values())).ndim
     whole = jnp.broadcast_shapes(*[x.shape for x in states.values()])

@@ -18,7 +18,10 @@ States = dict[str, Float[Array, "..."]]
 def weigh(problem: ChoiceProblem, alternative: Alternative, continuation: Callable[[States], Answer], states: States) -> Answer:
     r"""What each combination of controls is worth, on a leading axis: $Q(x_v, k, x_e, V(x_e))$ and its derivative in $x_v$.
 
-    **Arguments:** `continuation`: answers at post-states; `states`: decision states of shapes that broadcast.
+    **Arguments:** `problem`; `alternative`: one branch, or the values of discrete controls; `continuation`: answers at
+    post-states; `states`: decision states of shapes that broadcast.
+
+    **Returns:** an `Answer` with the combinations of controls on its first axis.
     """
     p, rank = problem.parameters, next(iter(states.values())).ndim
     states = {name: x[None] for name, x in states.items()}
@@ -42,7 +45,11 @@ def weigh(problem: ChoiceProblem, alternative: Alternative, continuation: Callab
 
 
 def options(problem: ChoiceProblem, continuations: tuple[Callable, ...], states: States) -> Answer:
-    """All alternatives on one leading axis."""
+    """All alternatives of a `problem` on one leading axis, as `weigh` tells each; `continuations`: one for each of them, which
+    answer at post-states; `states`: decision states of shapes that broadcast.
+
+    **Returns:** an `Answer`, the alternatives in their order.
+    """
     pairs = zip(problem.alternatives, continuations, strict=True)
     found = [weigh(problem, alternative, continuation, states) for alternative, continuation in pairs]
     if len(found) == 1:
@@ -57,6 +64,11 @@ def join(problem: ChoiceProblem, states: States, stack: Answer, labels: tuple[st
 
     $V = \sigma\log\sum_k e^{Q_k/\sigma}$ without Euler's constant, the maximum at $\sigma = 0$; $\sum_k p_k Q_k$ for nature.
     Where nothing is feasible the answer is not either, and the best of what is not stands for a value.
+
+    **Arguments:** `problem`: who chooses, and by which rule; `states`: the decision states; `stack`: what `options` returns;
+    `labels`: names of the alternatives.
+
+    **Returns:** an `Answer` in the shape of the states, with a probability for each label.
     """
     if stack.value.shape[0] == 1 and problem.probs is None:
         first = jax.tree.map(lambda x: x[0], stack)

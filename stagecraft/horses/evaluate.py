@@ -22,6 +22,11 @@ def evaluate(
     the linear continuation or the bound, whichever leaves more to the future. The value is a cubic Hermite of
     $u^{-1}(V/B)$, or of $V$ in cells where that is straighter; the marginal value is the envelope condition
     $Q_m - Q_c\,g_m/g_c$ at $(m, c(m))$, which holds inside and on the corner.
+
+    **Arguments:** `problem`: with the passive states among its parameters; `rows`: what `egm` has stored; `state`: decision
+    states of any shape; `row`: of that shape, where there are several rows.
+
+    **Returns:** an `Answer` in the shape of `state`: value, policy, marginal value, and what lies beyond the last knot.
     """
     p = problem.parameters
     segment = Segment(rows.state, state, row)
@@ -96,7 +101,13 @@ def _with_beside(problem, rows, segment, state, line):
 
 
 def envelope(problem: ContinuousProblem, state, control, post, value) -> Float[Array, "..."]:
-    r"""$\partial V/\partial m = Q_m - Q_c\,g_m/g_c$ with the post-state held fixed (Milgrom and Segal 2002)."""
+    r"""$\partial V/\partial m = Q_m - Q_c\,g_m/g_c$ with the post-state held fixed (Milgrom and Segal 2002).
+
+    **Arguments:** `problem`; `state`, `control`, `post`, `value`: the decision state, what is chosen there, the post-state
+    that it leads to and what that is worth, of shapes that broadcast.
+
+    **Returns:** the marginal value of the state, in the shape of `state` and `control`.
+    """
     state, control = jnp.broadcast_arrays(state, control)
     if problem.slope is not None:
         return problem.slope(problem.parameters, state, control, post, value) * jnp.ones_like(state)

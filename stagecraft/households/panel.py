@@ -28,15 +28,18 @@ class Panel(eqx.Module):
     - `age`: (start, step) of the model's clock, or `None`.
     - `weights`: of every agent, 1 with the derivative of how likely its draws were until then; `None` where they were not asked
       for.
+    - `units`: (variable, unit) pairs, as the model says them.
     """
 
     data: dict[str, dict[str, Float[Array, "periods agents"]]]
     age: tuple[float, float] | None = eqx.field(static=True, default=None)
     types: Int[Array, " agents"] | None = None
     weights: Float[Array, "periods agents"] | None = None
+    units: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
 
     def __getitem__(self, name: str) -> Any:
-        """The variables of a stage, or the variable of that name if one stage alone has it."""
+        """The variables of the stage `name`, or the variable of that name if one stage alone has it, (periods, agents); else
+        `KeyError`."""
         if name in self.data:
             return self.data[name]
         return self.data[self._home(name)][name]
@@ -51,11 +54,11 @@ class Panel(eqx.Module):
         return homes[0]
 
     def inside(self, stage: str) -> Any:
-        """Which agents pass a stage in which period: those of whom anything is kept there."""
+        """Which agents pass `stage` in which period, (periods, agents): those of whom anything is kept there."""
         return functools.reduce(operator.or_, (~jnp.isnan(x) for x in self[stage].values()))
 
     def mean(self, name: str) -> Float[Array, " periods"]:
-        """The mean of a variable, `"c"` or `"CONS.c"`, over the agents who have it, by period; NaN where nobody has.
+        """The mean of a variable, `name` is `"c"` or `"CONS.c"`, over the agents who have it, by period; NaN where nobody has.
 
         With `weights` its derivative is that of the expectation, in every parameter that moves probabilities, too.
         """
@@ -65,7 +68,8 @@ class Panel(eqx.Module):
         return jnp.sum(jnp.where(present, x, 0.0) * weight, axis=1) / jnp.sum(weight, axis=1)
 
     def variable(self, name: str) -> Float[Array, "periods agents"]:
-        """A variable by name, `"c"` where one stage alone has it, or `"CONS.c"`; NaN for agents who do not pass the stage."""
+        """A variable, `name` is `"c"` where one stage alone has it, or `"CONS.c"`; NaN for agents who do not pass the stage,
+        `KeyError` for a variable that is not there."""
         stage, _, variable = name.rpartition(".")
         stage = stage or self._home(variable)
         if variable not in self[stage]:
@@ -94,7 +98,7 @@ class Panel(eqx.Module):
         return tuple(f"{stage}.{name}" for name in list(variables)[-2:])
 
     def share(self, stage: str) -> Float[Array, " periods"]:
-        """The share of all agents who pass a stage, by period; with `weights` its derivative is that of the probability."""
+        """The share of all agents who pass `stage`, by period; with `weights` its derivative is that of the probability."""
         x = next(iter(self[stage].values()))
         return jnp.sum(self._weights(x, self.inside(stage)), axis=1) / jnp.sum(self._weights(x, True), axis=1)
 

@@ -47,20 +47,20 @@ class Population(eqx.Module):
         return jnp.sum(self.weights)
 
     def mean(self, name: str) -> Float[Array, ""]:
-        """The mean of a state; NaN where nobody is."""
+        """The mean of the state `name`, in its own unit; NaN where nobody is. `KeyError` for a state that is not there."""
         return self._average(self._of(name))
 
     def variance(self, name: str) -> Float[Array, ""]:
-        """The variance of a state."""
+        """The variance of the state `name`, in its unit squared."""
         return self._average((self._of(name) - self.mean(name)) ** 2)
 
     def expect(self, function) -> Float[Array, ""]:
-        """The mean of a function of the states by name, `dist.expect(lambda a, y: a * y)`; it may name some of them."""
+        """The mean of a `function` of the states by name, `dist.expect(lambda a, y: a * y)`; it may name some of them."""
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         return self._average(function(**{name: self._of(name) for name in names}))
 
     def quantile(self, name: str, q) -> Float[Array, "..."]:
-        r"""The $q$-quantile of a state, $q \in [0, 1]$.
+        r"""The $q$-quantile of the state `name` for `q` $\in [0, 1]$, a number or an array, in the shape of `q`.
 
         Points are joined by straight lines at the middle of their mass; the lowest and the highest value are atoms, so that
         a quantile of wealth is exactly the borrowing limit as long as so many are there.
@@ -73,33 +73,35 @@ class Population(eqx.Module):
         return jnp.where(mass > 0, Segment(place, inside).linear(x), jnp.nan) if x.shape[0] > 1 else x[0] + 0.0 * q
 
     def lorenz(self, name: str, p) -> Float[Array, "..."]:
-        """The share of the total that the poorest `p` of households hold, linear between points."""
+        """The share of the total of `name` that the poorest `p` of households hold, linear between points; shaped as `p`."""
         x, w = self._sorted(name)
         heads, held = _curve(x, w)
         return Segment(heads, jnp.asarray(p, x.dtype)).linear(held)
 
     def share(self, name: str, top: float = 0.1) -> Float[Array, "..."]:
-        """The share of the total that the richest `top` of households hold."""
+        """The share of the total of `name` that the richest `top` of households hold; in the shape of `top`."""
         return 1.0 - self.lorenz(name, 1.0 - jnp.asarray(top))
 
     def gini(self, name: str) -> Float[Array, ""]:
-        """The Gini coefficient: twice the area between the Lorenz curve and the diagonal."""
+        """The Gini coefficient of `name`: twice the area between the Lorenz curve and the diagonal."""
         heads, held = _curve(*self._sorted(name))
         return 1.0 - jnp.sum((heads[1:] - heads[:-1]) * (held[1:] + held[:-1]))
 
     def marginal(self, *names: str) -> "Population":
-        """The distribution of some states alone."""
+        """The distribution of the states `names` alone."""
         return Population({name: self._of(name) for name in names}, self.weights)
 
     def where(self, keep) -> "Population":
-        """The households for whom a condition holds, an array over the points; the mass is theirs alone."""
+        """The households for whom a condition holds, `keep`, truths over the points; the mass is theirs alone."""
         return Population(self.states, jnp.where(keep, self.weights, 0.0))
 
     def by(self, name: str, values=None) -> dict[float, "Population"]:
-        """The distribution at each value of a state; the masses add up to the whole.
+        """The distribution at each value of the state `name`, by value; the masses add up to the whole.
 
         **Arguments:** `values`: those to look at, the nearest one counts; all that occur if left out, which needs numbers,
         so that `values` must be given inside `jit` or `grad`.
+
+        **Raises:** `ValueError` where they are not.
         """
         x = self._of(name)
         if values is None:
@@ -111,7 +113,7 @@ class Population(eqx.Module):
         return {float(v): self.where(at == i) for i, v in enumerate(values)}
 
     def rename(self, names: Mapping[str, str]) -> "Population":
-        """The same households under other names of their states, `dist.rename({"a_nxt": "a"})`."""
+        """The same households under other `names` of their states, `dist.rename({"a_nxt": "a"})`."""
         return Population({names.get(name, name): x for name, x in self.states.items()}, self.weights)
 
     def to_pandas(self):

@@ -74,6 +74,8 @@ def newton_within(
     **Arguments:** `look`: at a place the value, its slope, and so large a value as counts for zero; `low`, `high`: the bracket;
     `start`: in it; `sign`: of the value at `low`; `near`: no step is larger than this when all are done, or
     `steps` have been taken.
+
+    **Returns:** the roots, in the shape of `start`.
     """
     seen = pruned(lambda x: jax.lax.stop_gradient(look(x)), start)
 
@@ -99,7 +101,8 @@ def golden_section(
 ) -> tuple[tuple[Float[Array, "..."], Float[Array, "..."]], ...]:
     """The highest value in every bracket by golden section, if it has one peak there (Kiefer 1953).
 
-    **Arguments:** `value`: elementwise, at places with another axis in front, too.
+    **Arguments:** `value`: elementwise, at places with another axis in front, too; `low`, `high`: the brackets; `steps`: each
+    takes a bracket to .618 of its length.
 
     **Returns:** the last two places, each with its value.
     """

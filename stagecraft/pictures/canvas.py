@@ -1,5 +1,6 @@
 """Axes to draw on, and the words at their sides."""
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,15 @@ def legend(ax: "Axes") -> "Axes":
     if len(ax.get_legend_handles_labels()[1]) > 1:
         ax.legend(frameon=False)
     return ax
+
+
+def worded(names: Iterable[str], units: Mapping[str, str]) -> str:
+    """Names for the side of axes, with the units that the model says: `c, a (1000 euros)`."""
+    names = list(names)
+    of = [units.get(name.rpartition(".")[2], "") for name in names]
+    if len(set(of)) == 1 and of[0]:
+        return f"{', '.join(names)} ({of[0]})"
+    return ", ".join(f"{name} ({unit})" if unit else name for name, unit in zip(names, of, strict=True))
 
 
 def number(x) -> str:

@@ -1,6 +1,7 @@
 """Curves of what a solved stage knows: policies, the value, marginal values and probabilities, along any state."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 
 from stagecraft.arrays import traced
 from stagecraft.functionals.functional import AbstractFunctional, Choices, Named
-from stagecraft.pictures.canvas import canvas, legend, number
+from stagecraft.pictures.canvas import canvas, legend, number, worded
 from stagecraft.pictures.spans import Span, declared, spans
 
 if TYPE_CHECKING:
@@ -114,11 +115,13 @@ def plot_functions(
     where: str = "this",
     label: str = "",
     spaces: tuple[Any, Mapping[str, Any]] | None = None,
+    units: Mapping[str, str] = MappingProxyType({}),
     **style: Any,
 ) -> "Axes":
     """Curves of functions of states along one of them; arguments as of `Stage.plot`, `where` for messages.
 
-    **Arguments:** `spaces`: the pointwise functions of the stage and its values, which know the grids that its file declares.
+    **Arguments:** `spaces`: the pointwise functions of the stage and its values, which know the grids that its file declares;
+    `units`: of variables, for the axes.
     """
     functions, held = asked(sol, what, where), fixed(sol, at, where)
     known = spans(sol)
@@ -128,7 +131,7 @@ def plot_functions(
     for state, values in {**held, name: points}.items():
         among(known, state, values, where)
     several = others(sol, name, held, known, where)
-    ax = canvas(ax, xlabel=name, ylabel=", ".join(functions))
+    ax = canvas(ax, xlabel=worded([name], units), ylabel=worded(functions, units))
     discrete = name in known and known[name].discrete
     for kind, function in functions.items():
         for held in several:

@@ -1,12 +1,13 @@
 """Profiles: what happens over the periods, a line with a band around it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Array, Float
 
-from stagecraft.pictures.canvas import canvas, legend
+from stagecraft.pictures.canvas import canvas, legend, worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,11 +25,12 @@ def plot_profiles(
     periods,
     age: tuple[float, float] | None = None,
     ax: "Axes | None" = None,
+    units: Mapping[str, str] = MappingProxyType({}),
     **style: Any,
 ) -> "Axes":
     """Lines over the periods, and (lower, upper) bands of them, the widest first; NaN leaves a gap."""
     word, x = clock_of(age, periods)
-    ax = canvas(ax, xlabel=word, ylabel=", ".join(lines))
+    ax = canvas(ax, xlabel=worded([word], units), ylabel=worded(lines, units))
     marks: dict[str, Any] = {"marker": "o"} if len(x) == 1 else {}
     for name, y in lines.items():
         (line,) = ax.plot(x, np.asarray(y), label=name, **{**marks, **style})
@@ -48,4 +50,4 @@ def plot_panel(panel, names: tuple[str, ...], band: tuple[float, float] | None, 
         if band is not None:
             ends = [np.percentile(row, band) if row.size else (np.nan, np.nan) for row in rows]
             bands[name] = [np.array(ends).T]
-    return plot_profiles(lines, bands, np.arange(len(values)), panel.age, ax, **style)
+    return plot_profiles(lines, bands, np.arange(len(values)), panel.age, ax, dict(panel.units), **style)

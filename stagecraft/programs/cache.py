@@ -31,7 +31,7 @@ def compilation_cache(folder: str | Path | None) -> None:
     """
     jax.config.update("jax_enable_compilation_cache", folder is not None)
     if folder is not None:
-        _keep(Path(folder).expanduser())
+        _keep(Path(folder))
     # JAX decides once in a process, at the first program that it compiles.
     reset_cache()
 
@@ -45,19 +45,20 @@ def begin() -> None:
 
 
 def bound() -> None:
-    """Keep the folder to its size, where it is one of ours; a solve never fails of it."""
+    """Keep the folder to its size, where it is one of ours."""
     place = Path(jax.config.jax_compilation_cache_dir or "")  # pyright: ignore[reportAttributeAccessIssue]
     if place.name == _machine():
-        with contextlib.suppress(OSError):
-            _trim(place.parent)
+        _trim(place.parent)
 
 
 def _home() -> Path:
     """The user's own folder, as XDG names it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dynx" / "programs"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "dynx" / "programs"
 
 
 def _keep(folder: Path) -> None:
+    with contextlib.suppress(RuntimeError):  # Where nobody knows the home it stays, and is refused.
+        folder = folder.expanduser()
     place = folder / _machine()
     wrong = _objection(folder, place)
     if wrong:
@@ -86,6 +87,8 @@ def _machine() -> str:
 
 def _objection(folder: Path, place: Path) -> str | None:
     """Why programs cannot be kept in a place, `None` where they can."""
+    if folder.parts[:1] and folder.parts[0].startswith("~"):
+        return f"nobody knows where {folder.parts[0]} is"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for inside in (folder, place):
@@ -111,16 +114,15 @@ def _no_room(place: Path) -> str | None:
 
 
 def _trim(folder: Path) -> None:
-    """Leave no more than there may be, the latest used first; another process may be doing the same."""
+    """Leave no more than there may be, the latest used first. Another process may do the same; nothing fails of it."""
     found = []
     for path in folder.glob("*/*-cache"):
-        try:
+        with contextlib.suppress(OSError):
             seen = path.stat()
-        except FileNotFoundError:
-            continue
-        found.append((max(seen.st_atime, seen.st_mtime), seen.st_size, path))
+            found.append((max(seen.st_atime, seen.st_mtime), seen.st_size, path))
     total = 0
     for _, size, path in sorted(found, reverse=True):
         total += size
         if total > _MOST:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -97,7 +97,8 @@ def simulate(
     found, kinds = in_chunks(run, number_of(beginning, agents), chunk, progress)
     for wrong in beyond(solved, start, beginning.states, beginning.weights):
         warnings.warn(f"{wrong}, where policies are extrapolated", stacklevel=2)
-    return Panel(found.ordered, solved.structure.calibration.age, kinds, found.weights)
+    units = tuple(sorted(solved.source.units.items()))
+    return Panel(found.ordered, solved.structure.calibration.age, kinds, found.weights, units)
 
 
 def _check_key(key):

@@ -110,7 +110,7 @@ class Exported:
         self._programs, self._compiled = programs, {}
 
     def solve(self, parameters: Mapping | None = None, *, throw: bool = True) -> dict:
-        """Solve with these values in place of those of the file, given as `with_parameters` takes them.
+        """Solve with `parameters` in place of those of the file, given as `with_parameters` takes them.
 
         **Returns:** `outcome`, `iterations`, `error_bound` and `solution`, `{first period: {stage: {name: array}}}`.
 
@@ -120,7 +120,7 @@ class Exported:
         return self._run("solve", parameters, throw)
 
     def value_and_gradient(self, parameters: Mapping | None = None, *, throw: bool = True) -> tuple[Array, dict]:
-        """The number that was exported, and its derivatives, shaped as `parameters` are; errors as those of `solve`.
+        """The number that was exported, and its derivatives, shaped as `parameters` are; errors, and `throw`, as of `solve`.
 
         **Raises:** also `ValueError` where no function was exported.
         """

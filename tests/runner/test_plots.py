@@ -1,11 +1,26 @@
 """A sweep as a picture."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 
-from dynx_runner import ResultStore, plot_bars, plot_failures, plot_heat, plot_load, plot_pairs, plot_scatter
+from dynx_runner import (
+    CircuitRunner,
+    ResultStore,
+    circuit_factory,
+    mpi_map,
+    plot_bars,
+    plot_failures,
+    plot_heat,
+    plot_load,
+    plot_pairs,
+    plot_scatter,
+)
+from dynx_runner.estimation import pictures
 from dynx_runner.runner.record import Record
 from dynx_runner.store.part import Part
 
@@ -52,6 +67,27 @@ def test_bars_are_labelled_by_the_index():
 def test_few_and_many_draws_stay_readable(draws):
     ax = plot_bars(pd.DataFrame({"LL": np.linspace(0.0, 1.0, draws)}), "LL")
     assert len(ax.patches) == draws and len(tick_labels(ax)) <= 22
+
+
+def test_a_parameter_has_the_unit_that_its_model_says():
+    text = (Path(__file__).parent / "cake.yml").read_text()
+    text = text.replace('in: "(0, inf)"}', 'in: "(0, inf)", unit: of risk}').replace(
+        "beta: 0.9", "beta: {value: 0.9, unit: a year}"
+    )
+    specs = {"main.parameters.gamma": (1.0, 3.0, None), "main.beta": (0.9, 0.99, None)}
+    runner = CircuitRunner(None, None, None, specs, circuit_factory(text), lambda c: c, {"none": lambda c: 1.0}, batches=False)
+    table = mpi_map(runner, runner.sample_prior(3, seed=0), progress=False)
+    ax = plot_scatter(table, "main.parameters.gamma", "none", color="main.beta")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("main.parameters.gamma (of risk)", "none")
+    assert plot_failures(table, "main.beta").get_xlabel() == "main.beta (a year)"
+    last = plot_pairs(table, ["main.beta", "none"]).child_axes[2]
+    assert (last.get_xlabel(), last.get_ylabel()) == ("main.beta (a year)", "none")
+
+
+def test_moments_are_drawn_of_moments():
+    of_likelihood = SimpleNamespace(task=SimpleNamespace(likelihood=True))
+    with pytest.raises(ValueError, match="plot_moments: a likelihood has no moments; draw plot_profile"):
+        pictures.moments(of_likelihood)
 
 
 def test_all_draws_may_have_failed():

@@ -125,6 +125,14 @@ print(programs, programs.parameters["CONS"]["gamma"], sorted(programs.parameters
     assert said == "Exported Buffer: solve, gradient 2.0 ['CONS', 'main']\n"
 
 
+def test_programs_are_for_both_platforms(written):
+    """Lowered for each where they were written, whatever is there."""
+    with zipfile.ZipFile(written) as archive:
+        for name in ("solve.bin", "gradient.bin"):
+            program = jax.export.deserialize(bytearray(archive.read(name)))
+            assert program.platforms == ("cpu", "cuda") and "stablehlo.case" in str(program.mlir_module())
+
+
 def test_a_failed_solve_is_told_from_its_outcome(programs):
     with pytest.raises(sc.SolveError, match="Buffer: a parameter lies outside its declared domain") as raised:
         programs.solve({"CONS.gamma": -1.0})

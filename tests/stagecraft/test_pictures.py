@@ -156,6 +156,8 @@ def test_households_draw_quantiles_shares_and_inequality(pushed):
         (lambda s, p: s.plot("CONS.a_nxt", kind="fan"), "no households yet: draw what sc.push_forward"),
         (lambda s, p: p.plot("CONS.zz"), "no variable `zz` to draw; there are"),
         (lambda s, p: p.plot("CONS", kind="density"), "say of which variable, `CONS.NAME`"),
+        (lambda s, p: p.plot("CONS.a", kind="fan", period=1), 'a fan runs over all periods: leave `period` out, or say kind="'),
+        (lambda s, p: s.compare(sc.load(BUFFER), "CONS.c"), "not solved; call stagecraft.solve"),
         (lambda s, p: p.plot("CONS.a", kind="pie"), "`kind` is one of fan, density, lorenz, found `pie`"),
         (lambda s, p: s[0]["CONS"].plot(at={"z": 1.0}), "no state `z` to hold still; it has m"),
         (lambda s, p: s[0]["CONS"].plot(x="z"), "no state `z`; it has m"),
@@ -170,6 +172,22 @@ def test_households_draw_quantiles_shares_and_inequality(pushed):
 def test_what_cannot_be_drawn_says_what_to_do(solved, pushed, draw, says):
     with pytest.raises((ValueError, KeyError), match=re.escape(says)):
         draw(solved, pushed)
+
+
+def test_what_is_no_circuit_is_neither_compared_nor_explained(solved):
+    panel = sc.simulate(solved, {"a": jnp.ones(3)}, key=jax.random.key(0))
+    with pytest.raises(TypeError, match="compare takes a ModelCircuit, found Panel"):
+        solved.compare(panel, "CONS.c")
+    with pytest.raises(TypeError, match="text of a circuit and of its stages; found Panel"):
+        sc.explain(panel)
+    with pytest.raises(TypeError, match='what is drawn has a name, "CONS.c", found list'):
+        solved.plot(["CONS.c"])
+
+
+def test_statics_without_a_change_have_none_to_draw():
+    one = sc.analysis.comparative_statics.Statics(1.0, {"main.beta": 2.0}, {"main.beta": jnp.float64(0.9)}, {}, {})
+    with pytest.raises(ValueError, match="no column `change` to draw; there are value, derivative, elasticity; `to=` or"):
+        one.plot("change")
 
 
 def test_a_picture_stands_on_the_axes_it_is_given(solved):
@@ -220,6 +238,44 @@ def test_a_state_of_households_who_are_not_there_says_who_brings_them(solved):
         solved.plot("CONS.a_nxt")
     with pytest.raises(ValueError, match=r"no households yet: ask what sc.push_forward"):
         solved.stage("CONS").moments()
+
+
+UNITS = BUFFER.replace(
+    "  terminal: log(a + 1)", "  units: {age: years, m: 1000 euros, c: 1000 euros, a_nxt: saved, y: 1}\n  terminal: log(a + 1)"
+)
+
+
+def test_axes_have_the_units_that_the_model_says(solved):
+    """Units decide no program: the solution is that of the model without them."""
+    circuit = sc.load(UNITS)
+    assert jax.tree.structure(circuit) == jax.tree.structure(sc.load(BUFFER))
+    told = sc.solve(circuit)
+    assert words(told[3]["CONS"].plot())[:2] == ("m (1000 euros)", "c (1000 euros)")
+    assert words(told[3]["CONS"].plot(["c", "value"]))[1] == "c (1000 euros), value"
+    assert words(told.plot("CONS.c", at={"m": 2.0}))[:2] == ("age (years)", "c (1000 euros)")
+    assert words(told.plot("CONS.c", at={"m": 2.0}, label="now"))[2] == ["now, c"]
+    panel = sc.simulate(told, {"a": jnp.ones(3)}, key=jax.random.key(0))
+    assert words(panel.plot("c", "m"))[:2] == ("age (years)", "c, m (1000 euros)")
+    assert words(panel.plot("CONS.c", "a_nxt"))[1] == "CONS.c (1000 euros), a_nxt (saved)"
+    people = sc.push_forward(told, {"a": 1.0})
+    assert words(people.plot("CONS.a_nxt"))[:2] == ("age (years)", "a_nxt (saved)")
+    assert people.plot("CONS.a_nxt", kind="density").get_xlabel() == "a_nxt (saved)"
+    assert people.plot("CONS.a_nxt", kind="lorenz").get_ylabel() == "share of a_nxt"
+    assert words(solved[3]["CONS"].plot())[:2] == ("m", "c")
+
+
+@pytest.mark.parametrize(
+    ("units", "says"),
+    [
+        ("{n: euros}", "no variable `n` that has a unit.*the variables are a, m, a_nxt, y, c, age|no variable `n`"),
+        ("{a_nx: euros}", "no variable `a_nx` that has a unit"),
+        ("{m: [euros]}", "a unit is text, found a list"),
+        ("euros", "`units` must be a mapping"),
+    ],
+)
+def test_a_unit_is_text_and_of_a_variable(units, says):
+    with pytest.raises(ValueError, match=says):
+        sc.load(BUFFER.replace("  terminal: log(a + 1)", f"  units: {units}\n  terminal: log(a + 1)"))
 
 
 KINDS = """

@@ -85,6 +85,11 @@ def read(
 
     Linear on raw segments, or cubic Hermite with `slopes`; continued linearly where a run reaches beyond its ends. Zero
     where nothing was found.
+
+    **Arguments:** `refined`: what `refine` returned; `state`: as it was given; `values`: of the other array at these points,
+    and its `slopes`, where cells are cubic.
+
+    **Returns:** values and derivatives at the knots, each of length `size`.
     """
     table = jnp.where(refined.found, table_of(state, values, slopes), 0.0)
     return cell(table, refined.segment, refined.state)
