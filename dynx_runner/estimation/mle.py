@@ -241,8 +241,7 @@ class MLE:
         for row in weights:
             other = copy.copy(self)
             other.task = dataclasses.replace(self.task, weights=jnp.asarray(row, self.task.inputs.weights.dtype))
-            start = {path: x for path, x in self.task.free.fill(jnp.asarray(z), self.circuit).items()}
-            found.append(other.fit(start, check=False))
+            found.append(other.fit(dict(self.task.free.fill(jnp.asarray(z), self.circuit)), check=False))
         return inference.spread_of(found, free)
 
     def head(self, fit: Fit) -> list[tuple[str, str]]:

@@ -57,7 +57,9 @@ def _given(task, start) -> np.ndarray:
             what = f"numbers of shape {shape}" if shape else "a number"
             raise ValueError(f"start: `{path}` is {what}, found {start[path]!r}") from None
         z.append(np.asarray(transform.read(value)))
-        if isinstance(transform, Simplex | Correlation) and not np.allclose(transform.fill(z[-1], value), value, atol=1e-8):
+        if isinstance(transform, Simplex | Correlation) and not np.allclose(
+            transform.fill(jnp.asarray(z[-1]), jnp.asarray(value)), value, atol=1e-8
+        ):
             raise ValueError(f"start: `{path}` = {value.tolist()} does not fit its transform, {transform}")
     z = np.concatenate(z)
     task.free.check_inside(z, "start")
