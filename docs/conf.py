@@ -30,6 +30,8 @@ nb_execution_cache_path = str(importlib.import_module("_gallery").cells())
 extensions += ["_gallery", "_notebooks"]  # They make a page of each model and of each notebook.
 nb_execution_raise_on_error = True
 nb_execution_timeout = 170
+# Patterns of pages that are laid out and not run, as `notebooks/* tour.md`.
+nb_execution_excludepatterns = os.environ.get("DYNX_RUN_ELSEWHERE", "").split()
 nb_merge_streams = True
 
 html_static_path = ["_static"]

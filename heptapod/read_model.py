@@ -163,14 +163,18 @@ class _Model:
         warn_other_death(reader, zip(graph.links, graph.places, strict=True), built)
         nums = {n: dataclasses.replace(p.num, solution=solutions[n]) for n, p in built.items()}
         nums = stored_where_needed(reader, nums, graph, blocks, nodes, {n: r.math for n, r in readings.items()})
-        stages = {n: dataclasses.replace(p, num=nums[n], provenance=provenance(reader, looked_up[n])) for n, p in built.items()}
         calibration = Calibration(tuple(d.table for d in scopes.values()), self.time.age, graph.periods)
-        structure = Structure(graph.periods, calibration, tuple(s.num for s in stages.values()), graph.links, blocks,
-                              graph.starts(), nodes.borrowed())  # fmt: skip
+        structure = Structure(graph.periods, calibration, tuple(nums[n] for n in built), graph.links, blocks, graph.starts(),
+                              nodes.borrowed())  # fmt: skip
+        given = {k: d.defaults for k, d in scopes.items()}, {k: d.setting_defaults for k, d in scopes.items()}
+        bare = structure.bare_starts(*given)
+        told = lambda num: dataclasses.replace(num, solution=dataclasses.replace(num.solution, bare=True))
+        structure = dataclasses.replace(structure, stages=tuple(told(x) if x.name in bare else x for x in structure.stages))
+        stages = {n: dataclasses.replace(p, num=structure.stage(n), provenance=provenance(reader, looked_up[n]))
+                  for n, p in built.items()}  # fmt: skip
         name = str(reader.get(("model", "name")) or next(iter(stages)))
-        return CircuitSpec(name, document.text, document.file, stages, structure,
-                           {k: d.defaults for k, d in scopes.items()}, {k: d.setting_defaults for k, d in scopes.items()},
-                           economy.types, economy.aggregates, economy.equilibrium, reader.collector.diagnostics,
+        return CircuitSpec(name, document.text, document.file, stages, structure, *given, economy.types, economy.aggregates,
+                           economy.equilibrium, reader.collector.diagnostics,
                            self._units(stages))  # fmt: skip
 
     def _units(self, stages):

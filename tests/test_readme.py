@@ -87,6 +87,7 @@ def run(script: list[str], **env) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_first_command_does_its_main_job():
     out = run([sys.executable, "examples/cons_indshock/main.py"])
     assert (ROOT / "examples/cons_indshock/output/cons_indshock.png").stat().st_size > 10_000

@@ -106,7 +106,12 @@ def ends_of(circuit, stage: str, name: str, t) -> tuple[float, float] | None:
 
 def listed(shock) -> bool:
     """Whether a shock has listed values, and its nodes are the law itself."""
-    return not hasattr(shock, "point_mass")
+    return shock.finite
+
+
+def dense(shock) -> bool:
+    """Whether the density of a continuous shock is known: of ours, and of a user's own that says so."""
+    return hasattr(shock, "point_mass") or hasattr(shock, "log_density")
 
 
 def depends_on(circuit, stage: str, target: str) -> set[str]:

@@ -1,12 +1,15 @@
 """Densities of continuous shocks, errors of measurement, and sums of likelihoods that never lose their derivative."""
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 _LOG_2PI = math.log(2 * math.pi)
+_REACHED = 1e-8
 
 
 def log_normal(x: Float[Array, "..."], mean, std) -> Float[Array, "..."]:
@@ -31,7 +34,11 @@ def log_positive(p: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def log_density(shock, scope, drawn: dict[str, Float[Array, ""]]) -> Float[Array, ""]:
-    """The logarithm of the density of one draw of a normal, lognormal or uniform shock, apart from a point mass."""
+    """The logarithm of the density of one draw of a normal, lognormal or uniform shock, apart from a point mass, or of a law
+    of a user's own that has a `log_density`.
+    """
+    if hasattr(shock, "log_density"):
+        return shock.log_density(scope, drawn)
     y = jnp.stack([drawn[name] for name in shock.dimensions])
     plain = shock if shock.point_mass is None else _bare(shock)
     law = plain.moments(scope)
@@ -67,25 +74,55 @@ def _joint(gap, std, corr):
     return -0.5 * z @ z - jnp.sum(jnp.log(jnp.diagonal(root))) - 0.5 * gap.shape[0] * _LOG_2PI
 
 
-def inverted(move, target: Float[Array, " k"], start: Float[Array, " k"], steps: int = 30):
-    r"""The draw $y$ with $g(y) = $ `target`, and $\log|\det g'(y)|$, by Newton steps from `start`.
+class Spread(NamedTuple):
+    """Where draws are sought.
 
-    The last two steps are differentiated, which gives the first and second derivatives of the root exactly.
+    **Attributes:** `middle`: their means; `width`: their standard deviations, of lognormal draws those of the logarithm;
+    `log`: which they are, static.
+    """
+
+    middle: Float[Array, " k"]
+    width: Float[Array, " k"]
+    log: tuple[bool, ...]
+
+
+def spread_of(shocks, scope, draws) -> Spread:
+    """Where the draws of some shocks are sought, in this order."""
+    found = {}
+    for shock in shocks:
+        if set(shock.dimensions) & set(draws):
+            law, log = shock.moments(scope), bool(getattr(shock, "log", False))
+            width = jnp.sqrt(jnp.log1p((law.std / law.mean) ** 2)) if log else law.std
+            found |= {name: (law.mean[i], width[i], log) for i, name in enumerate(shock.dimensions)}
+    middle, width, log = zip(*[found[name] for name in draws], strict=True)
+    return Spread(jnp.stack(middle), jnp.stack(width), log)
+
+
+def inverted(move, target: Float[Array, " k"], among: Spread, steps: int = 40):
+    r"""The draw $y$ with $g(y) = $ `target`, and $\log|\det g'(y)|$, by Newton steps from the middle.
+
+    Steps are of logarithms for lognormal draws, and none is longer than three standard deviations. The last two, which are
+    differentiated, give the first and second derivatives of the root exactly; what leads to no draw is minus infinity as
+    the logarithm of a density, so that $-\log|\det g'|$ stands for it.
     """
     still = lambda tree: jax.tree.map(jax.lax.stop_gradient, tree)
-    frozen = lambda y: still(move(y))
+    log, begin, width, goal = np.array(among.log), still(among.middle), still(among.width), still(target)
 
     def newton(function, y, goal):
         slope = jax.jacfwd(function)(y)
         return y - _solved(slope, function(y) - goal)
 
-    begin = still(start)
-    slope_of = lambda y: still(jax.jacfwd(move)(y))
-    walk = lambda _, y: y - _solved(slope_of(y), frozen(y) - still(target))
-    y = jax.lax.stop_gradient(jax.lax.fori_loop(0, steps, walk, begin))
+    level = lambda u: jnp.where(log, jnp.exp(u), u) if log.any() else u
+    at = lambda u: still(move(level(u)))
+    slope_of = lambda u: still(jax.jacfwd(lambda u: move(level(u)))(u))
+    walk = lambda _, u: u - jnp.clip(_solved(slope_of(u), at(u) - goal), -3 * width, 3 * width)
+    first = jnp.where(log, jnp.log(jnp.where(log, begin, 1.0)), begin) if log.any() else begin
+    y = still(level(jax.lax.fori_loop(0, steps, walk, first)))
     y = newton(move, newton(move, y, target), target)
     slope = jax.jacfwd(move)(y)
-    return y, jnp.log(jnp.abs(slope[0, 0])) if y.shape[0] == 1 else jnp.linalg.slogdet(slope)[1]
+    reached = jnp.all(jnp.abs(still(move(y)) - goal) <= _REACHED * (1 + jnp.abs(goal)))
+    size = jnp.log(jnp.abs(slope[0, 0])) if y.shape[0] == 1 else jnp.linalg.slogdet(slope)[1]
+    return y, jnp.where(reached, size, jnp.inf)
 
 
 def _solved(slope, gap):

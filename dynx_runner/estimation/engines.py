@@ -10,6 +10,8 @@ METHODS = ("damped", "bfgs", "l-bfgs-b", "trf", "adam", "nelder-mead")
 _TINY = np.finfo(float).eps
 _HESSIANS = 4  # At most, from one start.
 _NEARER = 0.5  # A gain below which the exact curvature is worth what it costs.
+# How far a step may go in any real number; scores far from the optimum tell of odds that change by a factor of e, and no more.
+_FARTHEST = {"likelihood": 1.0, "squares": 4.0}
 _NEAR = 10.0  # A gain of the log-likelihood below which secants tell of the optimum, and not of the way to it.
 
 
@@ -78,14 +80,15 @@ def _damped(criterion, x, method, steps, told):
     del method
     here, more = criterion.point(x), np.zeros((x.size, x.size))
     trace = Trace(x, here, [here.value], 1)
+    far = _FARTHEST["likelihood" if criterion.residual is None else "squares"]
     damping, factor, loose, stale, scale = 0.1, 2.0, 1.0, True, np.zeros(x.size)
     for _ in range(steps):
         scale = np.maximum(scale, np.maximum(np.diag(here.curve), _TINY * np.max(np.diag(here.curve), initial=1e-300)))
-        step, gain = _step(here.curve / loose, more, here.slope, damping, scale)
+        step, gain = _step(here.curve / loose, more, here.slope, damping, scale, far)
         if criterion.hessian is not None and stale and gain < _NEARER and trace.hessians < _HESSIANS:
             more, loose, stale = criterion.hessian(x) - here.curve, 1.0, False
             trace.hessians, damping = trace.hessians + 1, min(damping, 1e-3)
-            step, gain = _step(here.curve, more, here.slope, damping, scale)
+            step, gain = _step(here.curve, more, here.slope, damping, scale, far)
         if gain <= criterion.small(here.value, trace.values[0]) and damping <= 1e-2:
             trace.outcome = "converged"
             break
@@ -115,7 +118,7 @@ def _damped(criterion, x, method, steps, told):
     return trace
 
 
-def _step(told, more, slope, damping, scale):
+def _step(told, more, slope, damping, scale, far):
     """A damped step and what it promises; without the part of secants where that leaves no minimum."""
     for curve in (told + more, told):
         whole = curve + damping * np.diag(scale)
@@ -124,7 +127,7 @@ def _step(told, more, slope, damping, scale):
         except np.linalg.LinAlgError:
             continue
         step = -np.linalg.solve(root.T, np.linalg.solve(root, slope))
-        step *= min(1.0, 4.0 / np.max(np.abs(step), initial=1e-300))
+        step *= min(1.0, far / np.max(np.abs(step), initial=1e-300))
         gain = -(slope @ step + 0.5 * step @ curve @ step)
         if gain > 0 or not np.any(slope):
             return step, gain

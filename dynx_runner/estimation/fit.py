@@ -216,16 +216,19 @@ def _judged(task, trace: Trace) -> tuple[np.ndarray, bool, str]:
         return z, False, "all parameters stand at a bound"
     for _ in range(3):
         slope, curve = task.slope(z)[inside], _curvature(task, z)[np.ix_(inside, inside)]
+        if not np.all(np.isfinite(curve)):
+            return z, False, "the second derivative of the criterion is not finite at the end"
         size = np.sqrt(np.maximum(np.diag(curve), 1e-300))
-        least = np.linalg.eigvalsh(curve / np.outer(size, size))[0]
-        if not np.isfinite(least) or least <= 1e-10:
-            return z, False, "the criterion does not curve upwards in every direction: parameters are not identified"
+        least, along = (x[..., 0] for x in np.linalg.eigh(curve / np.outer(size, size)))
+        if least <= 1e-10:
+            names = inference.loading(along, [name for name, keep in zip(task.free.names, inside, strict=True) if keep])
+            return z, False, f"the criterion does not curve upwards in every direction: {names} cannot be told apart"
         step = np.linalg.solve(curve, slope)
         if 0.5 * slope @ step <= 1e-9 * max(1.0, 1e-3 * abs(trace.point.value)):
             return (z, True, "converged") if trace.outcome == "converged" else (z, True, f"converged, though {trace.outcome}")
         moved = z.copy()
         moved[inside] -= step
-        if not task.value(moved) < task.value(z):
+        if not task.free.fits(moved) or not task.value(moved) < task.value(z):
             break
         z = moved
     return z, False, f"the gradient is not zero at the end ({trace.outcome})"

@@ -113,16 +113,26 @@ def _numbers(circuit, stage, name, x, part) -> np.ndarray:
     """A column as numbers; branches by position or name."""
     if name == "branch" and np.asarray(x).dtype.kind not in "fiub":
         names = adapter.branch_names(circuit, stage)
-        text = np.array([str(v) for v in x])
-        found = np.array([names.index(v) if v in names else np.nan for v in text])
+        text = [str(v) for v in x]
+        found = np.array([names.index(v) if v in names else _number(v) for v in text])
         bad = np.isnan(found) & ~np.isin(text, ["nan", "None", "<NA>"])
         if bad.any():
-            raise ValueError(f"data: {_rows(part[bad])} have branch {text[bad][0]!r}; stage {stage} has {', '.join(names)}")
+            raise ValueError(
+                f"data: {_rows(part[bad])} have branch {text[int(np.argmax(bad))]!r}; stage {stage} has {', '.join(names)}"
+            )
         return found
     try:
         return np.asarray(x, float)
     except (TypeError, ValueError):
         raise ValueError(f"data: column `{name}` of stage {stage} holds something that is no number") from None
+
+
+def _number(text: str) -> float:
+    """A number, NaN for any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
 
 
 def _check_sets(circuit, stage, rows: Rows, noisy) -> None:
@@ -173,7 +183,8 @@ def _per_unit(x, unit, count, what):
     found[unit] = x
     bad = np.flatnonzero(found[unit] != x)
     if bad.size:
-        raise ValueError(f"data: `{what}` must be the same in all rows of an id; {_rows(bad)} differ from others")
+        hint = "; those of a panel with `weights=True` say who is alive: drop the column" if what == "weight" else ""
+        raise ValueError(f"data: `{what}` must be the same in all rows of an id; {_rows(bad)} differ from others{hint}")
     return found
 
 

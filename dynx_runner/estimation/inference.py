@@ -112,6 +112,15 @@ def calibration_slopes(task, z, paths, free: np.ndarray) -> np.ndarray:
     return whole
 
 
+def data_slopes(task, z) -> np.ndarray:
+    r"""$F_{\theta m}$, by moments of data $m$, of a distance $F$ whose weights move, too, (coordinates, moments)."""
+
+    def criterion(z, data):
+        return jnp.sum(task.terms(task.free.put(z, task.circuit), (data, *task.inputs[1:])) ** 2)
+
+    return np.asarray(jax.jit(jax.jacfwd(jax.jacfwd(criterion), argnums=1))(jnp.asarray(z), task.inputs[0]))
+
+
 def identification(task, z, errors: np.ndarray) -> Any:
     """Singular values of the derivatives of the terms, in units of relative change, and the parameters that each moves most.
 

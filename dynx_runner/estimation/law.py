@@ -5,12 +5,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dynx_runner.estimation import adapter
-from dynx_runner.estimation.densities import inverted, log_density, log_positive, log_sum
+from dynx_runner.estimation.densities import inverted, log_density, log_positive, log_sum, spread_of
 from dynx_runner.estimation.emission import agrees, combinations, same
 from dynx_runner.estimation.plan import Seen, state_column
 
 
-def _nodes(num, scope, arrival):
+def nodes_of(num, scope, arrival):
     """All combinations of the shocks with listed values: their values, and the logarithms of their probabilities."""
     values, odds = {}, jnp.ones(1, jnp.asarray(scope["t"]).dtype)
     for shock in num.shocks:
@@ -33,7 +33,7 @@ def log_law(circuit, seen: Seen, told, t, arrival: dict, values: dict, combos: d
     what is seen; `combos`: the values of hidden states in every combination.
     """
     num, scope = circuit.structure.stage(seen.name), circuit.scope(seen.name, t)
-    nodes, odds = _nodes(num, scope, arrival)
+    nodes, odds = nodes_of(num, scope, arrival)
     there = odds > -jnp.inf
     watched = seen.of("shock")
     for name in (name for name in watched if name in nodes):
@@ -48,8 +48,8 @@ def log_law(circuit, seen: Seen, told, t, arrival: dict, values: dict, combos: d
         known = {**arrival, **listed, **seen_draws}
         found = log_odds
         if draws and target is not None:
-            move = lambda y: _moved(num, scope, {**known, **dict(zip(draws, y, strict=True))}, states)
-            y, log_slope = inverted(move, target, _middle(num, scope, draws))
+            move = lambda y: moved_states(num, scope, {**known, **dict(zip(draws, y, strict=True))}, states)
+            y, log_slope = inverted(move, target, spread_of(num.shocks, scope, draws))
             known, found = {**known, **dict(zip(draws, y, strict=True))}, found - log_slope
         for shock in num.shocks:
             if not adapter.listed(shock) and all(name in known for name in shock.dimensions):
@@ -78,7 +78,8 @@ def log_law(circuit, seen: Seen, told, t, arrival: dict, values: dict, combos: d
     return log_sum(jnp.broadcast_to(found[:, None], match.shape), match)
 
 
-def _moved(num, scope, known, states):
+def moved_states(num, scope, known, states) -> Float[Array, " states"]:
+    """The decision states that arrival states and draws lead to."""
     moved = num.to_decision(scope, {**{name: jnp.zeros(()) for name in _undrawn(num, known)}, **known})
     return jnp.stack([moved[name] * 1.0 for name in states])
 
@@ -89,20 +90,11 @@ def _undrawn(num, known):
     return [name for name in names if name not in known]
 
 
-def _middle(num, scope, draws) -> Float[Array, " draws"]:
-    """The means of draws, from which they are sought."""
-    means = {}
-    for shock in num.shocks:
-        if set(shock.dimensions) & set(draws):
-            means |= dict(zip(shock.dimensions, shock.moments(scope).mean, strict=True))
-    return jnp.stack([means[name] for name in draws])
-
-
 def _mixed(shock, scope, known) -> Array:
     """The density of a continuous shock; beside a point mass that of the law times its probability, or the mass."""
     drawn = {name: known[name] for name in shock.dimensions}
     density = log_density(shock, scope, drawn)
-    if shock.point_mass is None:
+    if getattr(shock, "point_mass", None) is None:
         return density
     q, hit = jnp.asarray(shock.point_mass.prob(scope)), True
     for formula, name in zip(shock.point_mass.value, shock.dimensions, strict=True):

@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import stagecraft as sc
-from dynx_runner.estimation import inference
+from dynx_runner.estimation import adapter, inference
 from dynx_runner.estimation.fit import Fit, fitted
 from dynx_runner.estimation.free import read_free
 from dynx_runner.estimation.task import Task
-from dynx_runner.estimation.weights import factor, labels_of, overidentified, root_of
+from dynx_runner.estimation.weights import factor, labels_of, overidentified, root_of, told
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,6 @@ class AbstractMatching(abc.ABC):
 
     def moments(self, parameters: Mapping | None = None) -> dict[str, float]:
         """The moments of the circuit at `{path: value}` in place of its own, by name."""
-        from dynx_runner.estimation import adapter
-
         circuit = adapter.with_values(self.circuit, parameters or {})
         task = dataclasses.replace(self.task, circuit=circuit)
         return dict(zip(self.names, self._found(task, task.own).tolist(), strict=True))
@@ -220,16 +218,16 @@ class AbstractMatching(abc.ABC):
         return inference.spread(np.atleast_2d(np.cov(np.stack(found).T)), free)
 
     def sensitivity(self, z, free: np.ndarray) -> Any:
-        r"""The derivative of estimates in the data, $H^{-1}\,2G'W$ with $H$ the exact second derivative of the distance; where
-        the moments fit it is $(G'WG)^{-1}G'W$, minus the matrix of Andrews, Gentzkow & Shapiro (2017).
-
-        **Returns:** a frame, coordinates by moments.
+        r"""The derivative of estimates in the data, $H^{-1}\,2G'W$ with $H$ the exact second derivative of the distance (more
+        if $W$ moves); where the moments fit it is $(G'WG)^{-1}G'W$, minus that of Andrews, Gentzkow & Shapiro (2017).
         """
         import pandas as pd
 
         bread = inference.inverse(self.task.hessian(z)[np.ix_(free, free)], self.task.free.names, free)
         whole = np.full((free.size, self.data.size), np.nan)
-        whole[free] = bread @ (2 * self.slopes(z)[:, free].T @ self._weight(z))
+        moving = self.task.terms.covariance is not None
+        cross = -inference.data_slopes(self.task, z) if moving else 2 * self.slopes(z).T @ self._weight(z)
+        whole[free] = bread @ cross[free]
         return pd.DataFrame(whole, index=list(self.task.free.names), columns=list(self.names))
 
     def j_test(self, z, free: np.ndarray) -> dict[str, float]:
@@ -237,6 +235,8 @@ class AbstractMatching(abc.ABC):
         gap = self._found(self.task, z) - self.data
         slopes, weight = self.slopes(z)[:, free], self._weight(z)
         inference.inverse(slopes.T @ weight @ slopes, self.task.free.names, free)  # It names what cannot be told apart.
+        if self.task.terms.covariance is not None:  # The distance itself, of which weights that move are a part.
+            return told(float(gap @ weight @ gap), gap.size - slopes.shape[1])
         return overidentified(slopes, weight, self.omega(z), gap)
 
     def head(self, fit: Fit) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from dynx_runner.estimation.padded import padded
 from dynx_runner.estimation.plan import Seen, errors_by_stage, read_seen
 from dynx_runner.estimation.posterior import Posterior
 from dynx_runner.estimation.task import Task
+from dynx_runner.estimation.unique import check_unique
 from heptapod.errors import did_you_mean
 
 
@@ -78,6 +79,7 @@ class MLE:
                 raise ValueError(f"errors: `{path}` is no number of the circuit; {did_you_mean(path, own) or ', '.join(own)}")
         seen, frame = self._read(data)
         self.plan, arrays = arranged(self.circuit, seen, frame, self._transitions)
+        check_unique(self.circuit, self.plan)
         self.units, self._frame = frame.units, frame
         self.task = Task(self.circuit, read_free(self.circuit, free), _Terms(self.plan), arrays, arrays.weights)
 
@@ -98,8 +100,7 @@ class MLE:
     def with_data(self, data: Any) -> "MLE":
         """The same estimator of other `data`; where these have as many units, and no more rows, nothing is compiled anew."""
         other = copy.copy(self)
-        other._data = data
-        seen, frame = other._read(data)
+        other._data, (seen, frame) = data, self._read(data)
         other.plan, arrays = arranged(self.circuit, seen, frame, self._transitions)
         arrays = padded(arrays, self.task.inputs) if other.plan == self.plan else arrays
         other.units, other._frame = frame.units, frame
@@ -155,7 +156,7 @@ class MLE:
         **Arguments:**
 
         - `start`: `{path: value}`, the circuit's own where left out; a list of such, or a frame with a row for each.
-        - `starts`: how many in all; the others are the best of four points each of a Sobol sequence that `key` draws.
+        - `starts`: how many in all; the others are the best of eight points each of a Sobol sequence that `key` draws.
         - `method`: `damped` (default: scores of units, and secants), `bfgs`, `l-bfgs-b` (default for many parameters), `adam`,
           `nelder-mead`, which takes no derivatives.
         - `steps`: at most; `check`: whether derivatives are held against central differences at start and end.

@@ -27,6 +27,7 @@ class Moment:
     - `beside`: the other variable of a covariance; `lag`: of an autocovariance, in periods; `q`: of a quantile.
     - `low`, `high`: of a share, of whom the variable lies between, both included.
     - `log`: whether of the logarithm; `name`: in tables, made of the others if left out.
+    - `column`: of the data, if that is called neither `CONS.c` nor `c` there.
     """
 
     of: str
@@ -39,6 +40,7 @@ class Moment:
     high: float = np.inf
     log: bool = False
     name: str = ""
+    column: str = ""
 
     @property
     def label(self) -> str:
@@ -124,10 +126,29 @@ def _read(i: int, given: Any) -> Moment:
     for name in given:
         if name not in known:
             raise ValueError(f"moments: entry {i} has `{name}`; {did_you_mean(str(name), known) or ', '.join(sorted(known))}")
-    ages = given.get("ages")
-    ages = (float(ages), float(ages)) if isinstance(ages, (int, float)) else None if ages is None else tuple(map(float, ages))
-    found = Moment(**{**given, "ages": ages})
+    found = Moment(**{**given, "ages": _ages(i, given.get("ages"))})
     if found.kind not in KINDS or (found.kind == "covariance" and not found.beside):
         need = "`beside`, the other variable" if found.kind == "covariance" else f"a `kind` among {', '.join(KINDS)}"
         raise ValueError(f"moments: entry {i} ({found.of}) needs {need}")
+    sound = {
+        "a whole number `lag` of periods, 1 or more": isinstance(found.lag, int) and found.lag >= 1,
+        "`q` between 0 and 1": 0 < found.q < 1,
+        "`low` below `high`": found.low <= found.high,
+    }
+    for need, holds in sound.items():
+        if not holds:
+            raise ValueError(f"moments: entry {i} ({found.of}) needs {need}; found {dict(given)!r}")
     return found
+
+
+def _ages(i: int, given: Any) -> tuple[float, float] | None:
+    """The first and the last age, which may be one and the same."""
+    if given is None:
+        return None
+    try:
+        first, last = (given, given) if isinstance(given, (int, float)) else given
+        return float(first), float(last)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"moments: entry {i}: `ages` are one age, or the first and the last, [30, 39]; found {given!r}"
+        ) from None

@@ -27,14 +27,14 @@ def found(items, frame: Any, by: str | None) -> tuple[dict[str, float], Any]:
 
 def _column(moment, frame, name):
     stage, _, variable = name.rpartition(".")
-    for label in (name, variable):
+    given = moment.column if moment.column and name == moment.of else ""
+    for label in (given,) if given else (name, variable):
         if label in frame.columns:
             x = np.asarray(frame[label], float)
             here = frame["stage"].to_numpy() == stage if "stage" in frame.columns else np.ones(len(frame), bool)
             return np.where(here, x, np.nan)
-    raise ValueError(
-        f"moments: {moment.label}: the data have no column `{variable}`; there are {', '.join(map(str, frame.columns))}"
-    )
+    there = ", ".join(map(str, frame.columns))
+    raise ValueError(f"moments: {moment.label}: the data have no column `{given or variable}`; there are {there}")
 
 
 def _columns(moment, frame, who, clock):

@@ -24,7 +24,10 @@ def _home(name: str) -> tuple[str, str]:
 
 def _points(moment, pushed, clock, names) -> tuple[list, Any]:
     """Values and weights of all households in the periods of a moment."""
-    stage, variable = _home(names[0])
+    stage = _home(names[0])[0]
+    if any(_home(name)[0] != stage for name in names):
+        raise ValueError(f"moments: {moment.label}: {' and '.join(names)} are of two stages, which distributions do not join; "
+                         "give `agents`")  # fmt: skip
     values, weights = [[] for _ in names], []
     for t in _chosen(moment, clock):
         there = pushed[int(t)]
@@ -43,7 +46,6 @@ def _points(moment, pushed, clock, names) -> tuple[list, Any]:
         weights.append(people.weights)
     if not weights:
         raise ValueError(f"moments: {moment.label}: stage {stage} is in none of these periods")
-    del variable
     return [jnp.concatenate(x) for x in values], jnp.concatenate(weights)
 
 
@@ -82,9 +84,11 @@ def of_panel(moment, panel, clock):
     t = _chosen(moment, clock)
     if moment.kind == "autocovariance":
         t = t[t >= moment.lag]
+        if not t.size:
+            raise ValueError(f"moments: {moment.label}: no period has one {moment.lag} periods before it")
     wanted = [(moment.of, t), *([(moment.beside, t)] if moment.beside else [])]
     wanted += [(moment.of, t - moment.lag)] if moment.kind == "autocovariance" else []
-    values = [panel[_home(name)[0]][_home(name)[1]][at].ravel() for name, at in wanted]
+    values = [_variable(moment, panel, name)[at].ravel() for name, at in wanted]
     here = jnp.all(jnp.stack([~jnp.isnan(x) for x in values]), axis=0)
     weights = jnp.where(here, 1.0 if panel.weights is None else panel.weights[t].ravel(), 0.0)
     values = [jnp.where(here, x, 1.0) for x in values]
@@ -94,3 +98,12 @@ def of_panel(moment, panel, clock):
         order = jnp.argsort(x)
         return jnp.interp(moment.q * jnp.sum(weights), jnp.cumsum(weights[order]) - 0.5 * weights[order], x[order])
     return _told(moment, values, weights)
+
+
+def _variable(moment, panel, name):
+    """A variable of a panel, (periods, agents)."""
+    stage, variable = _home(name)
+    try:
+        return panel[stage][variable]
+    except KeyError as error:
+        raise ValueError(f"moments: {moment.label}: the panel has no `{name}`; {error.args[0]}") from None

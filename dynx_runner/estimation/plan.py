@@ -138,6 +138,14 @@ def _says(circuit, seen: Seen, hidden) -> bool:
     stage, num = seen.name, circuit.structure.stage(seen.name)
     drawn = {name: shock for shock in num.shocks for name in shock.dimensions}
     watched = set(seen.of("shock"))
+    seen_states = [n for n in num.dimensions("dcsn") if state_column(circuit, stage, n) in seen.of("state")]
+    used = watched.union(*[adapter.depends_on(circuit, stage, n) for n in seen_states])
+    for name, shock in drawn.items():
+        if name in used and not adapter.listed(shock) and not adapter.dense(shock):
+            raise ValueError(
+                f"observe: the density of `{name}` of stage {stage} is not known; give its law {type(shock).__name__} a method "
+                "log_density(self, scope, drawn), drawn a dictionary of its dimensions, or set transitions=False"
+            )
     by_shock = {name: adapter.depends_on(circuit, stage, name) & set(drawn) for name in num.dimensions("dcsn")}
     says = bool(watched) or bool(hidden)
     for name, given in by_shock.items():

@@ -11,7 +11,7 @@ from dynx_runner.estimation import adapter
 from dynx_runner.estimation.engines import Trace, minimise
 from dynx_runner.estimation.journal import Around
 
-_TRIED = 4  # Points for every start that is drawn.
+_TRIED = 8  # Points for every start that is drawn.
 
 
 def begin(task, start: Any, starts: int, key: Any) -> list[np.ndarray]:

@@ -167,8 +167,11 @@ def _both(terms, free, circuit, inputs, z):
 
 @_static
 def _hessian(terms, free, circuit, inputs, weights, z):
-    move = lambda z: criterion(_at(terms, free, circuit, inputs, z), weights)
-    return jax.jacfwd(jax.jacfwd(move) if z.shape[0] <= FEW else jax.grad(move))(z)
+    slope = jax.jacfwd(lambda z: criterion(_at(terms, free, circuit, inputs, z), weights))
+    if z.shape[0] <= FEW:
+        return jax.jacfwd(slope)(z)
+    # Going backward first would miss what a factor that is zero moves by; of many coordinates one row after the other.
+    return jax.lax.map(lambda along: jax.jvp(slope, (z,), (along,))[1], jnp.eye(z.shape[0], dtype=z.dtype))
 
 
 @_static

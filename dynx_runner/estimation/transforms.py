@@ -1,7 +1,6 @@
 """Parameters between bounds and the real line, on which an optimiser moves."""
 
 import abc
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -31,6 +30,10 @@ class AbstractTransform(abc.ABC):
     @abc.abstractmethod
     def inside(self, x: Vector) -> Vector:
         """The coordinates of real numbers, the inverse of `real`."""
+
+    @abc.abstractmethod
+    def edge(self, z: np.ndarray) -> np.ndarray:
+        """How far coordinates are from where they end, as a share of what there is; infinite where they do not end."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Interval(AbstractTransform):
             return self.low + jnp.exp(x)
         return self.high - jnp.exp(-x) if np.isfinite(self.high) else x
 
+    def edge(self, z):
+        """From the nearer bound, as a share of the width, or of the number itself."""
+        width = self.high - self.low if np.isfinite(self.high - self.low) else np.maximum(1.0, np.abs(z))
+        return np.minimum(z - self.low, self.high - z) / width
+
 
 POSITIVE = Interval(0.0)
 
@@ -100,6 +108,11 @@ class Simplex(AbstractTransform):
         rows = jnp.reshape(x, (-1, self.length - 1))
         return jnp.ravel(jax.nn.softmax(jnp.pad(rows, ((0, 0), (0, 1))), axis=1)[:, :-1])
 
+    def edge(self, z):
+        """The probability itself, or that of the last, to which all others of its row add up."""
+        rows = np.reshape(z, (-1, self.length - 1))
+        return np.ravel(np.minimum(rows, 1.0 - np.sum(rows, axis=1, keepdims=True)))
+
 
 @dataclass(frozen=True)
 class Ordered(AbstractTransform):
@@ -120,6 +133,11 @@ class Ordered(AbstractTransform):
     def inside(self, x):
         """And back."""
         return jnp.cumsum(jnp.concatenate([x[:1], jnp.exp(x[1:])]))
+
+    def edge(self, z):
+        """From the nearer neighbour."""
+        steps = np.pad(np.diff(z), 1, constant_values=np.inf)
+        return np.minimum(steps[:-1], steps[1:]) / np.maximum(1.0, np.abs(z))
 
 
 @dataclass(frozen=True)
@@ -150,6 +168,12 @@ class Correlation(AbstractTransform):
             root = root.at[i, j].set(partial * jnp.sqrt(1 - jnp.sum(root[i, :j] ** 2)))
             root = root.at[i, i].set(jnp.sqrt(1 - jnp.sum(root[i, : j + 1] ** 2))) if j == i - 1 else root
         return self.read(root @ root.T)
+
+    def edge(self, z):
+        """What the variables before leave of the variance of each row."""
+        whole = np.eye(_side(z))
+        whole[np.tril_indices(len(whole), -1)] = z
+        return np.diag(np.linalg.cholesky(whole))[[i for i, _ in _below(z)]] ** 2
 
 
 def _side(z) -> int:
@@ -191,35 +215,6 @@ class Pieces(AbstractTransform):
         """And back."""
         return Interval(self.low, self.high).inside(x)
 
-
-def bound(path: str, given: object, value: np.ndarray, clock: Sequence[float]) -> AbstractTransform:
-    """What a user wrote for one parameter as a transform.
-
-    **Arguments:** `given`: a transform, (low, high), or `None`; `value`: what the circuit has; `clock`: the age of each period.
-
-    **Raises:** `ValueError` for anything else, and where the value does not fit.
-    """
-    if isinstance(given, Simplex):
-        if value.ndim < 1 or value.shape[-1] < 2:
-            raise ValueError(f"free: `{path}`: a simplex needs two entries or more, the circuit has shape {value.shape}")
-        return Simplex(value.shape[-1])
-    if isinstance(given, Pieces):
-        return _by_period(path, given, value, clock)
-    if isinstance(given, AbstractTransform):
-        return given
-    if given is None:
-        return Interval()
-    if isinstance(given, (tuple, list)) and len(given) == 2:
-        return Interval(*[{0: -np.inf, 1: np.inf}[i] if x is None else float(x) for i, x in enumerate(given)])
-    raise ValueError(f"free: `{path}` takes (low, high), a transform, or None; found {given!r}")
-
-
-def _by_period(path, given, value, clock):
-    if value.ndim != 1 or value.shape[0] != len(clock):
-        raise ValueError(f"free: `{path}` is no parameter by age (shape {value.shape}), and has no pieces")
-    place = np.searchsorted(np.asarray(given.ages), np.asarray(clock), side="right") - 1
-    groups = tuple(int(g) if g < len(given.ages) - 1 else -1 for g in place)
-    missing = [given.ages[k] for k in range(len(given.ages) - 1) if k not in groups]
-    if missing or len(given.ages) < 2:
-        raise ValueError(f"free: `{path}`: no period lies in the piece from {missing[0] if missing else given.ages}")
-    return Pieces(tuple(given.ages), given.low, given.high, groups)
+    def edge(self, z):
+        """As of an interval."""
+        return Interval(self.low, self.high).edge(z)

@@ -49,17 +49,21 @@ def factor(matrix: np.ndarray, names: tuple[str, ...], what: str) -> np.ndarray:
 
 def overidentified(slopes: np.ndarray, weight: np.ndarray, omega: np.ndarray, gap: np.ndarray) -> dict[str, float]:
     r"""$g'\,(M\Omega M')^{+}\,g$ with $M = I - G(G'WG)^{-1}G'W$, its degrees of freedom and its probability."""
-    from scipy.stats import chi2
-
     df = gap.size - slopes.shape[1]
     if df == 0:
-        return {"J": 0.0, "df": 0, "p": float("nan")}
+        return told(0.0, 0)
     rest = np.eye(gap.size) - slopes @ np.linalg.solve(slopes.T @ weight @ slopes, slopes.T @ weight)
     size = np.sqrt(np.diag(omega))
     values, vectors = np.linalg.eigh(rest @ omega @ rest.T / np.outer(size, size))
     along = vectors[:, -df:].T @ (gap / size)
-    found = float(np.sum(along**2 / values[-df:]))
-    return {"J": found, "df": df, "p": float(chi2.sf(found, df))}
+    return told(float(np.sum(along**2 / values[-df:])), df)
+
+
+def told(found: float, df: int) -> dict[str, float]:
+    """A statistic, its degrees of freedom, and how often chance alone has a larger one."""
+    from scipy.stats import chi2
+
+    return {"J": found, "df": df, "p": float(chi2.sf(found, df)) if df else float("nan")}
 
 
 def labels_of(path: str, x) -> list[str]:

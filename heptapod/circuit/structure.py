@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heptapod.circuit.connections import Link
+from heptapod.circuit.nothing import bare_starts
 from heptapod.circuit.periods import Block
 from heptapod.parameters.calibration import Calibration
 from heptapod.problem.numeric_problem import NumericProblem
@@ -48,6 +49,10 @@ class Structure:
     def homes(self) -> dict:
         """For every stage and arrival state the (owner, perch, grid) on which mass lives, `None` where there is none."""
         return homes(self)
+
+    def bare_starts(self, parameters: Mapping, settings: Mapping) -> tuple[str, ...]:
+        """The stages whose first knot of the post-state may leave nothing, at these `{scope: {name: array}}`."""
+        return bare_starts(self, parameters, settings)
 
     def numbers(self, stage: str, parameters: Mapping, settings: Mapping, t: int) -> dict:
         """The same in NumPy, without a backend; nodes of laws that have none there are left out."""

@@ -74,7 +74,8 @@ def _formulas(stage):
     moved = [post for post, g in stage.transition if g.has(c)]
     if len(moved) != 1:
         what = f"{len(moved)} post-states move" if moved else "no post-state moves"
-        return Derived(problem=f"{what} with the control {stage.control}")
+        which = f": {' and '.join(map(name_of, moved))}" if moved else ""
+        return Derived(problem=f"{what} with the control {stage.control}{which}")
     post = moved[0]
     objective = stage.objective.subs({real(k): e for k, e in transition.items() if k != post}, simultaneous=True)
     discount, state = sp.diff(objective, V), _endogenous(stage, objective, post)

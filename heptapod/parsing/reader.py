@@ -177,7 +177,7 @@ class Reader:
         if callable(node):
             return self._targets(node, path, scope)
         if not isinstance(node, str):
-            self.error("type", f"expected `target = expression`, found {kind(node)}", path)
+            self.error("type", f"expected `target = expression`, found {kind(node)}", path, _as_text(node))
             return None
         try:
             return parse(node, scope, self.mark(path))
@@ -223,3 +223,11 @@ class Reader:
             self.error("type", "expected a number, found a condition", path)
             return None
         return freeze(expression)
+
+
+def _as_text(node) -> str | None:
+    """Several equations that were written as a list or as a mapping, as the text that they should be."""
+    lines = [f"{k} = {v}" for k, v in node.items()] if isinstance(node, Mapping) else node if isinstance(node, list) else []
+    if not lines or not all(isinstance(line, str) for line in lines):
+        return None
+    return f'several equations are one text, with `;` or a new line between them: "{"; ".join(lines)}"'

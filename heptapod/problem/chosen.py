@@ -30,7 +30,8 @@ class ChosenMethod:
 
     **Attributes:** `method`, `reason`; `derived`; `passive`: (passive decision state, grid) pairs; `control`, `bound`: of the
     continuous control that EGM chooses; `direct`: what a direct search stands on; `inner`: the control that is chosen first,
-    given the post-state of the other; `beside`: the controls that enter reward and budget only.
+    given the post-state of the other; `held`: whether people may be held at an open bound, where the reward is not infinitely
+    steep; `beside`: the controls that enter reward and budget only.
     """
 
     method: str
@@ -41,4 +42,5 @@ class ChosenMethod:
     bound: Bounds = Bounds()
     direct: Direct | None = None
     inner: InnerControl | None = None
+    held: bool = False
     beside: Intratemporal = Intratemporal()

@@ -16,7 +16,7 @@ from heptapod.formulas.in_numpy import number
 from heptapod.problem.chosen import ChosenMethod
 from heptapod.problem.refusal import refusal
 from heptapod.problem.search import read_direct
-from heptapod.problem.several import several
+from heptapod.problem.several import may_hold, several
 from heptapod.spaces.grids import ends
 from heptapod.stage.equations import Equations, StageReader
 from heptapod.stage.homes import decision_grid
@@ -46,7 +46,7 @@ def choose(
         found = ChosenMethod("vfi", "it was asked for", found.derived)
     if asked == "auto" or found.method in _MEANS.get(asked, (asked,)):
         return found if found.method != "vfi" else _by_search(reading, equations, found, numbers)
-    message, help = refusal(reading.name, asked, found, equations.controls)
+    message, help = refusal(reading.name, asked, found, equations)
     return reader.error("method", message, path, help)
 
 
@@ -87,7 +87,8 @@ def _single(reading, equations, branch, control, bounds, numbers, asked="auto") 
     reason = f"Q is linear in V[>], {control} moves {name_of(derived.post)} alone, and the first-order condition "
     closed = derived.control_inverse is not None and derived.state_inverse is not None
     reason += "has a closed inverse" if closed else "is solved by a bracketed Newton at every knot"
-    return ChosenMethod("egm", reason, derived, rows, control, bound)
+    held = derived.corner == "upper" and bound.lower_strict and may_hold(inputs, derived, bound)
+    return ChosenMethod("egm", reason, derived, rows, control, bound, held=held)
 
 
 def _by_search(reading, equations, found: ChosenMethod, numbers) -> ChosenMethod | None:

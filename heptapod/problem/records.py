@@ -70,7 +70,7 @@ def _conditions(chosen: ChosenMethod) -> Egm | Nested:
         kinks=tuple(freeze(kink) for kink in derived.kinks),
         upper_envelope=derived.has_kinks,
         corner=derived.corner,
-        floored=cornerless or (other is not None and (not strict or moves)),
+        floored=cornerless or (other is not None and (not strict or moves or chosen.held)),
         cornerless=cornerless,
         bound_moves=moves,
         discounted_by_state=derived.discount.has(real(state)),

@@ -18,6 +18,7 @@ from heptapod.formulas.equation import key, perch_of
 from heptapod.formulas.freeze import freeze
 from heptapod.formulas.in_numpy import number
 from heptapod.parsing.parse import Bounds
+from heptapod.problem.refusal import apart
 from heptapod.spaces.grids import AbstractGrid, ends
 from heptapod.stage.homes import post_grid
 
@@ -63,7 +64,7 @@ def read_direct(
         return reading.reader.error("method", message, (*reading.math, "controls"), "split the stage in two", key=True)
     if _names_controls(reading, equations, derived):
         return None
-    posts = _posts(reading, equations, branch, grids, numbers)
+    posts = _posts(reading, equations, branch, derived, grids, numbers)
     if posts is None:
         return None
     post = _active(reading, equations, branch, derived, posts)
@@ -100,18 +101,22 @@ def _names_controls(reading, equations, derived) -> bool:
     return False
 
 
-def _posts(reading, equations, branch, grids, numbers):
+def _because(derived) -> str:
+    """Why a stage is searched, as far as it was not asked for."""
+    return "" if derived.problem is None else f"; it is searched, since {derived.problem}"
+
+
+def _posts(reading, equations, branch, derived, grids, numbers):
     """The grid of every post-state: of its owner, of a namesake, or of the decision state that it follows from."""
     found = []
     for name in equations.spaces["cntn"].dimensions:
         grid = post_grid(equations, reading.name, branch.name, name) or grids.get(name) or equations.spaces["arvl"].grid(name)
         grid = grid or _followed(branch.g_ve[name], grids, set(equations.controls), numbers)
         if grid is None:
-            message = f"the post-state `{name}` has no grid, on which a direct search keeps what the continuation is worth"
-            place = (*reading.math, "state_space", "cntn")
-            reading.reader.error(
-                "grid", message, place, f"cntn: {{grid: {{{name}: {{min: 0, max: 50, points: 100}}}}}}", key=True
-            )
+            kept = "on which a direct search keeps what the continuation is worth"
+            message = f"the post-state `{name}` has no grid, {kept}{_because(derived)}"
+            help = f"cntn: {{grid: {{{name}: {{min: 0, max: 50, points: 100}}}}}}{apart(equations)}"
+            reading.reader.error("grid", message, (*reading.math, "state_space", "cntn"), help, key=True)
             return None
         found.append((name, grid))
     return tuple(found)
@@ -159,8 +164,10 @@ def _state(reading, equations, branch, derived, post, grids):
     order = [*known, *[n for n in inside if n in bare], *bare, *inside, *smooth]
     missing = [n for n in bare if n != order[0]]
     if missing:
-        message = f"the decision state `{missing[0]}` has no grid, on which a direct search keeps its policies"
-        help = f"dcsn: {{dimensions: [...], grid: {{{missing[0]}: {{min: 0, max: 50, points: 20}}}}}}"
+        message = (
+            f"the decision state `{missing[0]}` has no grid, on which a direct search keeps its policies{_because(derived)}"
+        )
+        help = f"dcsn: {{dimensions: [...], grid: {{{missing[0]}: {{min: 0, max: 50, points: 20}}}}}}{apart(equations)}"
         return reading.reader.error("grid", message, place, help, key=True)
     return order[0]
 

@@ -106,8 +106,9 @@ def _objection(branch, bounds, control) -> str | None:
         n, sides = real(name), [e for e in (bound.lower, bound.upper) if e is not None]
         if name == control:
             continue
-        if any(g.has(n) for post, g in branch.g_ve.items() if post not in moved):
-            return f"{name} moves another post-state"
+        other = next((post for post, g in branch.g_ve.items() if post not in moved and g.has(n)), None)
+        if other is not None:
+            return f"{name} moves another post-state, {other}"
         if any(condition.has(n) for _, condition in branch.conditions):
             return f"a constraint moves with {name}"
         if any(perch_of(str(s)) == "cntn" for e in sides for s in e.free_symbols):
@@ -128,13 +129,13 @@ def _bottomless(stage, derived, bounds, control) -> str | None:
         moving = [n for n in sides if n == derived.state or (perch_of(n) == "dcsn" and n not in stage.passive)]
         if moving:
             return f"the bound of {name} moves with the state {name_of(moving[0])}"
-    if _may_hold(stage, derived, bound):
+    if may_hold(stage, derived, bound):
         other = bound.lower if derived.corner == "upper" else bound.upper
         return f"{control} may be held at its bound {other}, where those beside it would solve other conditions"
     return None
 
 
-def _may_hold(stage, derived, bound) -> bool:
+def may_hold(stage, derived, bound) -> bool:
     """Whether the reward is not infinitely steep at the bound that leads to no corner; an open one holds just inside it."""
     upper = derived.corner == "upper"
     other, strict = (bound.lower, bound.lower_strict) if upper else (bound.upper, bound.upper_strict)

@@ -116,8 +116,8 @@ class AbstractConditions(AbstractOptimum):
     of what follows begins to bind; `beside`: the controls that enter reward and budget only; `knot_order`, `before`, `joint`,
     `curved`: as of an `Intratemporal` of stagecraft; `flat`: whether the continuation may be worth nothing at the margin below
     post-states that are worth something; `domain`: whether the reward has no value at some states;
-    `endless`: whether the horizon is infinite;
-    `kink_ends`: whether the continuation is asked where those who come next begin to stay at a kink.
+    `endless`: whether the horizon is infinite; `kink_ends`: whether the continuation is asked where those who come next begin
+    to stay at a kink; `bare`: whether nothing may be left to those who come from the first knot.
     """
 
     inner = None
@@ -150,6 +150,7 @@ class AbstractConditions(AbstractOptimum):
     domain: bool = False
     endless: bool = False
     kink_ends: bool = False
+    bare: bool = False
 
     @property
     def foc_in_control(self) -> bool:

@@ -34,6 +34,32 @@ def warn_between_knots(solved) -> None:
         )
 
 
+def warn_of_bare_starts(solved) -> None:
+    """Warn where nothing may be left at the first knot of a post-state, unlike at the calibration that was loaded."""
+    if traced(solved):
+        return
+    suspects = [num.name for num in solved.structure.stages if _starts_with_nothing(solved, num)]
+    found = solved.structure.bare_starts(solved.parameters, solved.settings) if suspects else ()
+    for name in (n for n in suspects if n in found):
+        post = solved.structure.stage(name).solution.post
+        warnings.warn(
+            f"stage {name}: at these parameters nothing may be left to those who choose the first knot of `{post}`, unlike at "
+            "the calibration that was loaded: values within the first cell of the grid are wrong. Load the model with "
+            "these parameters, or give a small floor of income",
+            stacklevel=4,
+        )
+
+
+def _starts_with_nothing(solved, num) -> bool:
+    """Whether the first choice of some row of a stage is nothing beside the second, and no knots stand close to the first."""
+    own = num.solution
+    if num.method not in ("egm", "nested") or own.bare:
+        return False
+    kept = [block[num.name] for block in solved.stored if num.name in block]
+    firsts = [np.asarray(rows.control[..., :2]) for rows in kept if isinstance(rows, Rows)]
+    return any(bool(np.any(np.abs(x[..., 0]) <= 1e-9 * np.abs(x[..., 1]))) for x in firsts)
+
+
 def midway(solved, name: str, t: int) -> np.ndarray | None:
     r"""$|1 - \hat c/c|$ midway between the knots of a stage, $\hat c$ from next period's own policy at exactly the post-state.
 

@@ -12,7 +12,7 @@ import numpy as np
 from stagecraft.arrays import traced
 from stagecraft.backward.diagnose import describe
 from stagecraft.backward.fixed_point import fixed_point
-from stagecraft.backward.midpoints import warn_between_knots
+from stagecraft.backward.midpoints import warn_between_knots, warn_of_bare_starts
 from stagecraft.backward.sweep import sweep
 from stagecraft.circuit.info import CHECKS, Info, bounded
 from stagecraft.circuit.model_circuit import ModelCircuit
@@ -53,6 +53,7 @@ def solve(circuit: Solvable, *, throw: bool = True) -> Solvable:
         _raise_if_failed(solved)
         _warn_of_jumps(info)
         warn_between_knots(solved)
+        warn_of_bare_starts(solved)
     return solved
 
 

@@ -1,8 +1,11 @@
 """The constrained branch: knots where the control is at the bound that leads to the corner, below the first interior one."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
+from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.evaluate import other_bound
 from stagecraft.horses.intratemporal import by_state, lowest_control, state_on_curve
@@ -43,6 +46,30 @@ def constrained(problem, continuation: Answer, below: Answer, chosen: Row, valid
                inner=below.policy | beside_at(problem, state, control), edge=jnp.zeros(BRANCH, bool)), lowest  # fmt: skip
 
 
+def with_edge_knot(problem, row: Row, post, flags: tuple, solid) -> tuple:
+    """The same with a knot more: the state from which the bound that leads to no corner still reaches the lowest feasible post.
+
+    Where a control that adds to the state must bring what comes next a floor needs, those below the first choice that is free
+    stay at the edge of the feasible post-states and add what is missing, up to that bound. Where the row begins at a feasible
+    post-state the second knot stands twice.
+
+    **Arguments:** `row`, `post`, `flags`: choices, where they lead, and what else is known of them.
+    """
+    p, first = problem.parameters, jax.tree.map(lambda x: x[:1], row)
+    bound = other_bound(problem)(p, first.state) * jnp.ones_like(first.state)
+    bound = jnp.where(jnp.isfinite(bound), bound, first.control)
+    state = problem.state_inverse(p, post[:1], bound, jnp.ones_like(bound))
+    if problem.state_at_bound is not None:
+        state = problem.state_at_bound(p, post[:1], first.state)
+        bound = other_bound(problem)(p, state) * jnp.ones_like(state)
+    there = jax.lax.stop_gradient(jnp.isfinite(state) & (state < first.state) & ~solid)
+    state, bound = jnp.where(there, state, first.state), jnp.where(there, bound, first.control)
+    row = dataclasses.replace(row, edge=row.edge.at[0].set(row.edge[0] & ~there[0]))
+    first = dataclasses.replace(first, state=state, control=bound, edge=first.edge & ~there)
+    begin = lambda new, x: jnp.concatenate([jnp.where(solid, x[:1], new), jnp.where(solid, x[1:2], x[:1]), x[1:]])
+    return jax.tree.map(begin, (first, post[:1], jax.tree.map(lambda x: x[:1], flags)), (row, post, flags))
+
+
 def beside_at(problem, state, control):
     """The controls beside, at given states and controls."""
     return {} if problem.beside is None else by_state(problem.beside, problem.parameters, state, control)
@@ -79,7 +106,9 @@ def places(problem, raw: Row, valid, feasible, solid, used):
     index, n = jnp.arange(raw.state.shape[0]), raw.state.shape[0]
     first, on = index[BRANCH], index < BRANCH
     fine = jnp.isfinite(raw.state) & (raw.state <= raw.state[BRANCH])
-    fine &= jnp.where(solid, feasible & valid[BRANCH], problem.floored & jnp.isfinite(raw.value + raw.marginal))
+    # A branch without length has no marginal value of its own: its first state saves what it gets, along the other bound.
+    begins = problem.floored & (raw.state[0] < raw.state[BRANCH] - 1e3 * room_above(raw.state[BRANCH]))
+    fine &= jnp.where(solid, feasible & valid[BRANCH], begins & jnp.isfinite(raw.value + raw.marginal))
     if problem.envelope or problem.curved:
         place = jnp.where(on & ~fine, first, index)
     else:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD, along_bound, lengthened
-from stagecraft.horses.branch import BRANCH, beside_at, constrained, places
+from stagecraft.horses.branch import BRANCH, beside_at, constrained, places, with_edge_knot
 from stagecraft.horses.domain import within_domain
 from stagecraft.horses.evaluate import (
     at_closed_bound,
@@ -87,6 +87,8 @@ def _correspondence(problem, continuation: Answer, lowest: Answer, solid):
     row = dataclasses.replace(row, inner=row.inner | beside_at(problem, row.state, row.control))
     if problem.domain:
         row, post, (valid, held) = within_domain(problem, row, post, (valid, held))
+    if problem.cornerless:
+        row, post, (valid, held) = with_edge_knot(problem, row, post, (valid, held), solid)
     if problem.branched:
         branch, below = constrained(problem, continuation, lowest, row, valid, solid)
         row, post = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (branch, below), (row, post))
@@ -141,7 +143,7 @@ def room_for(knots: int) -> int:
 def stored_knots(problem: ContinuousProblem) -> int:
     """The length of the rows that `egm` returns."""
     n, pairs = problem.knots.shape[0], problem.switch_knots
-    n += 2 * len(problem.kinks) + KINK_ENDS * problem.kink_ends + problem.corner_knot
+    n += 2 * len(problem.kinks) + KINK_ENDS * problem.kink_ends + problem.corner_knot + problem.cornerless
     n += (1 + HELD) * problem.holds + BRANCH * problem.branched
     return room_for(n + 2 * pairs) + 4 * pairs if problem.envelope else n
 

@@ -1,4 +1,4 @@
-"""The knots of a decision whose maximum is sought: where they stand, and what a policy is where there is no choice."""
+"""Where knots stand: those of a decision whose maximum is sought, and those of a post-state that may leave nothing."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,8 @@ States = dict[str, Float[Array, "..."]]
 
 # Knots beyond those of the post-state, up to the highest state that arrivals reach.
 MORE = 4
+# Knots between the first two of a post-state, where nothing may be left at the first.
+NEAR = 16
 
 
 def reach(move: Callable[[States], States], ends: States, state: str) -> Float[Array, ""]:
@@ -36,6 +38,15 @@ def decision_knots(
     first, last = own[..., :1], own[..., -1:]
     top = jnp.maximum(most, last + 0.1 * (last - first))
     return jnp.concatenate([own, last + (top - last) * jnp.arange(1, MORE + 1) / MORE], axis=-1)
+
+
+def thinned(knots: Float[Array, " cntn"]) -> Float[Array, " more"]:
+    r"""The knots with `NEAR` more in their first cell, at $(k/(n+1))^6$ of its width, which thin out towards the first.
+
+    Next to a state without anything values go like a logarithm or a power that no polynomial of a whole cell follows.
+    """
+    shares = (jnp.arange(1, NEAR + 1, dtype=knots.dtype) / (NEAR + 1)) ** 6
+    return jnp.concatenate([knots[:1], knots[0] + (knots[1] - knots[0]) * shares, knots[1:]])
 
 
 def filled(

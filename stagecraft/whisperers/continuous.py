@@ -7,6 +7,7 @@ from jaxtyping import Array
 
 from stagecraft.functionals.axes import Axis
 from stagecraft.horses.inverses import control_by_newton, state_at_bound, state_by_newton
+from stagecraft.horses.knots import thinned
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.whisperers.bound import Bound, all_hold
 from stagecraft.whisperers.intratemporal import with_beside
@@ -49,6 +50,7 @@ def continuous_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Con
     own, post = cast("Egm", num.solution), Bound(_post, (num,))
     other = own.lower if own.corner == "upper" else own.upper
     knots = cast("AbstractGrid", num.grid("cntn", own.post)).build(scope)
+    knots = thinned(knots) if own.bare else knots
     problem = ContinuousProblem(
         parameters=scope,
         knots=knots,

@@ -1,5 +1,7 @@
 """Wrong files by the thousand: nothing is raised but a ModelError, and nothing is executed."""
 
+import copy
+import functools
 import random
 import re
 import sys
@@ -136,6 +138,16 @@ def edited(rng: random.Random, text: str) -> str:
     return rng.choice(changes)()
 
 
+@functools.cache
+def _read(number):
+    return yaml.safe_load(TEXTS[number])
+
+
+def tree_of(number):
+    """A good file as a tree of one's own."""
+    return copy.deepcopy(_read(number))
+
+
 def paths(node, path=()):
     """Every path of a tree."""
     yield path
@@ -176,7 +188,7 @@ def nested(depth: int):
 
 def structure_changed(rng: random.Random, number: int):
     """A tree of a good file with one to four changes."""
-    tree, other = yaml.safe_load(TEXTS[number]), yaml.safe_load(rng.choice(TEXTS))
+    tree, other = tree_of(number), tree_of(rng.choice(range(len(TEXTS))))
     for _ in range(rng.choice((1, 1, 2, 4))):
         places = [path for path in paths(tree) if path]
         if not places:
@@ -341,13 +353,35 @@ def test_a_constant_that_is_no_real_number_after_a_transition_is_no_accident(nam
     Case().load(text.replace(old, new))
 
 
+# Below these keys stand names that a model chose; every one of them is a slot of the same kind.
+CHOSEN = (
+    "parameters",
+    "settings",
+    "definitions",
+    "shocks",
+    "grid",
+    "stages",
+    "mapping",
+    "types",
+    "branches",
+    "controls",
+    "movers",
+)
+
+
+def kind_of(path):
+    """The keys on the way, without positions and without names that a model chose."""
+    below = zip((None, *path), path, strict=False)
+    return tuple("a name" if above in CHOSEN else step for above, step in below if isinstance(step, str))
+
+
 def slots():
-    """One path for every kind of place: the keys on the way, without names of stages and positions."""
+    """One path for every kind of place."""
     found = {}
     for number, text in enumerate(TEXTS):
         tree = yaml.safe_load(text)
         for path in paths(tree):
-            kind = tuple(step for step in path if isinstance(step, str) and step == step.lower())
+            kind = kind_of(path)
             if path and not isinstance(at(tree, path), (dict, list)):
                 found.setdefault(kind, (number, path))
     return sorted(found.values(), key=str)
@@ -360,7 +394,7 @@ def test_every_attack_in_every_kind_of_slot_is_refused_or_harmless(tmp_path):
     assert len(ATTACKS) >= 40 and len(slots()) > 60
     for k, (number, path) in enumerate(slots()):
         for attack in ATTACKS[k % 4 :: 4]:
-            tree = yaml.safe_load(TEXTS[number])
+            tree = tree_of(number)
             at(tree, path[:-1])[path[-1]] = attack.replace("{0}", str(payload)).replace("{{", "{").replace("}}", "}")
             case.check(tree)
             assert not payload.exists()

@@ -117,8 +117,8 @@ def along(jacobian, direction):
 
 
 def differences(probe, p, direction):
-    """Central differences at three steps."""
-    for h in (1e-4, 1e-5, 1e-6):
+    """Central differences at three steps, each taken where it is asked for."""
+    for h in (1e-5, 1e-4, 1e-6):
         up, down = (probe.function(jax.tree.map(lambda x, v, s=s, h=h: x + s * h * v, p, direction)) for s in (1, -1))
         yield np.asarray(up - down) / (2 * h)
 
@@ -141,8 +141,8 @@ def test_with_taste_shocks_gradients_are_central_differences(probe):
     jacobian = probe.reverse(p)
     for name, direction in probe.directions():
         exact = np.asarray(along(jacobian, direction))
-        gaps = [np.max(np.abs(d - exact) / (1 + np.abs(exact))) for d in differences(probe, p, direction)]
-        assert min(gaps) < 1e-5, (name, gaps, exact)
+        gaps = (np.max(np.abs(d - exact) / (1 + np.abs(exact))) for d in differences(probe, p, direction))
+        assert any(gap < 1e-5 for gap in gaps), (name, exact)
 
 
 @pytest.mark.parametrize("probe", MODELS, indirect=True)
@@ -155,8 +155,8 @@ def test_under_a_hard_choice_gradients_of_values_are_central_differences(probe):
         if name == SCALE[probe.name]:
             continue  # There is nothing on the other side of 0.
         exact = np.asarray(along(jacobian, direction))
-        gaps = [np.max(np.abs(d - exact) / (1 + np.abs(exact))) for d in differences(probe, p, direction)]
-        assert min(gaps) < 1e-3, (name, gaps, exact)
+        gaps = (np.max(np.abs(d - exact) / (1 + np.abs(exact))) for d in differences(probe, p, direction))
+        assert any(gap < 1e-3 for gap in gaps), (name, exact)
         np.testing.assert_array_equal(exact[-probe.chances :], 0.0)
 
 
@@ -268,11 +268,14 @@ def test_first_and_second_derivatives_in_every_parameter_are_central_differences
     both, p = scalar(name)
     for path, direction in steps_of(p):
         (_, _), (first, second) = both(p, direction)
-        gaps = []
-        for h in (1e-4, 1e-5, 1e-6):
+        limits = np.array([1e-5, np.inf if name in FIRST else 1e-5])
+        best = np.array([np.inf, np.inf])
+        for h in (1e-5, 1e-4, 1e-6):
+            if (best < limits).all():
+                break
             ends = [both(jax.tree.map(lambda x, v, s=s, h=h: x + s * h * v, p, direction), direction)[0] for s in (1, -1)]
             by_value, by_slope = jax.tree.map(lambda up, down, h=h: (up - down) / (2 * h), *ends)
             exact, found = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)]) for tree in (second, by_slope))
-            gaps.append([abs(by_value - first) / (1 + abs(first)), np.max(np.abs(found - exact)) / (1 + np.max(np.abs(exact)))])
-        best = np.min(gaps, axis=0)
-        assert (best < [1e-5, np.inf if name in FIRST else 1e-5]).all(), (path, gaps, first)
+            gaps = [abs(by_value - first) / (1 + abs(first)), np.max(np.abs(found - exact)) / (1 + np.max(np.abs(exact)))]
+            best = np.minimum(best, gaps)
+        assert (best < limits).all(), (path, best, first)

@@ -87,6 +87,7 @@ def test_derivatives_are_those_of_the_fixed_point():
         np.testing.assert_allclose(forward[:, i], change, rtol=1e-3, err_msg=names[i])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_invariant_is_said(solved):
     with pytest.raises(ValueError, match="does not depend on `initial`"):
         sc.stationary(solved, {"a": 0.0})

@@ -53,6 +53,7 @@ def test_what_is_not_worth_saving_is_not_saved(terminal):
     np.testing.assert_allclose(sol.policy["c"](m=CASH), control, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_floor_on_what_one_brings_leaves_nothing_to_save_for_the_poor():
     """Means-tested help (Hubbard, Skinner and Zeldes 1995): arrivals below the floor are lifted to it, so that V is flat there."""
     circuit = sc.load(MODEL.format(periods=3, terminal="log(a + 1.5)", arrive="m = max(R*a + 0.2, 1.0)", low="debt"))

@@ -54,7 +54,7 @@ def worth(gamma, t, m):
     return total
 
 
-@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 8.0])
+@pytest.mark.parametrize("gamma", [0.5, pytest.param(1.0, marks=pytest.mark.slow), 2.0, 8.0])
 def test_a_cake_is_eaten_in_its_shares_down_to_the_last_crumb(power, gamma):
     solved = sc.solve(cake("log(c)") if gamma == 1 else power.with_parameters({"main.gamma": gamma}))
     for t, share in enumerate(shares(gamma)):
