@@ -5,7 +5,7 @@ An oracle takes the parameters of its file by name, and returns rows (period, fu
 
 import numpy as np
 from more import bandit, engine, fishery, forest, house_sale, storage, study, yaari
-from others import benefits, huggett, investment, lumpy, merton, mortgage, recursive
+from others import benefits, huggett, investment, lumpy, merton, mortgage, patent, plans, recursive
 from searches import durable, habit, health, house, job_search, mccall, quasi_hyperbolic, settled, sophisticated
 
 
@@ -283,5 +283,7 @@ ORACLES = {
     "lumpy": (lumpy, "value iteration", "main.beta", 1e-8),
     "mortgage": (mortgage, "backward induction", "main.beta", 1e-10),
     "benefits": (benefits, "value iteration", "main.beta", 1e-7),
+    "plans": (plans, "value iteration", "main.beta", 1e-8),
+    "patent": (patent, "backward induction", "main.beta", 1e-10),
     "huggett": (huggett, "Euler equations by bisection", "main.beta", 5e-4),
 }

@@ -117,3 +117,32 @@ def huggett(p):
         c = better(c)
     at = [(z, m) for z in range(2) for m in (-0.3, 0.5, 2.0, 6.0)]
     return [(0, "LIVE.c", {"m": m, "e": e[z]}, float(np.interp(m, cash, c[z]))) for z, m in at]
+
+
+def plans(p):
+    """A logit of three plans, given the last one and the bills, iterated until nothing moves."""
+    d, last, bills = np.arange(3), np.arange(3)[:, None, None], p["bills"][None, :, None]
+    flow = -p["premium"] * d - (1 - p["cover"] * d) * bills - p["hassle"] * (d != last)
+    worth = lambda v: (flow + p["beta"] * (v @ p["Pi"].T).T[None]) / p["sigma_v"]
+
+    def joined(v):
+        q = worth(v)
+        return p["sigma_v"] * (q.max(axis=2) + np.log(np.exp(q - q.max(axis=2, keepdims=True)).sum(axis=2)))
+
+    value = settled(joined, np.zeros((3, 2)))
+    odds = np.exp(worth(value) - value[..., None] / p["sigma_v"])
+    at = [(k, h) for k in (0, 2) for h in (0, 1)]
+    rows = [(0, "YEAR.value", {"plan": float(k), "b": p["bills"][h]}, value[k, h]) for k, h in at]
+    return rows + [(0, "YEAR.d[2]", {"plan": float(k), "b": p["bills"][h]}, odds[k, h, 2]) for k, h in at]
+
+
+def patent(p):
+    """Backward over all returns: renewed where they and what may come of them are worth the fee."""
+    later, rows = np.zeros(5), []
+    for t in range(16, -1, -1):
+        renew = p["r_vals"] - p["fee"][t] + p["beta"] * later
+        if t in (0, 6, 12, 16):
+            rows += [(t, "HELD.value", {"r": r}, max(v, 0.0)) for r, v in zip(p["r_vals"], renew, strict=True)]
+            rows += [(t, "HELD.renew", {"r": r}, float(v > 0)) for r, v in zip(p["r_vals"], renew, strict=True)]
+        later = p["Pi"] @ np.maximum(renew, 0.0)
+    return rows
