@@ -133,8 +133,7 @@ class MLE:
         return likelihood.posterior(self.plan, adapter.with_values(self.circuit, parameters or {}), self.task.inputs)
 
     def filtered(self, parameters: Mapping | None = None) -> Float[Array, "units steps hidden"]:
-        """How likely each combination of hidden states is at each row of a unit at `parameters`, given what is seen until
-        then; `ValueError` where none is hidden."""
+        """How likely each combination of hidden states is at each row of a unit at `parameters`, by what is seen till then."""
         if not self.plan.long or self.plan.types:
             raise ValueError("filtered: there are no hidden states along rows of one id, or there are types beside them")
         return likelihood.filtered(self.plan, adapter.with_values(self.circuit, parameters or {}), self.task.inputs)
