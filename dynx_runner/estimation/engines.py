@@ -13,6 +13,7 @@ _NEARER = 0.5  # A gain below which the exact curvature is worth what it costs.
 # How far a step may go in any real number; scores far from the optimum tell of odds that change by a factor of e, and no more.
 _FARTHEST = {"likelihood": 1.0, "squares": 4.0}
 _NEAR = 10.0  # A gain of the log-likelihood below which secants tell of the optimum, and not of the way to it.
+_NEAR_SQUARES = 1e-2  # The same as a share of a sum of squares: moments that do not fit have a curvature of their own.
 
 
 class Point(NamedTuple):
@@ -71,8 +72,8 @@ def minimise(criterion: Criterion, start: np.ndarray, method: str, steps: int, t
 
 
 def _damped(criterion, x, method, steps, told):
-    r"""Steps $(B + \lambda D)s = -g$, $B$ the curvature that squares of first derivatives tell, and near the optimum of a
-    likelihood the exact one, or what secants add to it.
+    r"""Steps $(B + \lambda D)s = -g$, $B$ the curvature that squares of first derivatives tell, and near the optimum what
+    secants add to it, or of a likelihood the exact one.
 
     Levenberg and Marquardt's damping by Nielsen's rule; the second part by symmetric updates of rank one, as of Dennis, Gay
     and Welsch (1981).
@@ -104,7 +105,7 @@ def _damped(criterion, x, method, steps, told):
                 break
             damping, factor, loose, stale = damping * factor, 2 * factor, max(loose / 4, 1.0), True
             continue
-        if criterion.residual is None and gain < _NEAR:
+        if gain < (_NEAR if criterion.residual is None else _NEAR_SQUARES * here.value):
             more, loose, stale = _secant(more, there.curve, step, there.slope - here.slope), 1.0, abs(ratio - 1) > 0.25
         elif ratio > 1.25 or ratio < 0.75:  # The curvature is less than was told, or more.
             loose = float(np.clip(loose * (3.0 if ratio > 1 else 1 / 3), 1.0, 81.0))

@@ -222,7 +222,7 @@ def _judged(task, trace: Trace) -> tuple[np.ndarray, bool, str]:
         least, along = (x[..., 0] for x in np.linalg.eigh(curve / np.outer(size, size)))
         if least <= 1e-10:
             names = inference.loading(along, [name for name, keep in zip(task.free.names, inside, strict=True) if keep])
-            return z, False, f"the criterion does not curve upwards in every direction: {names} cannot be told apart"
+            return z, False, f"the criterion does not curve upwards in every direction; not identified: {names}"
         step = np.linalg.solve(curve, slope)
         if 0.5 * slope @ step <= 1e-9 * max(1.0, 1e-3 * abs(trace.point.value)):
             return (z, True, "converged") if trace.outcome == "converged" else (z, True, f"converged, though {trace.outcome}")

@@ -51,6 +51,10 @@ def read_frame(circuit, frame: Any, observe: Mapping[str, tuple[str, ...]], nois
     who = next((name for name in ("id", "agent") if name in frame.columns), None)
     several = "stage" in frame.columns
     t = _periods(circuit, frame)
+    nobody = np.flatnonzero(frame[who].isna()) if who else np.zeros(0, int)
+    if nobody.size:
+        raise ValueError(f"data: {_rows(nobody)} have no `{who}`")
+    timed = who is not None and ("period" in frame.columns or "age" in frame.columns)
     units, unit = np.unique(frame[who].to_numpy(), return_inverse=True) if who else (np.arange(len(frame)),) * 2
     rows = {}
     for stage, names in observe.items():
@@ -61,8 +65,11 @@ def read_frame(circuit, frame: Any, observe: Mapping[str, tuple[str, ...]], nois
         values = {name: _numbers(circuit, stage, name, x, part) for name, x in values.items()}
         met = np.any([np.isfinite(x) for x in values.values()], axis=0)
         rows[stage] = Rows(t[part][met], unit[part][met], part[met], {name: x[met] for name, x in values.items()})
+        if not met.any():
+            raise ValueError(f"data: nothing is seen of stage {stage}, NaN in all its rows: {', '.join(names)}")
         _check_sets(circuit, stage, rows[stage], noisy)
-    timed = who is not None and ("period" in frame.columns or "age" in frame.columns)
+        if timed:
+            _check_once(stage, rows[stage], who)
     return Frame(rows, units, _weights(frame, unit, len(units)), _kinds(circuit, frame, unit, len(units)), timed)
 
 
@@ -122,9 +129,14 @@ def _numbers(circuit, stage, name, x, part) -> np.ndarray:
             )
         return found
     try:
-        return np.asarray(x, float)
+        found = np.asarray(x, float)
     except (TypeError, ValueError):
         raise ValueError(f"data: column `{name}` of stage {stage} holds something that is no number") from None
+    if np.isinf(found).any():
+        raise ValueError(
+            f"data: {_rows(part[np.isinf(found)])} have an infinite `{name}` at stage {stage}; NaN where nothing is seen"
+        )
+    return found
 
 
 def _number(text: str) -> float:
@@ -133,6 +145,17 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return np.nan
+
+
+def _check_once(stage, rows: Rows, who) -> None:
+    """Speak of rows that tell twice of one period of one id."""
+    pairs = np.stack([rows.unit, rows.t], axis=1)
+    _, place, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    twice = np.flatnonzero(counts[place.ravel()] > 1)
+    if twice.size:
+        raise ValueError(
+            f"data: {_rows(np.sort(rows.places[twice]))} tell of one `{who}` in one period at stage {stage} more than once"
+        )
 
 
 def _check_sets(circuit, stage, rows: Rows, noisy) -> None:
@@ -195,6 +218,8 @@ def _weights(frame, unit, count):
     bad = ~(np.isfinite(x) & (x >= 0))
     if bad.any():
         raise ValueError(f"data: {_rows(np.flatnonzero(bad))} have weights that are no numbers of zero or more")
+    if not x.any():
+        raise ValueError("data: all weights are zero")
     return _per_unit(x, unit, count, "weight")
 
 

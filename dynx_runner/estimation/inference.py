@@ -1,5 +1,6 @@
 """What an optimum says of parameters: covariances, functions of them, sensitivities, and how well they are told apart."""
 
+import warnings
 from typing import Any
 
 import jax
@@ -60,6 +61,14 @@ def spread(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
     whole = np.full((free.size, free.size), np.nan)
     whole[np.ix_(free, free)] = matrix
     return whole
+
+
+def spread_of(fits, free: np.ndarray) -> np.ndarray:
+    """The covariance of the estimates of many samples; warns where more than one in twenty of them did not converge."""
+    lost = [fit.outcome for fit in fits if not fit.converged]
+    if len(lost) > len(fits) / 20:
+        warnings.warn(f"{len(lost)} of {len(fits)} samples did not converge, the first since {lost[0]}", stacklevel=5)
+    return spread(np.atleast_2d(np.cov(np.stack([fit.z[free] for fit in fits]).T)), free)
 
 
 def in_parameters(task, z, covariance: np.ndarray) -> dict[str, Any]:

@@ -214,8 +214,8 @@ class AbstractMatching(abc.ABC):
             other.data = row
             other.task = dataclasses.replace(self.task, inputs=(jnp.asarray(row), *self.task.inputs[1:]))
             start = dict(self.task.free.fill(jnp.asarray(z), self.circuit))
-            found.append(fitted(other, start, 1, None, None, 200, False, False).z[free])
-        return inference.spread(np.atleast_2d(np.cov(np.stack(found).T)), free)
+            found.append(fitted(other, start, 1, None, None, 200, False, False))
+        return inference.spread_of(found, free)
 
     def sensitivity(self, z, free: np.ndarray) -> Any:
         r"""The derivative of estimates in the data, $H^{-1}\,2G'W$ with $H$ the exact second derivative of the distance (more

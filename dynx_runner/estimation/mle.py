@@ -133,8 +133,7 @@ class MLE:
         return likelihood.posterior(self.plan, adapter.with_values(self.circuit, parameters or {}), self.task.inputs)
 
     def filtered(self, parameters: Mapping | None = None) -> Float[Array, "units steps hidden"]:
-        """How likely each combination of hidden states is at each row of a unit at `parameters`, given what is seen until
-        then; `ValueError` where none is hidden."""
+        """How likely each combination of hidden states is at each row of a unit at `parameters`, by what is seen till then."""
         if not self.plan.long or self.plan.types:
             raise ValueError("filtered: there are no hidden states along rows of one id, or there are types beside them")
         return likelihood.filtered(self.plan, adapter.with_values(self.circuit, parameters or {}), self.task.inputs)
@@ -241,9 +240,8 @@ class MLE:
         for row in weights:
             other = copy.copy(self)
             other.task = dataclasses.replace(self.task, weights=jnp.asarray(row, self.task.inputs.weights.dtype))
-            start = {path: x for path, x in self.task.free.fill(jnp.asarray(z), self.circuit).items()}
-            found.append(other.fit(start, check=False).z[free])
-        return inference.spread(np.atleast_2d(np.cov(np.stack(found).T)), free)
+            found.append(other.fit(dict(self.task.free.fill(jnp.asarray(z), self.circuit)), check=False))
+        return inference.spread_of(found, free)
 
     def head(self, fit: Fit) -> list[tuple[str, str]]:
         """What stands above the table of estimates of a `fit`."""

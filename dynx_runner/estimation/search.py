@@ -10,6 +10,7 @@ import numpy as np
 from dynx_runner.estimation import adapter
 from dynx_runner.estimation.engines import Trace, minimise
 from dynx_runner.estimation.journal import Around
+from dynx_runner.estimation.transforms import Correlation, Simplex
 
 _TRIED = 8  # Points for every start that is drawn.
 
@@ -49,8 +50,17 @@ def _given(task, start) -> np.ndarray:
     own = adapter.values(task.circuit)
     z = []
     for path, transform in zip(task.free.paths, task.free.transforms, strict=True):
-        value = np.broadcast_to(np.asarray(start.get(path, own[path]), float), np.shape(own[path]))
+        try:
+            value = np.broadcast_to(np.asarray(start.get(path, own[path]), float), np.shape(own[path]))
+        except (TypeError, ValueError):
+            shape = np.shape(own[path])
+            what = f"numbers of shape {shape}" if shape else "a number"
+            raise ValueError(f"start: `{path}` is {what}, found {start[path]!r}") from None
         z.append(np.asarray(transform.read(value)))
+        if isinstance(transform, Simplex | Correlation) and not np.allclose(
+            transform.fill(jnp.asarray(z[-1]), jnp.asarray(value)), value, atol=1e-8
+        ):
+            raise ValueError(f"start: `{path}` = {value.tolist()} does not fit its transform, {transform}")
     z = np.concatenate(z)
     task.free.check_inside(z, "start")
     return z

@@ -131,7 +131,7 @@ class ParameterBlock:
             self.reader.error("parameter", f"the setting `{name}` must be one number", path, "lists are parameters")
             return
         self._check_domain(name, path, domain, value)
-        self._forget(name)
+        self.out.integers.pop(name, None)  # An inherited integer of that name is hidden.
         shape = value.shape[1:] if by_age else value.shape
         self.entries[name], self.out.shapes[name] = Entry("leaf", by_age, shape, domain), shape
         self.out.numbers[name] = value
@@ -146,10 +146,6 @@ class ParameterBlock:
         """Whether a block of the scope is no block."""
         path = (*self.path[:-1], group)
         return self.reader.get(path) is not None and self.reader.poisoned(path)
-
-    def _forget(self, name):
-        """An inherited integer of that name is hidden."""
-        self.out.integers.pop(name, None)
 
     def _check_domain(self, name, path, domain, value):
         if domain is not None and not np.all(domain.holds(value)):
@@ -170,7 +166,7 @@ class ParameterBlock:
             return
         if target in model.poison:
             self.out.poison.add(name)
-        self._forget(name)
+        self.out.integers.pop(name, None)
         self.entries[name] = Entry("reference", target=target)
         self.out.shapes[name] = model.shapes.get(target, ())
         self.out.numbers[name] = model.numbers[target] if target in model.numbers else np.float64(1.0)
@@ -246,6 +242,6 @@ class ParameterBlock:
             self._leaf(name, path, np.broadcast_to(value, (self.time.periods,)) if by_age else value, domain, by_age)
         else:
             self._check_domain(name, path, domain, value)
-            self._forget(name)
+            self.out.integers.pop(name, None)
             self.entries[name] = Entry("definition", by_age, (), domain, formula=formula)
             self.out.numbers[name], self.out.shapes[name] = value, ()

@@ -5,6 +5,7 @@ An oracle takes the parameters of its file by name, and returns rows (period, fu
 
 import numpy as np
 from more import bandit, engine, fishery, forest, house_sale, storage, study, yaari
+from others import benefits, huggett, investment, lumpy, merton, mortgage, patent, plans, recursive
 from searches import durable, habit, health, house, job_search, mccall, quasi_hyperbolic, settled, sophisticated
 
 
@@ -276,4 +277,13 @@ ORACLES = {
     "storage": (storage, "value iteration", "main.beta", 1e-8),
     "fishery": (fishery, "closed form (Levhari and Mirman 1980)", "main.beta", 1e-6),
     "house_sale": (house_sale, "backward induction", "main.beta", 1e-10),
+    "merton": (merton, "closed form (Samuelson 1969)", "main.beta", 1e-10),
+    "recursive": (recursive, "closed form (Epstein and Zin 1989)", "main.beta", 1e-8),
+    "investment": (investment, "closed form (Hayashi 1982)", "main.beta", 1e-10),
+    "lumpy": (lumpy, "value iteration", "main.beta", 1e-8),
+    "mortgage": (mortgage, "backward induction", "main.beta", 1e-10),
+    "benefits": (benefits, "value iteration", "main.beta", 1e-7),
+    "plans": (plans, "value iteration", "main.beta", 1e-8),
+    "patent": (patent, "backward induction", "main.beta", 1e-10),
+    "huggett": (huggett, "Euler equations by bisection", "main.beta", 5e-4),
 }

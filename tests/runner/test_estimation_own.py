@@ -106,6 +106,21 @@ def of_rows(z, frame):
     return np.log(moved) - np.log1p(np.exp(np.where(frame["d"] == 1, -worth, worth)))
 
 
+@pytest.mark.slow
+def test_starts_that_do_not_fit_their_transforms_are_named(skill):
+    rows = pd.DataFrame({"period": [0, 1], "z_pre": 1.0, "z": 1.0, "g": 0.0, "d": 1.0})
+    est = MLE(skill, FREE, rows, OBSERVE)
+    with pytest.raises(ValueError, match=r"start: `main.odds` = \[0.3, 0.3, 0.3\] does not fit its transform, Simplex"):
+        est.fit({"main.odds": [0.3, 0.3, 0.3]})
+    with pytest.raises(ValueError, match=r"start: `main.home` = \[0.5, 0.2, 0.1\] does not fit its transform, Ordered"):
+        est.fit({"main.home": [0.5, 0.2, 0.1]})
+    with pytest.raises(ValueError, match=r"start: `main.odds` is numbers of shape \(3,\), found \[0.5, 0.5\]"):
+        est.fit({"main.odds": [0.5, 0.5]})
+    for free, told in (({"main.Pi": Ordered()}, "increase are a vector"), ({"main.odds": Correlation()}, "a symmetric matrix")):
+        with pytest.raises(ValueError, match=told):
+            MLE(skill, free, rows, OBSERVE)
+
+
 def second(function, z, step=2e-4):
     """Second derivatives by central differences."""
     moves = step * np.eye(len(z))
@@ -130,6 +145,9 @@ def test_chains_odds_and_ordered_numbers_are_estimated_with_their_errors(skill, 
     works = lambda solved: solved[0]["JOB"].dcsn.sol.probability["d[1]"](z=1.9, g=0.0)
     value, error = fit.delta(works)
     np.testing.assert_allclose(error, value * (1 - value) * np.sqrt(by_hand[0, 0]), rtol=1e-4)
+    # Drawn anew, chains vary as frequencies do; in no sample more than everything.
+    drawn = fit.covariance("bootstrap", key=jax.random.key(0), samples=20)
+    assert (np.diag(drawn)[3:9] < 9 * errors[:, :2].ravel() ** 2).all()
     # Nobody falls from the first level to the last: its share ends at zero, and stays a probability.
     never = (jobs["z_pre"] == 0.4) & (jobs["z"] == 1.9)
     edge = est.with_data(jobs[~jobs["agent"].isin(jobs["agent"][never])]).fit(check=False)
@@ -150,6 +168,7 @@ def test_what_transforms_hold_ends_somewhere():
     assert Correlation().edge(np.array([1 - near])) < 1e-6 < Correlation().edge(np.array([0.99]))
 
 
+@pytest.mark.slow
 def test_draws_that_states_do_not_tell_are_named_and_asked_for():
     """A parabola has two inverses, what is cut off has many, and one of a factor of zero, too."""
     frame = {"id": [1, 1], "period": [0, 1], "k": 0.0, "m": 1.0, "d": 1}

@@ -57,6 +57,20 @@ def test_data_outside_the_state_space_name_their_rows(rust, data):
         MLE(rust, FREE, pd.DataFrame({"id": [1, 1], "period": [0, 1], "s": 0, "d": 0, "weight": [1.0, 2.0]}), OBSERVE)
 
 
+def test_rows_that_say_nothing_or_say_it_twice_or_of_nobody(rust, data):
+    months = pd.DataFrame({"id": [1, 1, 2, 2], "period": [0, 1, 0, 1], "s": 0.0, "d": 0.0})
+    with pytest.raises(ValueError, match=r"rows 1, 4 tell of one `id` in one period at stage BUS more than once"):
+        MLE(rust, FREE, pd.concat([months, months.iloc[1:2]]), OBSERVE)
+    with pytest.raises(ValueError, match=r"row 2 have no `id`"):
+        MLE(rust, FREE, months.assign(id=[1, 1, np.nan, 2]), OBSERVE)
+    with pytest.raises(ValueError, match=r"row 3 have an infinite `s` at stage BUS; NaN where nothing is seen"):
+        MLE(rust, FREE, months.assign(s=[0, 1, 2, np.inf]), OBSERVE)
+    with pytest.raises(ValueError, match=r"nothing is seen of stage BUS, NaN in all its rows: s, d"):
+        MLE(rust, FREE, months.assign(s=np.nan, d=np.nan), OBSERVE)
+    with pytest.raises(ValueError, match="all weights are zero"):
+        MLE(rust, FREE, data.assign(weight=0.0), OBSERVE)
+
+
 def test_free_parameters_that_are_not_there_and_bounds_that_are_none(rust, data):
     with pytest.raises(ValueError, match=r"no parameter `main.Rc`; did you mean `main.RC`"):
         MLE(rust, {"main.Rc": (0, 1)}, data, OBSERVE)
@@ -76,6 +90,10 @@ def test_starts_outside_their_bounds_and_of_what_is_not_free(rust, data):
         est.fit({"main.RC": 60.0})
     with pytest.raises(ValueError, match=r"start: main.beta is not free; free are main.RC, main.theta"):
         est.fit({"main.beta": 0.9})
+    with pytest.raises(ValueError, match=r"start: `main.RC` is a number, found \[1.0, 2.0\]"):
+        est.fit({"main.RC": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=r"start: `main.RC` is a number, found 'high'"):
+        est.fit({"main.RC": "high"})
     with pytest.raises(ValueError, match="more than one start is drawn by a `key`"):
         est.fit(starts=3)
     with pytest.raises(ValueError, match="method: 'newton' is none of damped"):
