@@ -225,6 +225,7 @@ def test_the_mortal_eat_the_share_of_their_remaining_years(health):
             np.testing.assert_allclose(solved[t][stage].dcsn.sol.policy["c"](m=m), share * m, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_health_that_costs_money_is_worth_something_and_otherwise_nothing(health):
     a = jnp.linspace(0.5, 30.0, 30)
     solved = sc.solve(health.with_parameters({"main.eta": 0.0, "main.excess": 0.0}))

@@ -60,6 +60,7 @@ def dynx(folder, jobs):
     return run
 
 
+@pytest.mark.slow
 def test_a_file_is_the_sweep_that_python_would_run(folder, capsys):
     table = run_sweep(folder / "sweep.yml")
     config = read_config(folder / "sweep.yml")

@@ -74,6 +74,7 @@ def test_changes_of_policies_and_moments_fall_with_the_square(reports):
     assert "mean" in repr(fine) and "relative" in repr(fine) and "<table" in fine._repr_html_()
 
 
+@pytest.mark.slow
 def test_knots_stay_knots_and_the_refined_circuit_is_a_circuit(reports):
     solved, report = reports[30]
     before, after = (c.build("EAT", 0).cntn_to_dcsn.operator.problem.knots for c in (solved, report.refined))

@@ -61,6 +61,7 @@ def test_everybody_is_somewhere_and_retirement_is_absorbing(solved):
     np.testing.assert_allclose(worker.m, 1.02 * worker.a + 20.0, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_draws_of_an_agent_do_not_move_when_another_is_added(solved):
     few, many = (sc.simulate(solved, {"a": jnp.full(n, 200.0)}, key=jax.random.key(3)) for n in (20, 30))
     np.testing.assert_array_equal(few["LABR"]["branch"], many["LABR"]["branch"][:, :20])

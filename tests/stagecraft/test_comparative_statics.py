@@ -48,6 +48,7 @@ def statics():
     return sc.comparative_statics(moments, sc.load(BUFFER), "main.beta", "CONS.gamma", step=1e-4)
 
 
+@pytest.mark.slow
 def test_derivatives_are_central_differences(statics):
     circuit = sc.load(BUFFER)
     for path, value in (("main.beta", 0.95), ("CONS.gamma", 2.0)):
@@ -56,6 +57,7 @@ def test_derivatives_are_central_differences(statics):
             np.testing.assert_allclose(statics[path][name], (up[name] - down[name]) / 2e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_table_is_labelled_and_small_changes_are_as_predicted(statics):
     table = statics.to_pandas()
     assert list(table.loc["main.beta"].index) == ["c[0]", "c[1]", "wealth"]

@@ -199,6 +199,7 @@ def test_beliefs_choose_and_the_truth_happens(solved, panel):
     same(sc.simulate(solved, start, truth=solved, key=KEY), panel)
 
 
+@pytest.mark.slow
 def test_nature_chains_and_death_are_those_of_the_truth(odds):
     true = sc.load(ODDS, parameters={"main.stay": 0.6, "main.luck": 0.9, "main.s": 0.5})
     start = {"a": 1.0, "z_pre": 0.5}

@@ -206,6 +206,7 @@ def test_to_xarray_names_its_dimensions(solved):
     assert float(data["age"][3]) == 33
 
 
+@pytest.mark.slow
 def test_moments_of_households_are_those_of_their_distributions(pushed):
     frame = pushed.stage("CONS").moments("a_nxt")
     assert list(frame.columns[:3]) == ["period", "age", "variable"] and (abs(frame["mass"] - 1) < 1e-9).all()

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import warnings, sys
 sys.path.insert(0, {folder!r})
@@ -34,6 +36,7 @@ np.testing.assert_allclose(policy, double, rtol=2e-5)
 """
 
 
+@pytest.mark.slow
 def test_single_precision_is_the_users_choice():
     script = SCRIPT.format(folder=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)

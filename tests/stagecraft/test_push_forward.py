@@ -47,7 +47,10 @@ STARTS = {
 }
 
 
-@pytest.fixture(scope="module", params=["cons", "retire", pytest.param("housing", marks=pytest.mark.slow)])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("retire", "housing")]
+
+
+@pytest.fixture(scope="module", params=["cons", *SLOW])
 def pushed(request):
     model, initial = STARTS[request.param]
     return sc.push_forward(sc.solve(sc.load(model)), initial, refine=4), initial
@@ -140,9 +143,6 @@ def both_sides(solved, t):
     after = {n: settle(cells(solved, n, jnp.asarray(t + 1)), x) for n, x in leaving.items()}
     pushed = sum(jnp.sum(values[n] * x.mass) for n, x in after.items())
     return pushed, pulled, sum(jnp.sum(x.above) + jnp.sum(x.below) for x in after.values())
-
-
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("retire", "housing")]
 
 
 @pytest.mark.parametrize("name", ["cons", *SLOW])

@@ -14,6 +14,7 @@ from referee import agree, between, fine, lognormal, search_all
 from small import GRID, LOG, circuit, stage
 
 
+@pytest.mark.slow
 def test_nature_may_draw_by_the_state_and_illness_lasts():
     """The rich are ill less often; who is ill stays so. What saving does to the odds is part of its return."""
     luck = """  LUCK:
