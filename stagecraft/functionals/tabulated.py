@@ -28,8 +28,8 @@ def post_table(scale: Scale, post: str, knots: Float[Array, "rows cntn"], moved,
     def row(knots, value, slope, weight, feasible):
         level, level_slope, smooth = levels(scale, value, slope, weight)
         # Where what comes after is not feasible its slope may have no end.
-        level_slope = secant_where(~feasible, jnp.diff(knots), level, level_slope)
-        slope = secant_where(~feasible, jnp.diff(knots), value, slope)
+        level_slope = secant_where(~feasible, knots, level, level_slope)
+        slope = secant_where(~feasible, knots, value, slope)
         width = jnp.diff(knots)
         straighter = bend(width, level, level_slope) <= bend(width, value, slope)
         straight = jnp.append(jax.lax.stop_gradient(straighter) & smooth[:-1] & smooth[1:], False)

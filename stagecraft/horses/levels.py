@@ -29,13 +29,11 @@ def marginal_utility(scale, level: Float[Array, "..."]) -> Float[Array, "..."]:
     return jax.grad(lambda w: jnp.sum(scale.utility(scale.parameters, w)))(level)
 
 
-def secant_where(edge, width, level, slope):
+def secant_where(edge, state, level, slope):
     """At the edge of the feasible set marginal values are infinite; the slope of the cell stands in for them."""
+    width = jnp.diff(state)
     secant = jnp.diff(level) / jnp.where(width == 0, 1.0, width)
-    # Of knots that were moved to one edge the last begins the cell, and is told by its slope alone.
-    own = slope[:-1]
-    infinite = edge[:-1] | (own > 30 * jnp.abs(secant))
-    return jnp.concatenate([jnp.where(infinite, secant, own), slope[-1:]])
+    return slope.at[:-1].set(jnp.where(edge[:-1], secant, slope[:-1]))
 
 
 def first_tamed(state, values, slopes):
