@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.branch import BRANCH
 from stagecraft.horses.problems import KINK_ENDS, ContinuousProblem
@@ -16,6 +17,8 @@ States = dict[str, Float[Array, "..."]]
 MORE = 4
 # Knots between the first two of a post-state, where nothing may be left at the first.
 NEAR = 16
+# So many times what is kept from an open bound is the first of them away from the first knot, which leaves that.
+AWAY = 1e5
 
 
 def reach(move: Callable[[States], States], ends: States, state: str) -> Float[Array, ""]:
@@ -45,12 +48,13 @@ def decision_knots(
 
 
 def thinned(knots: Float[Array, " cntn"]) -> Float[Array, " more"]:
-    r"""The knots with `NEAR` more in their first cell, at $(k/(n+1))^6$ of its width, which thin out towards the first.
+    r"""The knots with `NEAR` more in their first cell, at about $(k/(n+1))^6$ of its width, which thin out towards the first.
 
     Next to a state without anything values go like a logarithm or a power that no polynomial of a whole cell follows.
     """
-    shares = (jnp.arange(1, NEAR + 1, dtype=knots.dtype) / (NEAR + 1)) ** 6
-    return jnp.concatenate([knots[:1], knots[0] + (knots[1] - knots[0]) * shares, knots[1:]])
+    width, shares = knots[1] - knots[0], (jnp.arange(1, NEAR + 1, dtype=knots.dtype) / (NEAR + 1)) ** 6
+    least = jnp.minimum(AWAY * room_above(knots[-1] - knots[0]), 0.5 * width)
+    return jnp.concatenate([knots[:1], knots[0] + least + (width - least) * shares, knots[1:]])
 
 
 def filled(
