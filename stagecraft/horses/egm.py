@@ -140,13 +140,13 @@ def _rows(problem, row: Row, lowest: Answer, **told) -> Rows:
     """The solution with all that its evaluation needs, and what is `told` of it as a whole."""
     level, level_slope, smooth = levels(problem, row.value, row.marginal, row.weight)
     # Knots that were moved to one edge stand there together, and the last of them begins the first cell.
-    edge = row.edge | (row.edge[0] & (row.state == row.state[0]))
-    level_slope, marginal = secant_where(edge, row.state, level, level_slope), row.marginal
+    moved = jnp.append(jnp.zeros(1, bool), row.edge[0] & (row.state[1:] == row.state[0]))
+    level_slope, marginal = secant_where(row.edge | moved, row.state, level, level_slope), row.marginal
     if problem.open_end:
         level_slope = first_tamed(row.state, level, level_slope)
         marginal = first_tamed(row.state, row.value, marginal)
     width = jnp.diff(row.state)
-    straighter = (bend(width, level, level_slope) <= bend(width, row.value, marginal)) | edge[:-1]
+    straighter = (bend(width, level, level_slope) <= bend(width, row.value, marginal)) | moved[:-1]
     if problem.open_end:
         straighter = straighter.at[0].set(True)  # Values may begin at minus infinity.
     elif problem.endless:
