@@ -64,12 +64,9 @@ def warn_other_death(reader: Reader, links, problems) -> None:
     for link, path in links:
         if link.survival is None:
             continue
-        problem = problems[link.source]
-        branch = next(b for b in problem.equations.branches if b.name == link.branch)
+        problem, branch = problems[link.source], _branch(link, problems)
         objective = branch.objective if branch.recorded is None else branch.recorded
-        posts = {real(key(name, "cntn")): e for name, e in branch.g_ve.items()}
-        formulas = (thaw(link.survival), sp.diff(objective, V))
-        survival, weight = (step("survival after a transition", lambda e, to=posts: e.xreplace(to), e) for e in formulas)
+        survival, weight = (_reached(branch, e) for e in (thaw(link.survival), sp.diff(objective, V)))
         if survival is None or weight is None:  # A constant that is no real number, and no household's.
             continue
         sets = _sets(problem.equations, {**problem.parameters, **problem.settings})
@@ -92,10 +89,7 @@ def check_shares(reader: Reader, links, problems, clock: Mapping) -> None:
     for link, path in links:
         if link.survival is None:
             continue
-        problem = problems[link.source]
-        branch = next(b for b in problem.equations.branches if b.name == link.branch)
-        posts = {real(key(name, "cntn")): e for name, e in branch.g_ve.items()}
-        share = step("survival after a transition", lambda e, to=posts: e.xreplace(to), thaw(link.survival))
+        problem, share = problems[link.source], _reached(_branch(link, problems), thaw(link.survival))
         numbers = {**problem.parameters, **problem.settings, **clock}
         sets = _sets(problem.equations, numbers)
         if share is None:  # A constant that is no real number.
@@ -117,6 +111,17 @@ def check_shares(reader: Reader, links, problems, clock: Mapping) -> None:
             reader.error(
                 "domain", f"the share that survives must lie in [0, 1], found {at(value):g} at {where}", (*path, "survival")
             )
+
+
+def _branch(link, problems):
+    """The branch that a connection leaves by."""
+    return next(b for b in problems[link.source].equations.branches if b.name == link.branch)
+
+
+def _reached(branch, expression):
+    """An expression of post-states at those that a branch leads to; `None` where it is no real number there."""
+    posts = {real(key(name, "cntn")): e for name, e in branch.g_ve.items()}
+    return step("survival after a transition", lambda e: e.xreplace(posts), expression)
 
 
 def _sets(equations: Equations, numbers: Mapping) -> dict[str, np.ndarray]:
