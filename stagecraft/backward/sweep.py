@@ -13,6 +13,7 @@ from stagecraft.horses.horse import AbstractHorse
 from stagecraft.horses.solution import Answer, Table
 from stagecraft.horses.stored import AbstractStored
 from stagecraft.households.cells import cells
+from stagecraft.operators.loop_start import loop_start
 from stagecraft.operators.packed import Packing
 
 # So many cells above the lowest feasible post-state no jump is looked for.
@@ -70,7 +71,7 @@ def _solve_block(circuit, block, after):
         return rows, (rows, health)
 
     times = jnp.arange(block.first, block.last + 1)
-    _, (rows, health) = jax.lax.scan(jax.checkpoint(body), packing.pack(start), times, reverse=True)
+    _, (rows, health) = jax.lax.scan(jax.checkpoint(body), loop_start(packing.pack(start), circuit), times, reverse=True)
     return packing.unpack(rows, 1), health
 
 
