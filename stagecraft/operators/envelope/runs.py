@@ -60,24 +60,26 @@ def runs_of(state, value, slope, valid, extend):
     return Raw(state, table_of(state, value, slope), place, after(rise), start, end, chain, runs)
 
 
-def _walk(combine, start, x, reverse=False):
-    """A running sum or maximum: on a CPU a plain loop is several times faster than a tree, to run and to compile."""
+def _walk(combine, whole, start, x, reverse=False):
+    """A running sum or maximum: on a CPU a plain loop is several times faster than a tree, to run and to compile.
+
+    The primitive of JAX is one line of a trace, and becomes a tree where a program of another platform is written.
+    """
     step = lambda carry, y: (combine(carry, y),) * 2
     loop = lambda z: jax.lax.scan(step, start, z, reverse=reverse)[1]
-    tree = lambda z: jax.lax.associative_scan(combine, z, reverse=reverse)
-    return jax.lax.platform_dependent(x, cpu=loop, default=tree)
+    return jax.lax.platform_dependent(x, cpu=loop, default=lambda z: whole(z, reverse=reverse))
 
 
 def counted(x):
-    return _walk(jnp.add, jnp.zeros_like(x[0], jnp.int32), x.astype(jnp.int32))
+    return _walk(jnp.add, jax.lax.cumsum, jnp.zeros_like(x[0], jnp.int32), x.astype(jnp.int32))
 
 
 def running_max(x):
-    return _walk(jnp.maximum, x[0], x)
+    return _walk(jnp.maximum, jax.lax.cummax, x[0], x)
 
 
 def running_min(x):
-    return _walk(jnp.minimum, x[-1], x, True)
+    return _walk(jnp.minimum, jax.lax.cummin, x[-1], x, True)
 
 
 def difference(raw, left, right, place):
