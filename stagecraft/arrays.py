@@ -10,6 +10,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
+
 
 def floating(x) -> bool:
     """Whether an array holds floating-point numbers."""
@@ -30,7 +32,7 @@ def traced(*trees) -> bool:
 def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:
     """The distance kept from an open bound: small beside any choice, large beside rounding."""
     tiny = 1e-14 if jnp.finfo(bound.dtype).bits == 64 else 1e-6
-    return tiny * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
+    return tiny * (1.0 + jnp.abs(where(jnp.isfinite(bound), bound, 0.0)))
 
 
 def dataset(data, coords) -> Any:

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
+
 Vector = Float[Array, " coordinates"]
 
 
@@ -205,7 +207,7 @@ class Pieces(AbstractTransform):
     def fill(self, z, own):
         """The pieces in their periods."""
         groups = np.array(self.groups)
-        return jnp.where(groups >= 0, z[np.maximum(groups, 0)], jnp.asarray(own))
+        return where(groups >= 0, z[np.maximum(groups, 0)], jnp.asarray(own))
 
     def real(self, z):
         """As of an interval."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from heptapod.formulas.where import where
 from stagecraft.analysis.comparative_statics import labelled
 from stagecraft.backward.solve import solve
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
@@ -221,10 +222,10 @@ def _change(before, after, keep, absolute=False):
     before, after, keep = jnp.broadcast_arrays(before, after, keep)
     keep = keep & jnp.isfinite(before) & jnp.isfinite(after)
     size = jnp.abs(after)
-    floor = jnp.maximum(_SMALL * jnp.max(jnp.where(keep, size, 0.0)), jnp.finfo(size.dtype).tiny)
-    gap = jnp.where(keep, jnp.abs(after - before) / (1.0 if absolute else jnp.maximum(size, floor)), 0.0)
+    floor = jnp.maximum(_SMALL * jnp.max(where(keep, size, 0.0)), jnp.finfo(size.dtype).tiny)
+    gap = where(keep, jnp.abs(after - before) / (1.0 if absolute else jnp.maximum(size, floor)), 0.0)
     count = jnp.sum(keep)
-    blank = lambda x: jnp.where(count > 0, x, jnp.nan)
+    blank = lambda x: where(count > 0, x, jnp.nan)
     return blank(jnp.sum(gap) / jnp.maximum(count, 1)), blank(jnp.max(gap)), count
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from heptapod.formulas.where import where
 from stagecraft.circuit.composer import period_at
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.horses.policy import implied
@@ -208,7 +209,7 @@ def _euler_errors(optimise, continuation, num, variables):
     if problem.floored:
         free &= jnp.abs(control - (problem.lower if problem.corner == "upper" else problem.upper)(p, state)) > room
     error = jnp.log10(jnp.maximum(jnp.abs(1.0 - found / given), 1e-17))
-    return jnp.where(free & jnp.isfinite(found), error, jnp.nan)
+    return where(free & jnp.isfinite(found), error, jnp.nan)
 
 
 def _searched_errors(maximise, continuation, num, variables):
@@ -218,12 +219,12 @@ def _searched_errors(maximise, continuation, num, variables):
     problem, controls = maximise.problem, {n: variables[n] for n in num.controls}
     found, errors = implied(problem, states, controls, continuation.at(ends)), []
     for name, (low, high) in problem.limits(problem.parameters, states).items():
-        room = lambda bound: 1e-9 * (1.0 + jnp.abs(jnp.where(jnp.isfinite(bound), bound, 0.0)))
+        room = lambda bound: 1e-9 * (1.0 + jnp.abs(where(jnp.isfinite(bound), bound, 0.0)))
         free = (controls[name] > low + room(low)) & (controls[name] < high - room(high)) & jnp.isfinite(found[name])
         error = jnp.log10(jnp.maximum(jnp.abs(1.0 - found[name] / controls[name]), 1e-17))
-        errors.append(jnp.where(free, error, -jnp.inf))
+        errors.append(where(free, error, -jnp.inf))
     worst = jnp.max(jnp.stack(errors), axis=0)
-    return jnp.where(jnp.isfinite(worst), worst, jnp.nan)
+    return where(jnp.isfinite(worst), worst, jnp.nan)
 
 
 def _tagged(num, name):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import dtype_of, floating
 from stagecraft.backward.newton import floats_of, newton, scales
 from stagecraft.backward.recursion import Recursion
@@ -39,7 +40,7 @@ def future_weight(rows) -> Float[Array, ""]:
     r"""How much next period's value counts in this period's, at most: $\kappa = 1 - 1/B$, where the constant reward 1 is worth
     $B = 1 + \kappa B$ through the same movers; one or more where Newton's steps found a $B$ that no sum of rewards has.
     """
-    most = jnp.stack([jnp.max(1 - 1 / jnp.where(x == 0, 1.0, x)) for x in weights_of(rows)])
+    most = jnp.stack([jnp.max(1 - 1 / where(x == 0, 1.0, x)) for x in weights_of(rows)])
     return jax.lax.stop_gradient(jnp.max(most))
 
 
@@ -87,7 +88,7 @@ def _stationary_jvp(primals, tangents):
     if _may_jump(circuit):
         # Where knots still change places there is nothing to differentiate; that is said by NaN.
         still_there = gap_of(Recursion(circuit).step(rows)[0], rows, watched) < jnp.finfo(ending.bound.dtype).eps ** 0.25
-        solution = tuple(jnp.where(still_there, x, jnp.nan) for x in solution)
+        solution = tuple(where(still_there, x, jnp.nan) for x in solution)
     solution = iter(solution)
     still = lambda x: jnp.zeros_like(x) if floating(x) else np.zeros(x.shape, jax.dtypes.float0)
     tangent = jax.tree.map(lambda x: next(solution) if floating(x) else still(x), rows)
@@ -150,7 +151,7 @@ def _contracted(kappa, new, old):
     floor = lambda x: 1e-3 * typical(x) + jnp.finfo(x.dtype).tiny ** 0.5
     change = jnp.max(jnp.stack([jnp.max(jnp.abs(a - b)) for a, b in pairs]))
     least = jnp.min(jnp.stack([jnp.min(jnp.abs(a) + floor(a)) for a, _ in pairs]))
-    return jnp.where(kappa < 1, 2 * kappa / jnp.maximum(1 - kappa, 1e-12) * change / least, jnp.inf)
+    return where(kappa < 1, 2 * kappa / jnp.maximum(1 - kappa, 1e-12) * change / least, jnp.inf)
 
 
 def _ending(attempts, count, tolerance):

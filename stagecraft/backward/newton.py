@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import floating
 from stagecraft.backward.watch import Watch, gap_of, same_rules, typical
 from stagecraft.operators.linear_solve import solve_near_identity
@@ -62,8 +63,8 @@ def newton(
         if tail is not None:
             return jnp.clip(0.1 * tolerance / known, jnp.clip(1e-2 / tail, 1e-8, 1e-4), 1e-2)
         if certified is None:
-            return jnp.where(bound > 1e-2, 1e-4, 1e-8)
-        return jnp.clip(0.1 * tolerance / known, jnp.where(bound > 1e3 * tolerance, 1e-2, 1e-8), 1e-2)
+            return where(bound > 1e-2, 1e-4, 1e-8)
+        return jnp.clip(0.1 * tolerance / known, where(bound > 1e3 * tolerance, 1e-2, 1e-8), 1e-2)
 
     def body(state):
         floats, merge = floats_of(state.kept)
@@ -75,7 +76,7 @@ def newton(
         values, linear, (new, told) = jax.linearize(image_of, floats, has_aux=True)
         gap, walks = gap_of(new, state.kept, judged), state.plain > 0
         known = infinite if certified is None else certified(new, state.kept)
-        bound = jnp.where(walks, state.bound, jnp.minimum(state.bound, known))
+        bound = where(walks, state.bound, jnp.minimum(state.bound, known))
         known = known if tail is None else tail * gap
         small = bound <= tolerance
         # What is read between knots may change by more than what stands on them, where another rule reads it.
@@ -88,18 +89,18 @@ def newton(
 
         def leap():
             # Ends that are infinite stay where they are.
-            residual = tuple(jnp.where(jnp.isfinite(a + b), b - a, 0.0) for a, b in zip(floats, values, strict=True))
+            residual = tuple(where(jnp.isfinite(a + b), b - a, 0.0) for a, b in zip(floats, values, strict=True))
             sharp = sharpness(bound, known)
             move = solve_near_identity(linear, residual, scales(floats), sharp)
             there = floats_of(new)[1](tuple(a + d for a, d in zip(floats, move, strict=True)))
-            hidden = jnp.where(jnp.isfinite(known), sharp * known, 0.0)
+            hidden = where(jnp.isfinite(known), sharp * known, 0.0)
             return state._replace(kept=there, safe=new, gap=gap, bound=2 * gap_of(there, state.kept, judged) + hidden)
 
         def walk():
             # After a failure back to what is safe, and on from there.
-            pick = lambda a, b: jax.tree.map(lambda x, y: jnp.where(walks, x, y), a, b)
+            pick = lambda a, b: jax.tree.map(lambda x, y: where(walks, x, y), a, b)
             kept, watch = pick((new, state.watch.seen(gap)), (state.safe, Watch.begin(tolerance.dtype)))
-            left = jnp.where(watch.bound <= tolerance, 0, jnp.where(walks, state.plain - 1, _BATCH))
+            left = where(watch.bound <= tolerance, 0, where(walks, state.plain - 1, _BATCH))
             return state._replace(kept=kept, safe=kept, gap=infinite, watch=watch, bound=watch.bound, plain=left)
 
         end = lambda: state._replace(kept=new, bound=bound)
@@ -124,4 +125,4 @@ def floats_of(tree):
 def scales(floats):
     """A size for every number, so that large and small ones count alike."""
     size = lambda x: jnp.abs(x) + 1e-2 * typical(x) + 1e-12
-    return tuple(jnp.where(jnp.isfinite(x), size(x), 1.0) for x in floats)
+    return tuple(where(jnp.isfinite(x), size(x), 1.0) for x in floats)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from heptapod.formulas.where import where
 from stagecraft.backward.tabulate import blank_table, tabulate
 from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import FLAGS, Health
@@ -89,11 +90,11 @@ def step(circuit, block, t, onward, stages=None) -> tuple[dict[str, AbstractStor
             points, answer = operator.ask(period.continuation(name, ""))
             stored = period.stored[name] = _strong(operator.solve(points, answer))
             flags[name] = _asked_flags(points, answer, num.solution) | operator.health(stored)
-            asked[name] = jax.lax.stop_gradient(jnp.where(answer.feasible, answer.value, 0.0))
+            asked[name] = jax.lax.stop_gradient(where(answer.feasible, answer.value, 0.0))
         if dict(num.spaces)["arvl"].tabulate:
             table = period.stored[name] = tabulate(period, name)
             flags[name] = flags.get(name) or _table_flags(table)
-            asked.setdefault(name, jax.lax.stop_gradient(jnp.where(table.answer.feasible, table.answer.value, 0.0)))
+            asked.setdefault(name, jax.lax.stop_gradient(where(table.answer.feasible, table.answer.value, 0.0)))
     return period.stored, {name: _health(told) for name, told in flags.items()}, asked
 
 
@@ -113,7 +114,7 @@ def _health(told: dict) -> Health:
 
 def _asked_flags(points: dict, answer: Answer, solution):
     """What can be said of the continuation's answers."""
-    asked = jnp.where(answer.feasible, answer.outside, 0.0)
+    asked = where(answer.feasible, answer.outside, 0.0)
     return {
         "continuation": finite((answer.value, answer.marginal)),
         "outside": jax.lax.stop_gradient(jnp.sum(asked) / jnp.maximum(jnp.sum(answer.feasible), 1)),
@@ -128,7 +129,7 @@ def _jumps(knots, answer: Answer, slope):
     # Near the edge of what is feasible slopes have no end, and cells are coarse beside them.
     inner = good & (jnp.cumsum(good, axis=-1) > _EDGE)
     one, two = slope[..., :-1] * width, slope[..., 1:] * width
-    spread = 0.01 * jnp.sum(jnp.where(inner, jnp.abs(rise), 0.0), axis=-1, keepdims=True)
+    spread = 0.01 * jnp.sum(where(inner, jnp.abs(rise), 0.0), axis=-1, keepdims=True)
     steep, low = jnp.maximum(jnp.maximum(one, two), 0.0), jnp.minimum(jnp.minimum(one, two), 0.0)
     leaps = (rise > 2 * steep + spread) | (rise < 2 * low - spread)
     return jnp.max(jnp.sum(inner & leaps, axis=-1, dtype=jnp.int32))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import floating
 
 _WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
@@ -31,9 +32,9 @@ class Watch(NamedTuple):
         **Arguments:** `modulus`: that of a contraction, where one is known; no ratio counts for more; `steps`: how many were
         taken since the last difference that was seen.
         """
-        ratio = (change / jnp.where(self.change == 0, 1.0, self.change)) ** (1 / steps)
+        ratio = (change / where(self.change == 0, 1.0, self.change)) ** (1 / steps)
         watch = self._replace(ratios=jnp.roll(self.ratios, 1).at[0].set(ratio), change=change, count=self.count + 1)
-        bound = jnp.where(self.count < _WINDOW, jnp.inf, jnp.where(change == 0, 0.0, change * watch.tail(modulus)))
+        bound = where(self.count < _WINDOW, jnp.inf, where(change == 0, 0.0, change * watch.tail(modulus)))
         return watch._replace(bound=bound)
 
     def tail(self, modulus=1.0):
@@ -44,7 +45,7 @@ class Watch(NamedTuple):
 
 def typical(x: Float[Array, "..."]) -> Float[Array, ""]:
     """A size that stands for all of some numbers: their geometric mean, which one absurd number among them does not own."""
-    size = jnp.where(jnp.isfinite(x), jnp.abs(x), 0.0)
+    size = where(jnp.isfinite(x), jnp.abs(x), 0.0)
     return jnp.exp(jnp.mean(jnp.log(size + 1e-12)))
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
+
 # A cell that is entered with less probability than this in a period, or than rounding tells, is not entered.
 _LEAST = 1e-10
 
@@ -36,10 +38,10 @@ def recurrence(push: Callable, masses: tuple) -> tuple:
         comes = _closure(backward, one, flat.dtype)
         goes = jax.lax.cond(jnp.all(comes), lambda: nowhere, lambda: _closure(forward, one, flat.dtype))
         lost = goes & ~comes
-        return jnp.argmax(jnp.where(lost, flat, -1.0)), jnp.any(lost), comes, goes
+        return jnp.argmax(where(lost, flat, -1.0)), jnp.any(lost), comes, goes
 
     _, _, comes, goes = jax.lax.while_loop(lambda s: s[1], look, (jnp.argmax(flat), jnp.asarray(True), nowhere, nowhere))
-    return unflatten(jnp.where(goes, HOME, jnp.where(comes, COMING, AWAY)).astype(flat.dtype))
+    return unflatten(where(goes, HOME, where(comes, COMING, AWAY)).astype(flat.dtype))
 
 
 def _closure(step: Callable, start: Bool[Array, " cells"], dtype) -> Bool[Array, " cells"]:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import dtype_of, traced
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.distribution.checks import check, check_feasible, watched
@@ -82,7 +83,7 @@ def _invariant(solved: ModelCircuit, how) -> tuple[Pushed, dict[str, Float[Array
     masses, bound, kinds = _fixed(how, solved)
     alone = jnp.all(jnp.stack([jnp.all(x != AWAY) for x in kinds.values()]))
     # Inside a transformation nobody can be told, but by numbers that are none.
-    masses = jax.tree.map(lambda x: x * jnp.where(alone, 1.0, jnp.nan), masses) if traced(solved) else masses
+    masses = jax.tree.map(lambda x: x * where(alone, 1.0, jnp.nan), masses) if traced(solved) else masses
     t, names = jnp.asarray(0), tuple(masses)
     start = {n: spread(cells(solved, n, t, how[0]), x) for n, x in masses.items()}
     _, (outside, infeasible, jumps) = next_period(solved, 0, how[:3], t, start, names)
@@ -115,12 +116,12 @@ def _fixed(how, solved):
         good = jnp.isfinite(_mass_of(move))
         # Where the solver breaks down the chain itself goes on.
         further = jax.lax.cond(good, lambda: mu, lambda: jax.lax.fori_loop(0, _PLAIN, lambda _, x: push(x), mu))
-        mu = tuple(a + jnp.where(good, b, 0.0) for a, b in zip(further, move, strict=True))
-        return mu, jnp.where(good, _size_of(move), jnp.inf), k + 1
+        mu = tuple(a + where(good, b, 0.0) for a, b in zip(further, move, strict=True))
+        return mu, where(good, _size_of(move), jnp.inf), k + 1
 
     go = lambda s: ~(s[1] <= tolerance) & (s[2] < _ROUNDS)
     mu, bound, _ = jax.lax.while_loop(go, body, (mu, jnp.asarray(jnp.inf, dtype), 0))
-    bound = jnp.where(lost > 1e-9, jnp.nan, jnp.maximum(bound, 1e3 * jnp.finfo(dtype).eps))
+    bound = where(lost > 1e-9, jnp.nan, jnp.maximum(bound, 1e3 * jnp.finfo(dtype).eps))
     # Where nobody is, rounding leaves either sign.
     mu = tuple(jnp.maximum(x, 0.0) for x in mu)
     named = lambda xs: dict(zip(names, xs, strict=True))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.horses.solution import Answer
 
 
@@ -100,7 +101,7 @@ def log_odds(stage, step: AgentStep) -> Float[Array, " agents"]:
 def log_chance(probability):
     """Its logarithm; zero, without a derivative, where it is not positive, which nobody meets."""
     likely = probability > 0
-    return jnp.where(likely, jnp.log(jnp.where(likely, probability, 1.0)), 0.0)
+    return where(likely, jnp.log(where(likely, probability, 1.0)), 0.0)
 
 
 def record(step: AgentStep, active, values: bool) -> dict[str, Float[Array, " agents"]]:
@@ -118,12 +119,12 @@ def _posts(step):
     posts, taken = step.posts, step.taken
     if set(posts) == {""}:
         return {"cntn": posts[""]}
-    place = sum(jnp.where(goes, i, 0) for i, goes in enumerate(taken.values()))
+    place = sum(where(goes, i, 0) for i, goes in enumerate(taken.values()))
     merged = {}
     for name, x in posts.items():
         for variable, values in x.items():
             other = merged.get(variable, jnp.full(values.shape, jnp.nan, values.dtype))
-            merged[variable] = jnp.where(taken[name], values, other)
+            merged[variable] = where(taken[name], values, other)
     return {"cntn": merged, "chosen": {"branch": place}}
 
 
@@ -133,5 +134,5 @@ def _one_record(active, **groups: Mapping) -> dict:
     for place, variables in groups.items():
         for name, x in variables.items():
             x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
-            merged[name if name not in merged else f"{name}_{place}"] = jnp.where(active, x, jnp.nan)
+            merged[name if name not in merged else f"{name}_{place}"] = where(active, x, jnp.nan)
     return merged

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.movers.optimise import Optimise
@@ -50,12 +51,12 @@ def with_density(mover: Optimise, decision: Decision, after: AbstractFunctional)
     gap, width = jnp.diff(post), jnp.diff(state)
     points |= {} if mover.inner is None else {mover.inner.post: full(answer.policy[mover.inner.control])}
     cells = both(sound) & (gap > 0) & (width > 0) & _any_switch(after, points, mover.post, (gap > 0) & (width > 0))
-    clean = lambda x: jnp.where(cells, x, 0.0)
-    value, slope = jnp.where(sound, value, 0.0), jnp.where(sound, slope, 0.0)
+    clean = lambda x: where(cells, x, 0.0)
+    value, slope = where(sound, value, 0.0), where(sound, slope, 0.0)
     rise = jnp.diff(value) - gap * mean(slope)
-    share = clean((width * mean(bent) - jnp.diff(control) * mean(moved)) / jnp.where(gap > 0, gap, 1.0))
+    share = clean((width * mean(bent) - jnp.diff(control) * mean(moved)) / where(gap > 0, gap, 1.0))
     room = _spread_over(jnp.maximum(width, 0.0))
-    spread = _spread_over(clean(share * (rise - _still(rise)))) / jnp.where(room > 0, room, 1.0)
+    spread = _spread_over(clean(share * (rise - _still(rise)))) / where(room > 0, room, 1.0)
     seen = dataclasses.replace(rows, control=rows.control + spread.reshape(rows.control.shape))
     return dataclasses.replace(decision, rows=seen)
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.searched import SearchedDecision
 from stagecraft.movers.switches import Line, finders, own_switches
 from stagecraft.movers.ties import ASIDE
@@ -51,7 +52,7 @@ def jump_points(decision, at: dict, shocks: dict, weights):
     cells = _neighbours({**shocks, **at}, weights)
     found = own_switches(decision, at, Line(cells.pairs, cells.mass, cells.room))
     lower, there, place, moved = (jnp.concatenate(parts) for parts in zip(*[x[:4] for x in found], strict=True))
-    carried = jnp.where(there, take(cells.mass, lower), 0.0) * jnp.where(there, moved - _still(moved), 0.0)
+    carried = where(there, take(cells.mass, lower), 0.0) * where(there, moved - _still(moved), 0.0)
     ends = lambda group: {name: (take(x, lower), take(x, lower + 1)) for name, x in group.items()}
     sides = [{n: _still(a + (b - a) * (place + s * ASIDE)) for n, (a, b) in ends(at).items()} for s in (-1, 1)]
     states = {name: jnp.concatenate([side[name] for side in sides]) for name in at}
@@ -66,26 +67,26 @@ def _neighbours(variables: dict, weights) -> _Cells:
     A point at the end of its row may be an atom, and says nothing of the density.
     """
     changes = sum((jnp.abs(x[1:] - x[:-1]) > 0).astype(jnp.int32) for x in variables.values())
-    rises = sum(jnp.where(jnp.abs(x[1:] - x[:-1]) > 0, x[1:] - x[:-1], 0.0) for x in variables.values())
+    rises = sum(where(jnp.abs(x[1:] - x[:-1]) > 0, x[1:] - x[:-1], 0.0) for x in variables.values())
     # A shock may be carried into a state of the same name, so that one change is counted once a name.
     pairs = _still(jnp.logical_and(changes == 1, rises > 0))
-    gap = _still(jnp.where(pairs, rises, 0.0))
+    gap = _still(where(pairs, rises, 0.0))
     none = jnp.zeros(1, bool)
     inner = jnp.concatenate([none, pairs]) & jnp.concatenate([pairs, none])
     width = 0.5 * (jnp.append(0.0, gap) + jnp.append(gap, 0.0))
-    density = jnp.where(inner, _still(weights) / jnp.where(inner, width, 1.0), 0.0)
+    density = where(inner, _still(weights) / where(inner, width, 1.0), 0.0)
     known = inner.astype(weights.dtype)
     total, count = density[1:] + density[:-1], known[1:] + known[:-1]
-    rough = jnp.where((count > 1) & (total > 0), jnp.abs(density[1:] - density[:-1]) / jnp.where(total > 0, total, 1.0), 0.0)
+    rough = where((count > 1) & (total > 0), jnp.abs(density[1:] - density[:-1]) / where(total > 0, total, 1.0), 0.0)
     return _Cells(pairs, gap * total / jnp.maximum(count, 1.0), rough)
 
 
 def _report(cells, lower, there, found):
     """What is to be said of all jumps that were found, in the order of `REPORT`."""
     count = jnp.zeros(cells.pairs.shape, jnp.int32).at[lower].add(there.astype(jnp.int32))
-    beside = jnp.where(count > 0, cells.mass, 0.0)
+    beside = where(count > 0, cells.mass, 0.0)
     mass = jnp.sum(beside)
-    rough = jnp.sum(beside * cells.rough) / jnp.where(mass > 0, mass, 1.0)
-    most = jnp.max(jnp.where(cells.mass > 0, count, 0)).astype(mass.dtype)
+    rough = jnp.sum(beside * cells.rough) / where(mass > 0, mass, 1.0)
+    most = jnp.max(where(cells.mass > 0, count, 0)).astype(mass.dtype)
     unseen, steep = sum(x.unseen for x in found), sum(x.steep for x in found)
     return _still(jnp.stack([most, mass, unseen, steep, rough]))

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import listed, page, shown
 from stagecraft.forward.density import with_density
 from stagecraft.forward.jumps import REPORT, jump_points
@@ -72,7 +73,7 @@ class Pushed(eqx.Module):
 
         start = {name: Population(x.states, times(x.weights), x.sizes) for name, x in self.start.items()}
         counted = np.array([column not in ("most", "rough") for column in REPORT])
-        jumps = {name: jnp.where(counted, times(x), x) for name, x in self.jumps.items()}
+        jumps = {name: where(counted, times(x), x) for name, x in self.jumps.items()}
         masses, outside, infeasible = jax.tree.map(times, (self.masses, self.outside, self.infeasible))
         return Pushed(start, masses, outside, infeasible, self.refine, jumps, self.error_bound)
 
@@ -181,7 +182,7 @@ def from_decision(stage, decision, at, shocks, weights) -> tuple[Population, dic
     **Returns:** who is at the decision, with controls, and in every continuation; the mass that has no choice.
     """
     answer = decision.at(at)
-    infeasible = jax.lax.stop_gradient(jnp.sum(jnp.where(answer.feasible, 0.0, weights)))
+    infeasible = jax.lax.stop_gradient(jnp.sum(where(answer.feasible, 0.0, weights)))
     ends = _of_branches if stage.branching else _of_options if len(answer.probability) > 1 else _of_one
     dcsn, cntn = ends(stage, decision, answer, {**shocks, **at}, at, weights)
     return dcsn, cntn, infeasible
@@ -221,5 +222,5 @@ def _of_options(stage, decision, answer, seen, at, weights):
 
 def _possible(states, feasible, weights):
     """States of alternatives that nobody can take replaced by those of one that somebody takes, so that none is strange."""
-    likely = jnp.argmax(jax.lax.stop_gradient(jnp.where(feasible, weights, -1.0)))
-    return {name: jnp.where(feasible, x, jax.lax.stop_gradient(x[likely])) for name, x in states.items()}
+    likely = jnp.argmax(jax.lax.stop_gradient(where(feasible, weights, -1.0)))
+    return {name: where(feasible, x, jax.lax.stop_gradient(x[likely])) for name, x in states.items()}

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.functionals.functional import AbstractFunctional, States
 from stagecraft.horses.solution import Answer
@@ -37,7 +38,7 @@ class Closed(AbstractFunctional):
         slopes = jax.grad(lambda *xs: jnp.sum(total(*xs)), tuple(range(len(given))))
         still = jax.lax.stop_gradient(given)
         good = jnp.isfinite(total(*still) + sum(slopes(*still)))
-        near = tuple(jnp.where(good, x, x + room_above(x)) for x in given)
+        near = tuple(where(good, x, x + room_above(x)) for x in given)
         marginal = dict(zip(self.names, slopes(*near), strict=True))
         value = total(*near)
         none = jnp.zeros_like(value)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import floating, listed, page, shown, traced
 from stagecraft.horses.solution import Answer
 
@@ -132,8 +133,8 @@ def _ask(functional: AbstractFunctional, states: States) -> Answer:
     for axis in functional.gridded:
         x, room = states[axis.name], 1e-9 * (1.0 + jnp.max(jnp.abs(axis.values)))
         beyond |= (x < axis.values[0] - room) | (x > axis.values[-1] + room)
-    outside = jax.lax.stop_gradient(full(jnp.where(beyond, 1.0, answer.outside)))
-    clean = lambda x: jnp.where(answer.feasible, x, jnp.nan) if floating(x) else x
+    outside = jax.lax.stop_gradient(full(where(beyond, 1.0, answer.outside)))
+    clean = lambda x: where(answer.feasible, x, jnp.nan) if floating(x) else x
     marked = jax.tree.map(clean, answer)
     return dataclasses.replace(marked, weight=answer.weight, outside=outside)
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.functional import AbstractFunctional, States
 from stagecraft.horses.nested import inner_control
 from stagecraft.horses.solution import Answer
@@ -60,6 +61,6 @@ def _filled(found, slope, low, high) -> Float[Array, "..."]:
     """Where the condition is flat from bound to bound, the choice at the next post-state where it is not."""
     shape = found.shape
     flat = (slope(jnp.broadcast_to(low, shape)) == 0) & (slope(jnp.broadcast_to(high, shape)) == 0)
-    place = jnp.where(flat, shape[-1], jnp.arange(shape[-1]))
+    place = where(flat, shape[-1], jnp.arange(shape[-1]))
     after = jnp.flip(jnp.minimum.accumulate(jnp.flip(place, -1), axis=-1), -1)
-    return jnp.where(after < shape[-1], jnp.take_along_axis(found, jnp.minimum(after, shape[-1] - 1), axis=-1), low)
+    return where(after < shape[-1], jnp.take_along_axis(found, jnp.minimum(after, shape[-1] - 1), axis=-1), low)

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.functional import AbstractFunctional, States
 from stagecraft.horses.solution import Answer, Lines
 
@@ -33,6 +34,6 @@ class AlongLines(AbstractFunctional):
         read = lambda values: lambda y: jnp.interp(y, knots, values)
         value, slope = jax.jvp(read(self.lines.value), (x,), (jnp.ones_like(x),))
         controls = {name: read(values)(x) for name, values in self.lines.controls.items()}
-        beyond = jnp.where(x > knots[-1], jnp.ones_like(x), 0.0)
+        beyond = where(x > knots[-1], jnp.ones_like(x), 0.0)
         return Answer(value=value, marginal={self.state: slope}, weight=jnp.ones_like(x), feasible=jnp.isfinite(value),
                       outside=beyond, policy=controls)  # fmt: skip

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.decision import Optimum
 from stagecraft.functionals.tabulated import TabulatedContinuation
@@ -62,7 +63,7 @@ class SearchedDecision(Optimum):
         found = worth(problem, self.after.at, {n: x[None] for n, x in states.items()}, kept)
         # On a tie, up to rounding, the line between the two knots.
         tiny = 1e3 * jnp.finfo(found.dtype).eps * jnp.abs(found[0])
-        return jnp.argmax(found.at[0].add(jnp.where(jnp.isfinite(tiny), tiny, 0.0)), axis=0)[None]
+        return jnp.argmax(found.at[0].add(where(jnp.isfinite(tiny), tiny, 0.0)), axis=0)[None]
 
     def _lines(self, states, index):
         """Controls by linear interpolation, the cell's own line and those of its neighbours on a leading axis; feasibility."""
@@ -105,9 +106,9 @@ def _line(policies, segment, x, row, name, side):
     own = segment.index + shift
     # Beside the free knot there must be another one, or the cell's own line is all there is.
     inside = (own >= row * size) & (own <= row * size + size - 2)
-    own = jnp.where(inside, own, segment.index)
+    own = where(inside, own, segment.index)
     index = own if side == 0 else jnp.clip(segment.index + side, row * size, row * size + size - 2)
     knots, flat = policies.state.ravel(), controls.ravel()
     left, right, c0, c1 = take(knots, index), take(knots, index + 1), take(flat, index), take(flat, index + 1)
-    width = jnp.where(right == left, 1.0, right - left)
+    width = where(right == left, 1.0, right - left)
     return c0 + (c1 - c0) * (x - left) / width

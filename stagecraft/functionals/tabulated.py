@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.functional import AbstractFunctional
@@ -23,7 +24,7 @@ def post_table(scale: Scale, post: str, knots: Float[Array, "rows cntn"], moved,
     """
 
     # A terminal value is no sum of rewards, and its weight is zero.
-    divisor = jnp.where(answer.weight > 0, answer.weight, 1.0)
+    divisor = where(answer.weight > 0, answer.weight, 1.0)
 
     def row(knots, value, slope, weight, feasible):
         level, level_slope, smooth = levels(scale, value, slope, weight)
@@ -85,7 +86,7 @@ class TabulatedContinuation(AbstractFunctional):
         feasible = (low & high) | (low & (share <= near)) | (high & (share >= 1 - near)) | open_end
         below = x < own(table.knots[:, 0]) - 1e2 * room_above(own(table.knots[:, 0]))
         feasible &= ~(jax.lax.stop_gradient(below) & own(table.edge))
-        beyond = jnp.where((share > 1 + near) | (share < -near), 1.0, 0.0)
+        beyond = where((share > 1 + near) | (share < -near), 1.0, 0.0)
         weight, outside = segment.linear(stored.weight), beyond * jnp.ones_like(value)
         answer = Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside)
         return between.blend(answer, self.scale.interp)
@@ -104,7 +105,7 @@ class TabulatedContinuation(AbstractFunctional):
             return plain
         smooth, level = self._level(segment)
         weight = segment.linear(table.divisor)
-        return jnp.where(smooth, weight * self.scale.worth(level), plain)
+        return where(smooth, weight * self.scale.worth(level), plain)
 
     def _level(self, segment):
         """Whether the level is what is interpolated in the cell, and the level there, or one that is safe."""
@@ -112,10 +113,10 @@ class TabulatedContinuation(AbstractFunctional):
         straight = segment.here(table.straight)
         w0, w1 = segment.ends(table.level)
         found = segment.cubic(w0, w1, *segment.ends(table.level_slope))
-        safe = jax.lax.stop_gradient(jnp.where(straight, jnp.minimum(w0, w1), 1.0))
-        still = jax.lax.stop_gradient(jnp.where(straight, found, 1.0))
+        safe = jax.lax.stop_gradient(where(straight, jnp.minimum(w0, w1), 1.0))
+        still = jax.lax.stop_gradient(where(straight, found, 1.0))
         smooth = straight & (still > 0) & jnp.isfinite(self.scale.worth(still))
-        return smooth, jnp.where(smooth, found, safe)
+        return smooth, where(smooth, found, safe)
 
     def _others(self, segment):
         """The marginal values of the other post-states: of the level, linear, where it is interpolated, else by themselves."""
@@ -124,4 +125,4 @@ class TabulatedContinuation(AbstractFunctional):
             return plain
         smooth, level = self._level(segment)
         by_level = segment.linear(self.table.divisor) * marginal_utility(self.scale, level)
-        return {n: jnp.where(smooth, by_level * segment.linear(self.table.level_others[n]), x) for n, x in plain.items()}
+        return {n: where(smooth, by_level * segment.linear(self.table.level_others[n]), x) for n, x in plain.items()}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.evaluate import other_bound
 from stagecraft.horses.problems import ContinuousProblem
@@ -31,7 +32,7 @@ def top(problem: ContinuousProblem) -> Float[Array, "..."]:
     first, last = problem.knots[0], problem.knots[-1]
     found = [reached(problem, last + far * (last - first)) for far in _FAR]
     highest = jnp.maximum(*found)
-    return jnp.clip(jnp.where(jnp.isfinite(highest), highest, last), first, last)
+    return jnp.clip(where(jnp.isfinite(highest), highest, last), first, last)
 
 
 def inserted(problem: ContinuousProblem) -> list[Float[Array, "..."]]:
@@ -68,20 +69,20 @@ def along_bound(
     fixed_state, fixed_post = jax.lax.stop_gradient((state, post))
     there = reached(problem, fixed_state)
     met = ~out | (jnp.abs(there - fixed_post) <= 1e-8 * (1.0 + jnp.abs(fixed_post)))
-    free = jnp.max(jnp.where(met & (index < n), index, 0))
+    free = jnp.max(where(met & (index < n), index, 0))
     begin = fixed_state[free]
     wanted = jax.lax.stop_gradient(problem.state_inverse(p, last, control[free], jnp.ones_like(last)))
-    width = jnp.maximum(begin - fixed_state[0], jnp.where(jnp.isfinite(wanted), wanted - begin, 0.0))
+    width = jnp.maximum(begin - fixed_state[0], where(jnp.isfinite(wanted), wanted - begin, 0.0))
     held = (free < n - 1) | (reached(problem, begin + 2 * width) <= last + 1e3 * room_above(last))
     lost = held & (index > free)
     share = (index - free) / (n + count - 1 - free)
-    state = jnp.where(lost, begin + 2 * width * share**2, state)
-    control = jnp.where(lost, other_bound(problem)(p, state) * jnp.ones_like(state), control)
+    state = where(lost, begin + 2 * width * share**2, state)
+    control = where(lost, other_bound(problem)(p, state) * jnp.ones_like(state), control)
     ends = jnp.minimum(reached(problem, state) * jnp.ones_like(state), last)
     cell = Segment(post[:n], ends)
     base = lambda x: x[:n]
-    read = lambda x: jnp.where(lost, cell.linear(base(x)), x)
+    read = lambda x: where(lost, cell.linear(base(x)), x)
     value = cell.hermite(base(continuation.value), base(continuation.marginal[problem.post]))
     parts = {name: jax.tree.map(read, getattr(continuation, name)) for name in ("marginal", "weight", "policy")}
-    parts["value"] = jnp.where(lost, value, continuation.value)
-    return held, lost, dataclasses.replace(continuation, **parts), (control, state, jnp.where(lost, ends, post))
+    parts["value"] = where(lost, value, continuation.value)
+    return held, lost, dataclasses.replace(continuation, **parts), (control, state, where(lost, ends, post))

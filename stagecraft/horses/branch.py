@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.evaluate import other_bound
@@ -23,16 +24,16 @@ def constrained(problem, continuation: Answer, below: Answer, chosen: Row, valid
     """
     p = problem.parameters
     ones = jnp.ones(BRANCH, chosen.state.dtype)
-    lowest = jnp.where(solid, problem.lowest(p), problem.knots[0]) * ones
+    lowest = where(solid, problem.lowest(p), problem.knots[0]) * ones
     if problem.floored:
-        below = jax.tree.map(lambda x, y: jnp.where(solid, x, y[0]), below, continuation)
+        below = jax.tree.map(lambda x, y: where(solid, x, y[0]), below, continuation)
     below = jax.tree.map(lambda x: x * ones, below)
     bottom = problem.lower(p, chosen.state[0])
     if problem.curved:
         bottom = lowest_control(problem.beside, p, chosen.state[0], chosen.control[0])
-    bottom = jnp.where(jnp.isfinite(bottom), bottom, jnp.minimum(chosen.control[0], 0.0))
+    bottom = where(jnp.isfinite(bottom), bottom, jnp.minimum(chosen.control[0], 0.0))
     if problem.floored:
-        bottom = jnp.where(solid, bottom, other_bound(problem)(p, _at_edge(problem, chosen, lowest[:1])[0]))
+        bottom = where(solid, bottom, other_bound(problem)(p, _at_edge(problem, chosen, lowest[:1])[0]))
     control = bottom + (chosen.control[0] - bottom) * _shares(problem, chosen, valid, lowest, bottom, solid)
     if problem.curved:
         state = state_on_curve(problem.beside, problem.transition, p, lowest, control)
@@ -40,7 +41,7 @@ def constrained(problem, continuation: Answer, below: Answer, chosen: Row, valid
         state = problem.state_inverse(p, lowest, control, ones) * ones
     # Where a branch cannot be, any numbers will do that are finite.
     good = jnp.isfinite(state)
-    state, control = jnp.where(good, state, chosen.state[0]), jnp.where(good, control, chosen.control[0])
+    state, control = where(good, state, chosen.state[0]), where(good, control, chosen.control[0])
     others = {name: below.marginal[name] for name in chosen.others}
     return Row(state=state, control=control, value=below.value, marginal=ones, weight=below.weight, others=others,
                inner=below.policy | beside_at(problem, state, control), edge=jnp.zeros(BRANCH, bool)), lowest  # fmt: skip
@@ -57,16 +58,16 @@ def with_edge_knot(problem, row: Row, post, flags: tuple, solid) -> tuple:
     """
     p, first = problem.parameters, jax.tree.map(lambda x: x[:1], row)
     bound = other_bound(problem)(p, first.state) * jnp.ones_like(first.state)
-    bound = jnp.where(jnp.isfinite(bound), bound, first.control)
+    bound = where(jnp.isfinite(bound), bound, first.control)
     state = problem.state_inverse(p, post[:1], bound, jnp.ones_like(bound))
     if problem.state_at_bound is not None:
         state = problem.state_at_bound(p, post[:1], first.state)
         bound = other_bound(problem)(p, state) * jnp.ones_like(state)
     there = jax.lax.stop_gradient(jnp.isfinite(state) & (state < first.state) & ~solid)
-    state, bound = jnp.where(there, state, first.state), jnp.where(there, bound, first.control)
+    state, bound = where(there, state, first.state), where(there, bound, first.control)
     row = dataclasses.replace(row, edge=row.edge.at[0].set(row.edge[0] & ~there[0]))
     first = dataclasses.replace(first, state=state, control=bound, edge=first.edge & ~there)
-    begin = lambda new, x: jnp.concatenate([jnp.where(solid, x[:1], new), jnp.where(solid, x[1:2], x[:1]), x[1:]])
+    begin = lambda new, x: jnp.concatenate([where(solid, x[:1], new), where(solid, x[1:2], x[:1]), x[1:]])
     return jax.tree.map(begin, (first, post[:1], jax.tree.map(lambda x: x[:1], flags)), (row, post, flags))
 
 
@@ -89,11 +90,11 @@ def _shares(problem, chosen, valid, lowest, bottom, solid):
     if problem.curved:
         return 1e-3 ** (1.0 - step)
     base = problem.state_inverse(problem.parameters, lowest[0], bottom, jnp.ones_like(bottom))
-    least = jnp.min(jnp.where(valid, chosen.state, jnp.inf))
-    reach = (least - base) / jnp.where(chosen.state[0] == base, 1.0, chosen.state[0] - base)
+    least = jnp.min(where(valid, chosen.state, jnp.inf))
+    reach = (least - base) / where(chosen.state[0] == base, 1.0, chosen.state[0] - base)
     # A run that starts there reaches one cell further down on its own slope.
-    start = jax.lax.stop_gradient(jnp.clip(0.9 * jnp.where(jnp.isfinite(reach), reach, 1.0), 1e-3, 0.9))
-    return jnp.where(solid, start ** (1.0 - step), step)
+    start = jax.lax.stop_gradient(jnp.clip(0.9 * where(jnp.isfinite(reach), reach, 1.0), 1e-3, 0.9))
+    return where(solid, start ** (1.0 - step), step)
 
 
 def places(problem, raw: Row, valid, feasible, solid, used):
@@ -108,12 +109,12 @@ def places(problem, raw: Row, valid, feasible, solid, used):
     fine = jnp.isfinite(raw.state) & (raw.state <= raw.state[BRANCH])
     # A branch without length has no marginal value of its own: its first state saves what it gets, along the other bound.
     begins = problem.floored & (raw.state[0] < raw.state[BRANCH] - 1e3 * room_above(raw.state[BRANCH]))
-    fine &= jnp.where(solid, feasible & valid[BRANCH], begins & jnp.isfinite(raw.value + raw.marginal))
+    fine &= where(solid, feasible & valid[BRANCH], begins & jnp.isfinite(raw.value + raw.marginal))
     if problem.envelope or problem.curved:
-        place = jnp.where(on & ~fine, first, index)
+        place = where(on & ~fine, first, index)
     else:
-        place = jnp.where(on & ~(fine & ~solid), first, index)
-        place = jnp.where(solid & (index > 0) & (index <= BRANCH), first + 1, place)
+        place = where(on & ~(fine & ~solid), first, index)
+        place = where(solid & (index > 0) & (index <= BRANCH), first + 1, place)
     last = n - 1 - HELD * problem.holds
-    aside = jnp.where(index == n - 1, last, jnp.where(index >= last, last - 1, place))
-    return jnp.where(used, place, aside) if problem.holds else place
+    aside = where(index == n - 1, last, where(index >= last, last - 1, place))
+    return where(used, place, aside) if problem.holds else place

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.horses.arrival import carried_by, with_derivatives
 from stagecraft.horses.problems import Alternative, ChoiceProblem
 from stagecraft.horses.solution import Answer
@@ -76,8 +77,8 @@ def join(problem: ChoiceProblem, states: States, stack: Answer, labels: tuple[st
         return dataclasses.replace(first, probability=probability)
     value, probability, feasible = _joined(problem, states, stack)
     fallback = jnp.max(jax.lax.stop_gradient(stack.value), axis=0)
-    value = jnp.where(feasible, value, jnp.where(jnp.isfinite(fallback), fallback, 0.0))
-    mean = lambda x: jnp.sum(jnp.where(probability > 0, probability * x, 0.0), axis=0)
+    value = where(feasible, value, where(jnp.isfinite(fallback), fallback, 0.0))
+    mean = lambda x: jnp.sum(where(probability > 0, probability * x, 0.0), axis=0)
     best = jnp.argmax(probability, axis=0)
     policy = {n: jnp.take_along_axis(x, best[None], axis=0)[0] for n, x in stack.policy.items()}
     marginal = {name: mean(x) for name, x in stack.marginal.items()}
@@ -108,6 +109,6 @@ def _odds(problem, states, stack) -> Float[Array, "..."]:
 def _odds_shifted(problem, states, stack) -> dict[str, Float[Array, "..."]]:
     r"""$\sum_b V_b\,\partial\pi_b/\partial x_v$ by state."""
     _, derivative = jax.linearize(lambda s: _odds(problem, s, stack), states)
-    still, worth = jax.tree.map(jnp.zeros_like, states), jnp.where(stack.feasible, stack.value, 0.0)
+    still, worth = jax.tree.map(jnp.zeros_like, states), where(stack.feasible, stack.value, 0.0)
     along = lambda name: derivative({**still, name: jnp.ones_like(states[name])})
     return {name: jnp.sum(along(name) * worth, axis=0) for name in states}

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.horses.evaluate import envelope
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Row
@@ -26,7 +27,7 @@ def within_domain(
     worth = frozen.objective(still(frozen.parameters), *at) + envelope(frozen, *at)
     good = jnp.isfinite(still(worth) + at[0] + at[1])
     index = jnp.arange(n)
-    place = jnp.where(good, index, jax.lax.cummin(jnp.where(good, index, n), reverse=True))
-    place = jnp.where(place < n, place, index)
+    place = where(good, index, jax.lax.cummin(where(good, index, n), reverse=True))
+    place = where(place < n, place, index)
     row, post, flags = jax.tree.map(lambda x: take(x, place), (row, post, flags))
     return row, post, flags

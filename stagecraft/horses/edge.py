@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.solution import Answer
 from stagecraft.operators.pruned import pruned
@@ -34,19 +35,19 @@ def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array
     def halve(state):
         low, high, searching, step = state
         # The lowest post-state first, then the top: most rows are done after the first look.
-        asked = jnp.where(step == 0, bottom, jnp.where(step == 1, top, 0.5 * (low + high)))
+        asked = where(step == 0, bottom, where(step == 1, top, 0.5 * (low + high)))
         good = jnp.broadcast_to(feasible({**others, post: asked}), asked.shape)
-        goes_on = searching & jnp.where(step == 0, ~good, jnp.where(step == 1, good, True))
+        goes_on = searching & where(step == 0, ~good, where(step == 1, good, True))
         bisect = goes_on & (step > 1)
-        high = jnp.where(goes_on, jnp.where(bisect & good, asked, high), jnp.where(searching, bottom, high))
-        return jnp.where(bisect & ~good, asked, low), high, goes_on, step + 1
+        high = where(goes_on, where(bisect & good, asked, high), where(searching, bottom, high))
+        return where(bisect & ~good, asked, low), high, goes_on, step + 1
 
     start = (bottom, top, jnp.ones(bottom.shape, bool), 0)
     _, edge, *_ = jax.lax.while_loop(lambda s: jnp.any(s[2]) & (s[3] < _HALVINGS), halve, start)
     # An open end at the lowest post-state is infeasible by itself, and no limit.
     limit = edge > just_above(bottom)
     opened = beside & (edge > bottom) & ~limit & (x <= bottom)
-    return {**points, post: jnp.where(limit & (x < edge), edge, jnp.where(opened, just_above(bottom), x))}
+    return {**points, post: where(limit & (x < edge), edge, where(opened, just_above(bottom), x))}
 
 
 def just_above(bottom: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -82,7 +83,7 @@ def at_moved(ask: Callable[[States], Answer], post: str, points: States, moved: 
 
     def pick(leaf):
         leaf = jnp.broadcast_to(leaf, whole)
-        edge = jnp.sum(jnp.where(mine, leaf[..., n:], 0), axis=-1, keepdims=True).astype(leaf.dtype)
-        return jnp.where(moved == x, leaf[..., :n], edge)
+        edge = jnp.sum(where(mine, leaf[..., n:], 0), axis=-1, keepdims=True).astype(leaf.dtype)
+        return where(moved == x, leaf[..., :n], edge)
 
     return jax.tree.map(pick, answer)

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD, along_bound, lengthened
 from stagecraft.horses.branch import BRANCH, beside_at, constrained, places, with_edge_knot
@@ -46,12 +47,12 @@ def egm(problem: ContinuousProblem, continuation: Answer, lowest: Answer) -> Row
     solid = continuation.feasible[0] | (problem.knots[0] <= problem.lowest(problem.parameters) + room_above(problem.knots[0]))
     row, valid, idle, maximal = _correspondence(problem, continuation, lowest, solid)
     first, reachable = row.state[BRANCH if problem.curved else 0], jnp.any(continuation.feasible)
-    least = jnp.where(solid, -jnp.inf, jax.lax.stop_gradient(first - room_above(first) * problem.floored))
-    least = jnp.where(reachable, least, jnp.finfo(first.dtype).max)
+    least = where(solid, -jnp.inf, jax.lax.stop_gradient(first - room_above(first) * problem.floored))
+    least = where(reachable, least, jnp.finfo(first.dtype).max)
     corner, switches, overflow = first, jnp.zeros((), jnp.int32), jnp.asarray(False)
     if problem.envelope:
         row, corner, switches, overflow = _enveloped(problem, row, valid)
-    corner = jnp.where(jnp.isfinite(least) | problem.cornerless, -jnp.inf, jnp.where(idle, jnp.inf, corner))
+    corner = where(jnp.isfinite(least) | problem.cornerless, -jnp.inf, where(idle, jnp.inf, corner))
     return _rows(problem, row, lowest, corner=corner, least=least, maximal=maximal, reachable=reachable, switches=switches,
                  overflow=overflow)  # fmt: skip
 
@@ -63,9 +64,9 @@ def _correspondence(problem, continuation: Answer, lowest: Answer, solid):
     p, post, slope = problem.parameters, problem.knots, continuation.marginal[problem.post]
     idle = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
     # A technology may be infinitely productive at the lowest post-state, and the condition have its limit there only.
-    post = jnp.where(idle & (post <= problem.lowest(p)), post + room_above(post), post)
+    post = where(idle & (post <= problem.lowest(p)), post + room_above(post), post)
     idle = resting = _is_idle(problem, *jax.lax.stop_gradient((slope, post)))
-    slope = jnp.where(idle, 1.0, slope)
+    slope = where(idle, 1.0, slope)
     control, state, out = _within_bounds(problem, post, slope)
     falls = _second_order(problem, idle, control, slope, post)
     used = jnp.asarray(True)
@@ -105,7 +106,7 @@ def _worth(problem, row: Row, post, held) -> Row:
     state, control, behind, problem = row.state, row.control, row.value, problem.chosen(row.inner)
     marginal = envelope(problem, state, control, post, behind)
     if problem.floored:
-        marginal = jnp.where(held, at_closed_bound(problem, state, control, post, behind, row.marginal)[0], marginal)
+        marginal = where(held, at_closed_bound(problem, state, control, post, behind, row.marginal)[0], marginal)
     others = {n: passive_marginal(problem, n, state, control, post, behind, row.others) for n in problem.passive}
     weight = 1.0 + discount(problem, state, control, post, behind) * row.weight
     value = problem.objective(problem.parameters, state, control, post, behind) * jnp.ones_like(state)
@@ -131,7 +132,7 @@ def _enveloped(problem, joined: Row, valid):
               edge=edge)  # fmt: skip
     # A cell of the branch ends at the next knot, the first interior one where no other run crosses before.
     ends = jnp.append(found.state[1:], found.state[-1])
-    corner = jnp.max(jnp.where(found.segment < BRANCH, ends, -jnp.inf))
+    corner = jnp.max(where(found.segment < BRANCH, ends, -jnp.inf))
     corner = jax.lax.stop_gradient(jnp.maximum(corner, found.state[0]))
     return row, corner, found.crossings, found.overflow
 
@@ -182,15 +183,15 @@ def _within_bounds(problem, post, slope):
     limit = bound + room if problem.corner == "upper" else bound - room
     # A choice that rounding takes beyond a closed bound is an interior one.
     out = jax.lax.stop_gradient(beyond_bound(problem, control, limit, -1e3 * room_above(bound) if problem.floored else 0.0))
-    control = jnp.where(out, limit, control)
+    control = where(out, limit, control)
     if problem.cornerless:
         least = problem.lower(p, state)
         low = jax.lax.stop_gradient(~(control > least))
-        control, out = jnp.where(low, least, control), out | low
+        control, out = where(low, least, control), out | low
     if problem.state_at_bound is None:
-        return control, jnp.where(out, problem.state_inverse(p, post, control, slope), state), out
-    state = jnp.where(out, problem.state_at_bound(p, post, state), state)
-    return jnp.where(out, other_bound(problem)(p, state), control), state, out
+        return control, where(out, problem.state_inverse(p, post, control, slope), state), out
+    state = where(out, problem.state_at_bound(p, post, state), state)
+    return where(out, other_bound(problem)(p, state), control), state, out
 
 
 def _is_idle(problem, slope, post):
@@ -220,7 +221,7 @@ def _spend_where_idle(problem, continuation: Answer, lowest: Answer, idle, state
     p, ones = problem.parameters, jnp.ones_like(post)
     # Of a control without a lower bound any value does that its utility may have: some that people have.
     least = problem.lower(p, state) * ones
-    spent = problem.state_inverse(p, problem.knots, jnp.where(jnp.isfinite(least), least, 0.0) + 1.0, ones)
+    spent = problem.state_inverse(p, problem.knots, where(jnp.isfinite(least), least, 0.0) + 1.0, ones)
     if problem.turns:
         # Any states do, where the bound holds at all of them; those of the post-states are some that people have.
         spent = problem.knots + room_above(problem.knots)
@@ -230,11 +231,11 @@ def _spend_where_idle(problem, continuation: Answer, lowest: Answer, idle, state
     else:
         bound = (problem.upper if problem.corner == "upper" else problem.lower)(p, spent) * ones
     last = post.shape[0] - 1 - jnp.argmin(idle[::-1])
-    stay = lambda array: jnp.where(idle, array[last], array)
+    stay = lambda array: where(idle, array[last], array)
     # An idle knot below is chosen by nobody; it is given the numbers of one that is, which are finite.
-    beyond = jnp.where(idle, jnp.maximum(problem.knots - problem.knots[last], 0.0), 0.0)
+    beyond = where(idle, jnp.maximum(problem.knots - problem.knots[last], 0.0), 0.0)
     rise = -trade_off(problem, state[last], control[last]) * beyond
-    pick = lambda corner, array: jnp.where(jnp.all(idle), corner, array)
+    pick = lambda corner, array: where(jnp.all(idle), corner, array)
     state = pick(spent, stay(state) + beyond)
     control = pick(bound, stay(control) + rise)
     value = pick(lowest.value, stay(continuation.value))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.intratemporal import along_curve, by_state
 from stagecraft.horses.problems import ContinuousProblem
@@ -44,19 +45,19 @@ def evaluate(
     known = jnp.isinf(corner) | (corner > segment.own(rows.state[..., 0])) if above else jnp.isinf(corner)
     beyond = beyond | known
     binds = jax.lax.stop_gradient((state < corner) & beyond)
-    line = jnp.where(binds, bound, line)
+    line = where(binds, bound, line)
     feasible = jax.lax.stop_gradient((high > low) | (problem.floored & (high >= low)))
     feasible &= jax.lax.stop_gradient(state > segment.own(rows.least))
     if problem.allowed is not None:
         feasible &= problem.allowed(p, state)
     control = jnp.maximum(jnp.minimum(line, high), low + room_above(low))
-    post = jnp.where(binds, problem.lowest(p), problem.transition(p, state, control))
+    post = where(binds, problem.lowest(p), problem.transition(p, state, control))
     behind_corner = segment.own(rows.lowest.value) * ones
     constrained = problem.objective(p, state, control, post, behind_corner) * ones
     mean = segment.between(ends["weight"])
-    value = jnp.where(binds, constrained, _between(problem, segment, segment.here(rows.straight), mean, ends))
+    value = where(binds, constrained, _between(problem, segment, segment.here(rows.straight), mean, ends))
     by_value = discount(problem, state, control, post, behind_corner)
-    weight = jnp.where(binds, 1.0 + by_value * segment.own(rows.lowest.weight), mean)
+    weight = where(binds, 1.0 + by_value * segment.own(rows.lowest.weight), mean)
     behind = _behind(problem, state, control, post, value) if problem.discounted_by_state else behind_corner
     marginal = envelope(problem, state, control, post, behind)
     if problem.floored:
@@ -66,22 +67,20 @@ def evaluate(
             held |= jax.lax.stop_gradient(line <= low + 2 * room_above(low))
         own, moved = at_closed_bound(problem, state, line, post, behind, jnp.zeros_like(behind))
         # Where the post-state stays, what comes after does not count at the margin.
-        marginal = jnp.where(held, jnp.where(moved == 0, own, segment.linear(rows.marginal)), marginal)
+        marginal = where(held, where(moved == 0, own, segment.linear(rows.marginal)), marginal)
     if problem.cornerless and problem.interp != "linear":
         # What the control adds may bend much where the value does not: inside a cell its cubic has the better slope.
         inside = (segment.share >= 0) & (segment.share <= 1)
-        marginal = jnp.where(inside, hermite(segment.share, segment.width, *ends["value"], *ends["marginal"])[1], marginal)
+        marginal = where(inside, hermite(segment.share, segment.width, *ends["value"], *ends["marginal"])[1], marginal)
     marginals = {"state": marginal}
     lowest = {name: segment.own(x) for name, x in rows.lowest.others.items()}
     for name in problem.passive:
         at_corner = passive_marginal(problem, name, state, control, post, behind_corner, lowest)
-        marginals[name] = jnp.where(binds, at_corner, segment.linear(rows.others[name]))
-    outside = jax.lax.stop_gradient(jnp.where(~binds & (segment.share > 1), 1.0, 0.0))
+        marginals[name] = where(binds, at_corner, segment.linear(rows.others[name]))
+    outside = jax.lax.stop_gradient(where(~binds & (segment.share > 1), 1.0, 0.0))
     names = () if problem.beside is None else [c.name for c in problem.beside.controls]
     inner = {
-        n: jnp.where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x))
-        for n, x in rows.inner.items()
-        if n not in names
+        n: where(binds, segment.own(rows.lowest.inner[n]), segment.linear(x)) for n, x in rows.inner.items() if n not in names
     }
     policy = {"control": control, **inner, **{n: problem.parameters[n] * ones for n in names}}
     return Answer(value=value, marginal=marginals, weight=weight, feasible=feasible, outside=outside * ones, policy=policy)
@@ -96,7 +95,7 @@ def _with_beside(problem, rows, segment, state, line):
         line = jnp.maximum(line, bound) if problem.corner == "lower" else jnp.minimum(line, bound)
         return line, problem.given(**by_state(own, p, state, line, found))
     binds = jax.lax.stop_gradient(state < segment.own(rows.corner))
-    line = jnp.where(binds, along_curve(own, p, state, line, found), line)
+    line = where(binds, along_curve(own, p, state, line, found), line)
     return line, problem.given(**by_state(own, p, state, line, found))
 
 
@@ -143,7 +142,7 @@ def passive_marginal(problem: ContinuousProblem, name: str, state, control, post
     g_c = jax.grad(total(lambda c: problem.transition(p, state, c)))(control)
     moved = jax.jvp(lambda s: _full(problem.other_posts({**p, name: s}), ones), (p[name] * ones,), (ones,))[1]
     carried = sum((others[y] * moved[y] for y in others), jnp.zeros(()))
-    swap = jnp.where(g_s == 0, 0.0, g_s / jnp.where(g_c == 0, 1.0, g_c))
+    swap = where(g_s == 0, 0.0, g_s / where(g_c == 0, 1.0, g_c))
     return q_s - q_c * swap + discount(problem, state, control, post, value) * carried
 
 
@@ -173,7 +172,7 @@ def _behind(problem, state, control, post, value):
     """The continuation value that the objective, linear in it, must have had to be worth `value`."""
     nothing = problem.objective(problem.parameters, state, control, post, jnp.zeros_like(value))
     by_value = discount(problem, state, control, post, jnp.zeros_like(value))
-    return (value - nothing) / jnp.where(by_value == 0, 1.0, by_value)
+    return (value - nothing) / where(by_value == 0, 1.0, by_value)
 
 
 def other_bound(problem: ContinuousProblem):
@@ -200,12 +199,12 @@ def _between(problem, segment, straight, weight, ends):
         return segment.between(ends["value"])
     if problem.utility is None:
         return segment.cubic(*ends["value"], *ends["marginal"])
-    pick = lambda a, b: jnp.where(straight, a, b)
+    pick = lambda a, b: where(straight, a, b)
     levels = [pick(a, b) for a, b in zip(ends["level"], ends["value"], strict=True)]
     slopes = [pick(a, b) for a, b in zip(ends["level_slope"], ends["marginal"], strict=True)]
     found = segment.cubic(*levels, *slopes)
-    worth = problem.utility(problem.parameters, jax.lax.stop_gradient(jnp.where(straight, found, 1.0)))
+    worth = problem.utility(problem.parameters, jax.lax.stop_gradient(where(straight, found, 1.0)))
     smooth = straight & jax.lax.stop_gradient((found > 0) & jnp.isfinite(worth))
     # A level whose utility overflows would poison the derivative of every parameter, although it is not taken.
-    level = jnp.where(smooth, found, jax.lax.stop_gradient(jnp.where(straight, jnp.minimum(*levels), 1.0)))
-    return jnp.where(smooth, weight * problem.utility(problem.parameters, level), pick(segment.between(ends["value"]), found))
+    level = where(smooth, found, jax.lax.stop_gradient(where(straight, jnp.minimum(*levels), 1.0)))
+    return where(smooth, weight * problem.utility(problem.parameters, level), pick(segment.between(ends["value"]), found))

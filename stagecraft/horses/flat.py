@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.horses.evaluate import trade_off
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Row
@@ -40,13 +41,13 @@ def held_below(
     """
     n, still = post.shape[0], jax.lax.stop_gradient
     index, at = jnp.arange(n), still(row.state)
-    last = lambda where, none: jax.lax.cummax(jnp.where(where, index, none))
-    next_ = lambda where, none: jax.lax.cummin(jnp.where(where, index, none), reverse=True)
+    last = lambda at, none: jax.lax.cummax(where(at, index, none))
+    next_ = lambda at, none: jax.lax.cummin(where(at, index, none), reverse=True)
     falling = jnp.append((at[1:] < at[:-1]) & valid[1:] & valid[:-1], False)
     flat = resting | falling
     # Before every knot: the last flat one, and the knot (-1 for the corner) at which whoever stays below that stretch stays.
     passed, holder = last(flat, -1), last(valid & ~flat, -1)
-    end = jnp.where(passed >= 0, take(holder, jnp.maximum(passed, 0)), -1)
+    end = where(passed >= 0, take(holder, jnp.maximum(passed, 0)), -1)
     stay, there = _staying(problem, lowest, row, post, row.state, end)
     pairs = [(row.control, stay.control), (post, there), (row.value, stay.value)]
     worth = problem.objective(problem.parameters, at, *[still(jnp.stack(pair)) for pair in pairs])
@@ -55,16 +56,16 @@ def held_below(
     start, stop = last(~flat, -1), next_(~flat, n)
     goal = next_(pays, n - 1)
     begin, far = take(row.state, jnp.maximum(end, 0)), take(row.state, goal)
-    state = jnp.where(end < 0, far, begin + (far - begin) * (index - start) / jnp.maximum(stop - 1 - start, 1))
+    state = where(end < 0, far, begin + (far - begin) * (index - start) / jnp.maximum(stop - 1 - start, 1))
     stay, there = _staying(problem, lowest, row, post, state, end)
     first = jnp.minimum(start + 1, n - 1)
     wide = take(resting, first) | ((far > begin) & (take(at, first) - begin > 2 * (far - begin)))
-    good = flat & jnp.isfinite(state + stay.control) & jnp.where(end < 0, (index == 0) & solid, wide)
+    good = flat & jnp.isfinite(state + stay.control) & where(end < 0, (index == 0) & solid, wide)
     if problem.interp == "linear":
         # Between two knots a line says too little of what is above the stretch for the two to be compared there.
         good &= goal > stop + 1
-    row = jax.tree.map(lambda x, y: jnp.where(good, y, x), row, stay)
-    return row, jnp.where(good, there, post), valid | good
+    row = jax.tree.map(lambda x, y: where(good, y, x), row, stay)
+    return row, where(good, there, post), valid | good
 
 
 def _staying(problem, lowest: Answer, row: Row, post, state, end):
@@ -78,5 +79,5 @@ def _staying(problem, lowest: Answer, row: Row, post, state, end):
     low = Row(state=state, control=spent, value=lowest.value * ones, marginal=ones, weight=lowest.weight * ones, others=others,
               inner={name: lowest.policy[name] * ones for name in row.inner}, edge=jnp.zeros_like(corner))  # fmt: skip
     held = dataclasses.replace(held, state=state, control=control, edge=jnp.zeros_like(corner))
-    row = jax.tree.map(lambda x, y: jnp.where(corner, x, y), low, held)
-    return row, jnp.where(corner, problem.lowest(p), take(post, at))
+    row = jax.tree.map(lambda x, y: where(corner, x, y), low, held)
+    return row, where(corner, problem.lowest(p), take(post, at))

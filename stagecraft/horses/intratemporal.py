@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.inverses import state_by_newton
 from stagecraft.operators.rootfind import bracketed_newton, implicit, newton_within
@@ -110,7 +111,7 @@ def control_by_slope(own: Intratemporal, p: Mapping, slope: Points, post: Points
         return own.control_inverse(p, slope, post)
     after = tuple(n for n in own.knot_order if n not in own.before) if own.joint else ()
     low = jnp.zeros_like(post) if own.lower_reads and own.joint else jnp.broadcast_to(own.lower(p, post), post.shape)
-    low = jnp.where(jnp.isfinite(low), low, 0.0)
+    low = where(jnp.isfinite(low), low, 0.0)
     return bracketed_newton(lambda c: own.foc({**p, **by_slope(own, p, slope, post, c, after)}, c, slope, post), low, low + 1.0)
 
 
@@ -149,7 +150,7 @@ def lowest_control(own: Intratemporal, p: Mapping, state: Points, guess: Points,
     """The lower bound of the dynamic control; where it names those beside, with what goes with a guess of it."""
     known = p if own.known(p) else {**p, **by_state(own, p, state, guess, found)} if own.lower_reads else p
     low = own.lower(known, state) * jnp.ones_like(guess)
-    return jnp.where(jnp.isfinite(low), low, jnp.minimum(guess, 0.0))
+    return where(jnp.isfinite(low), low, jnp.minimum(guess, 0.0))
 
 
 def state_on_curve(own: Intratemporal, transition: Callable, p: Mapping, post: Points, control: Points) -> Points:
@@ -187,14 +188,14 @@ def _solved(own, names, p, needs, asked, guesses) -> dict[str, Any]:
 def _clipped(root, low, high):
     """A closed form between its bounds; where it is no number nothing is gained by the control."""
     good = jnp.isfinite(root)
-    none = jnp.where(jnp.isfinite(low), low, 0.0)
-    return jnp.where(good, jnp.clip(jnp.where(good, root, none), low, high), none)
+    none = where(jnp.isfinite(low), low, 0.0)
+    return where(good, jnp.clip(where(good, root, none), low, high), none)
 
 
 def _inside(low, high, share):
     """A place between two bounds, either of which may be infinite."""
-    low = jnp.where(jnp.isfinite(low), low, -_FAR)
-    high = jnp.where(jnp.isfinite(high), high, jnp.maximum(low, 0.0) + _FAR)
+    low = where(jnp.isfinite(low), low, -_FAR)
+    high = where(jnp.isfinite(high), high, jnp.maximum(low, 0.0) + _FAR)
     return low + share * (high - low)
 
 
@@ -203,16 +204,16 @@ def _root(residual, low, high, guess):
     frozen = lambda n: jax.lax.stop_gradient(residual(n))
     ends = jax.lax.stop_gradient((_inside(low, high, _ASIDE), _inside(low, high, 1 - _ASIDE)))
     at_low, at_high = frozen(ends[0]), frozen(ends[1])
-    middle = jnp.where(jnp.isfinite(high), 0.5 * (ends[0] + ends[1]), jnp.maximum(ends[0], 0.0) + 1.0)
-    start = middle if guess is None else jnp.clip(jnp.where(jnp.isfinite(guess), guess, middle), *ends)
+    middle = where(jnp.isfinite(high), 0.5 * (ends[0] + ends[1]), jnp.maximum(ends[0], 0.0) + 1.0)
+    start = middle if guess is None else jnp.clip(where(jnp.isfinite(guess), guess, middle), *ends)
     free = (at_low > 0) & (at_high < 0)
     both = lambda n: jax.jvp(residual, (n,), (jnp.ones_like(n),))
     # Where a bound holds any place counts for a root.
-    look = lambda n: (*both(n), jnp.where(free, 0.0, jnp.inf))
+    look = lambda n: (*both(n), where(free, 0.0, jnp.inf))
     near = 1e2 * jnp.finfo(start.dtype).eps * (1.0 + jnp.abs(start))
     root = newton_within(look, *ends, jax.lax.stop_gradient(start), 1.0, near)
     value, slope = jax.lax.stop_gradient(both(root))
     # At a kink, of a tax bracket say, the condition jumps through zero, and the control stays.
     settled = free & (slope < 0) & (jnp.abs(value) <= -1e-6 * (1.0 + jnp.abs(root)) * slope)
     moved = implicit(residual, root, settled)
-    return jnp.where(free, moved, jnp.where(at_high >= 0, high, low))
+    return where(free, moved, where(at_high >= 0, high, low))

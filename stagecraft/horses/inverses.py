@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.operators.rootfind import bracketed_newton
 
 Points = Float[Array, "..."]
@@ -17,7 +18,7 @@ def control_by_newton(foc: Callable, lower: Callable, parameters: Mapping, slope
     **Arguments:** `foc`: $(p, c, \lambda, x')$, zero at the optimum; `lower`: $(p, x)$, a bound that the control stays above.
     """
     low = jnp.broadcast_to(lower(parameters, post), post.shape)
-    low = jnp.where(jnp.isfinite(low), low, 0.0)
+    low = where(jnp.isfinite(low), low, 0.0)
     return bracketed_newton(lambda c: foc(parameters, c, slope, post), low, low + 1.0)
 
 
@@ -30,7 +31,7 @@ def state_by_newton(transition: Callable, parameters: Mapping, post: Points, con
     reach = 1e6 * (1.0 + jnp.abs(post))
     gap = lambda m: transition(parameters, m, control) - post
     # A state above zero is sought there: a technology may have no other, and is steepest where they begin.
-    low = jax.lax.stop_gradient(jnp.where(gap(jnp.zeros_like(post)) * gap(reach) > 0, -reach, 0.0))
+    low = jax.lax.stop_gradient(where(gap(jnp.zeros_like(post)) * gap(reach) > 0, -reach, 0.0))
     return bracketed_newton(gap, low, jnp.maximum(post, 1.0))
 
 

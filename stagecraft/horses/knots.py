@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.branch import BRANCH
@@ -28,7 +29,7 @@ def reach(move: Callable[[States], States], ends: States, state: str) -> Float[A
     """
     corners = jnp.meshgrid(*[jnp.stack([jnp.min(x), jnp.max(x)]) for x in ends.values()], indexing="ij")
     reached = move(dict(zip(ends, corners, strict=True)))[state]
-    return jax.lax.stop_gradient(jnp.max(jnp.where(jnp.isfinite(reached), reached, -jnp.inf)))
+    return jax.lax.stop_gradient(jnp.max(where(jnp.isfinite(reached), reached, -jnp.inf)))
 
 
 def decision_knots(
@@ -41,7 +42,7 @@ def decision_knots(
     lead to the highest state that arrivals reach.
     """
     sound = jnp.all(jnp.isfinite(base), axis=-1, keepdims=True) & jnp.all(jnp.diff(base) > 0, axis=-1, keepdims=True)
-    own = jnp.where(sound, base, knots)
+    own = where(sound, base, knots)
     first, last = own[..., :1], own[..., -1:]
     top = jnp.maximum(most, last + 0.1 * (last - first))
     return jnp.concatenate([own, last + (top - last) * jnp.arange(1, MORE + 1) / MORE], axis=-1)
@@ -67,10 +68,10 @@ def filled(
     first = jnp.clip(jnp.argmax(feasible, axis=-1), 0, knots.shape[-1] - 2)[..., None]
     at = lambda x, i: jnp.take_along_axis(x, i, axis=-1)
     width = at(knots, first + 1) - at(knots, first)
-    slope = (at(control, first + 1) - at(control, first)) / jnp.where(width == 0, 1.0, width)
+    slope = (at(control, first + 1) - at(control, first)) / where(width == 0, 1.0, width)
     line = at(control, first) + slope * (knots - at(knots, first))
     below = (jnp.arange(knots.shape[-1]) < first) & ~empty
-    return jnp.where(below, line, control)
+    return where(below, line, control)
 
 
 def room_for(knots: int) -> int:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.operators.interpolate import tamed
 
 
@@ -18,10 +19,10 @@ def levels(problem, value, marginal, weight):
     smooth = jnp.isfinite(trial) & (trial > 0) & jnp.isfinite(steep) & (steep > 0) & jnp.isfinite(marginal / steep)
     # Any value that the inverse can take will do where the answer is not used.
     safe = jax.lax.stop_gradient(mean[jnp.argmax(smooth)])
-    level = level_of(jnp.where(smooth, mean, safe))
-    level = jnp.where(jnp.any(smooth), level, 1.0)
+    level = level_of(where(smooth, mean, safe))
+    level = where(jnp.any(smooth), level, 1.0)
     slope = marginal / (weight * marginal_utility(problem, level))
-    return level, jnp.where(smooth, slope, 0.0), smooth
+    return level, where(smooth, slope, 0.0), smooth
 
 
 def marginal_utility(scale, level: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -32,19 +33,19 @@ def marginal_utility(scale, level: Float[Array, "..."]) -> Float[Array, "..."]:
 def secant_where(edge, state, level, slope):
     """At the edge of the feasible set marginal values are infinite; the slope of the cell stands in for them."""
     width = jnp.diff(state)
-    secant = jnp.diff(level) / jnp.where(width == 0, 1.0, width)
-    return slope.at[:-1].set(jnp.where(edge[:-1], secant, slope[:-1]))
+    secant = jnp.diff(level) / where(width == 0, 1.0, width)
+    return slope.at[:-1].set(where(edge[:-1], secant, slope[:-1]))
 
 
 def first_tamed(state, values, slopes):
     """The slopes, that of the first knot so small that a cubic does not leave its cell: it may be infinite at an open end."""
     width = state[1] - state[0]
-    secant = (values[1] - values[0]) / jnp.where(width > 0, width, 1.0)
+    secant = (values[1] - values[0]) / where(width > 0, width, 1.0)
     first, _ = tamed(slopes[0], slopes[1], secant)
-    return slopes.at[0].set(jnp.where(width > 0, first, slopes[0]))
+    return slopes.at[0].set(where(width > 0, first, slopes[0]))
 
 
 def bend(width, values, slopes):
     """How far a cell is from a parabola: the error of the trapezoid rule on its slopes, relative to its rise."""
     rise = jnp.diff(values)
-    return jnp.abs(rise - 0.5 * width * (slopes[1:] + slopes[:-1])) / jnp.where(rise == 0, 1.0, jnp.abs(rise))
+    return jnp.abs(rise - 0.5 * width * (slopes[1:] + slopes[:-1])) / where(rise == 0, 1.0, jnp.abs(rise))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.operators.pruned import pruned
 
 _STEPS = 80
@@ -37,26 +38,26 @@ def inner_control(
 
     def body(state):
         a, b, fa, fb, step = state
-        secant = b - fb * (b - a) / jnp.where(fb == fa, 1.0, fb - fa)
+        secant = b - fb * (b - a) / where(fb == fa, 1.0, fb - fa)
         middle = 0.5 * (a + b)
         inside = (secant > a) & (secant < b) & (step % 3 < 2)
-        x = jnp.where(inside, secant, middle)
+        x = where(inside, secant, middle)
         fx = frozen(x)
         up = fx > 0
         # The end that stays is given half its weight.
-        return jnp.where(up, x, a), jnp.where(up, b, x), jnp.where(up, fx, 0.5 * fa), jnp.where(up, 0.5 * fb, fx), step + 1
+        return where(up, x, a), where(up, b, x), where(up, fx, 0.5 * fa), where(up, 0.5 * fb, fx), step + 1
 
     narrow = 4 * jnp.finfo(low.dtype).eps * (jnp.abs(low) + jnp.abs(high))
     go = lambda s: jnp.any(peak & (s[1] - s[0] > narrow)) & (s[4] < _STEPS)
     a, b, *_ = jax.lax.while_loop(go, body, (left, right, at_left, at_right, 0))
     root = 0.5 * (a + b)
-    bound = jnp.where(at_right >= 0, right, left)
-    bound = jnp.where((at_left == 0) & (at_right == 0), low, bound)
+    bound = where(at_right >= 0, right, left)
+    bound = where((at_left == 0) & (at_right == 0), low, bound)
     step = 1e-5 * (high - low)
     slope = (frozen(jnp.minimum(root + step, high)) - frozen(jnp.maximum(root - step, low))) / (2 * step)
     change = condition(root)
-    moved = root - (change - jax.lax.stop_gradient(change)) / jnp.where(slope < 0, slope, 1.0)
-    return jnp.where(peak, jnp.where(slope < 0, moved, root), bound)
+    moved = root - (change - jax.lax.stop_gradient(change)) / where(slope < 0, slope, 1.0)
+    return where(peak, where(slope < 0, moved, root), bound)
 
 
 def _bracket(value, low, high, shape):
@@ -64,14 +65,14 @@ def _bracket(value, low, high, shape):
     shares = jnp.linspace(0.0, 1.0, _CANDIDATES, dtype=low.dtype)
 
     def look(carry, share):
-        best, where = carry
+        best, at = carry
         s = jnp.broadcast_to(low + share * (high - low), shape)
         v = value(s)
         better = v > best
-        return (jnp.where(better, v, best), jnp.where(better, share, where)), None
+        return (where(better, v, best), where(better, share, at)), None
 
     start = (jnp.full(shape, -jnp.inf, low.dtype), jnp.zeros(shape, low.dtype))
-    (_, where), _ = jax.lax.scan(look, start, shares)
+    (_, at), _ = jax.lax.scan(look, start, shares)
     gap = 1.0 / (_CANDIDATES - 1)
     place = lambda share: low + jnp.clip(share, 0.0, 1.0) * (high - low)
-    return place(where - gap), place(where + gap)
+    return place(at - gap), place(at + gap)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.problems import MaximumProblem
 from stagecraft.horses.solution import Answer
@@ -20,7 +21,7 @@ _STEPS = 12  # Of Newton's method in the logarithm of a control.
 def worth(problem: MaximumProblem, continuation: After, states: States, controls: States) -> Float[Array, "..."]:
     """The objective where a choice is admissible, minus infinity where it is not; without a gradient."""
     value, good = objective_at(problem, continuation, states, controls)
-    return jax.lax.stop_gradient(jnp.where(good & jnp.isfinite(value), value, -jnp.inf))
+    return jax.lax.stop_gradient(where(good & jnp.isfinite(value), value, -jnp.inf))
 
 
 def objective_at(problem: MaximumProblem, continuation: After, states: States, controls: States):
@@ -123,7 +124,7 @@ def implied(problem: MaximumProblem, states: States, controls: States, answer: A
 
         def body(_, c, condition=condition):
             value, slope = jax.jvp(condition, (c,), (jnp.ones_like(c),))
-            step = jnp.where(slope < 0, -value / (jnp.where(slope < 0, slope, 1.0) * c), jnp.nan)
+            step = where(slope < 0, -value / (where(slope < 0, slope, 1.0) * c), jnp.nan)
             return c * jnp.exp(jnp.clip(step, -1.0, 1.0))
 
         found[name] = jax.lax.fori_loop(0, _STEPS, body, controls[name])

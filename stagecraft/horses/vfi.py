@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.horses.policy import After, States, has_range, objective_at, sides, worth
 from stagecraft.horses.problems import MaximumProblem
 from stagecraft.operators.rootfind import golden_section
@@ -64,13 +65,13 @@ def _place(share, low, high):
     """The control at a share of its range; an open side is reached as the share goes to its end."""
     below, above = jnp.isinf(low), jnp.isinf(high)
     inner = jnp.clip(share, 1e-9, 1 - 1e-9)
-    width = jnp.where(below | above, 1.0, high - low)
-    up, down = jnp.where(below, 0.0, low), jnp.where(above, 0.0, high)
+    width = where(below | above, 1.0, high - low)
+    up, down = where(below, 0.0, low), where(above, 0.0, high)
     from_low = up + (1.0 + jnp.abs(up)) * inner / (1 - inner)
     from_high = down - (1.0 + jnp.abs(down)) * (1 - inner) / inner
     both = 0.5 * (inner / (1 - inner) - (1 - inner) / inner)
-    plain = jnp.where(share >= 1, down, up + width * share)
-    return jnp.where(below & above, both, jnp.where(above, from_low, jnp.where(below, from_high, plain)))
+    plain = where(share >= 1, down, up + width * share)
+    return where(below & above, both, where(above, from_low, where(below, from_high, plain)))
 
 
 def _search(problem, continuation, low, high, states):
@@ -83,7 +84,7 @@ def _search(problem, continuation, low, high, states):
     def look(shares):
         controls = {n: _place(s, low[n], high[n]) for n, s in shares.items()}
         seen = lead if shares[names[0]].ndim > len(shape) else states
-        return jnp.where(good, worth(problem, continuation, seen, controls), -jnp.inf)
+        return where(good, worth(problem, continuation, seen, controls), -jnp.inf)
 
     looks = _LOOKS[count][problem.jumps or problem.allowed is not None]
     best = _first_look(look, names, looks, shape, low[names[0]].dtype)
@@ -125,7 +126,7 @@ def _best_of(look, shares):
 def _better(one, other):
     """The better of two choices at every state, the first where they are worth the same."""
     swap = other[1] > one[1]
-    return {n: jnp.where(swap, other[0][n], s) for n, s in one[0].items()}, jnp.where(swap, other[1], one[1])
+    return {n: where(swap, other[0][n], s) for n, s in one[0].items()}, where(swap, other[1], one[1])
 
 
 def _zoom(look, names, best, width):
@@ -160,8 +161,8 @@ def _at_bounds(problem, continuation, low, high, states, share, value):
         # The lower bound last: it is what a control takes that changes nothing.
         for end in (1, 0):
             takes = (found[end] >= value) & jnp.isfinite(found[end]) & good
-            share = {**share, name: jnp.where(takes, float(end), share[name])}
-            value = jnp.where(takes, found[end], value)
+            share = {**share, name: where(takes, float(end), share[name])}
+            value = where(takes, found[end], value)
     return share, value
 
 
@@ -188,15 +189,15 @@ def _solved(matrix, vector, free):
     free = jnp.stack(free)
     eye = jnp.eye(count, dtype=vector.dtype).reshape((count, count) + (1,) * (vector.ndim - 1))
     both = free[:, None] & free[None, :]
-    matrix = jnp.where(both & jnp.isfinite(matrix), matrix, -eye)
-    vector = jnp.where(free & jnp.isfinite(vector), vector, 0.0)
+    matrix = where(both & jnp.isfinite(matrix), matrix, -eye)
+    vector = where(free & jnp.isfinite(vector), vector, 0.0)
     if count == 1:
-        return jnp.where(matrix[0] < 0, -vector / jnp.where(matrix[0] < 0, matrix[0], -1.0), 0.0), matrix[0, 0] < 0
+        return where(matrix[0] < 0, -vector / where(matrix[0] < 0, matrix[0], -1.0), 0.0), matrix[0, 0] < 0
     square, column = jnp.moveaxis(matrix, (0, 1), (-2, -1)), jnp.moveaxis(vector, 0, -1)[..., None]
     maximal = jnp.linalg.eigvalsh(0.5 * (square + jnp.swapaxes(square, -1, -2)))[..., -1] < 0
-    safe = jnp.where(maximal[..., None, None], square, -jnp.eye(count, dtype=vector.dtype))
+    safe = where(maximal[..., None, None], square, -jnp.eye(count, dtype=vector.dtype))
     step = jnp.moveaxis(-jnp.linalg.solve(safe, column)[..., 0], -1, 0)
-    return jnp.where(maximal, step, 0.0), maximal
+    return where(maximal, step, 0.0), maximal
 
 
 def _newton(problem, continuation, low, high, states, start, value, held):
@@ -214,8 +215,8 @@ def _newton(problem, continuation, low, high, states, start, value, held):
         moved = {n: jnp.clip(controls[n] + step[i], low[n], high[n]) for i, n in enumerate(names)}
         found = worth(problem, continuation, states, moved)
         keep = found >= value - tiny * jnp.abs(value)
-        controls = {n: jnp.where(keep, moved[n], controls[n]) for n in names}
-        return controls, jnp.where(keep, found, value), slope, step, maximal
+        controls = {n: where(keep, moved[n], controls[n]) for n in names}
+        return controls, where(keep, found, value), slope, step, maximal
 
     blank = jnp.zeros((len(names), *value.shape), value.dtype)
     state = (start, value, blank, blank, value < value)
@@ -233,16 +234,16 @@ def _with_gradient(problem, continuation, low, high, states, controls, share, fo
     controls = jax.lax.stop_gradient(controls)
     at_low = {n: (share[n] <= 0) & jnp.isfinite(low[n]) for n in names}
     at_high = {n: (share[n] >= 1) & jnp.isfinite(high[n]) for n in names}
-    bound = {n: jnp.where(at_high[n], high[n], jnp.where(at_low[n], low[n], controls[n])) for n in names}
+    bound = {n: where(at_high[n], high[n], where(at_low[n], low[n], controls[n])) for n in names}
     # Where the condition does not hold it is asked at another point, lest an infinity meet a zero in a derivative.
     place = jnp.argmax(steady)
-    sound = lambda x: jnp.where(steady, x, jax.lax.stop_gradient(jnp.broadcast_to(x, steady.shape).ravel()[place]))
+    sound = lambda x: where(steady, x, jax.lax.stop_gradient(jnp.broadcast_to(x, steady.shape).ravel()[place]))
     elsewhere = problem.given(**{n: sound(problem.parameters[n]) for n in problem.varying})
     ends, live = jnp.stack([bound[n] for n in names]), jnp.stack([steady & x for x in free])
 
     def condition(x):
         asked = jax.tree.map(sound, (states, dict(zip(names, x, strict=True))))
-        return jnp.where(live, slopes(elsewhere, continuation, *asked), ends - x)
+        return where(live, slopes(elsewhere, continuation, *asked), ends - x)
 
     found = jax.lax.custom_root(condition, jax.lax.stop_gradient(ends), lambda _, x: x, _along)
     return dict(zip(names, found, strict=True))
@@ -253,8 +254,8 @@ def _along(linear, y):
     count = y.shape[0]
     eye = jnp.eye(count, dtype=y.dtype).reshape((count, count) + (1,) * (y.ndim - 1)) * jnp.ones_like(y)
     matrix = jnp.stack([linear(row) for row in eye], axis=1)
-    matrix = jnp.where(jnp.isfinite(matrix), matrix, -eye)
+    matrix = where(jnp.isfinite(matrix), matrix, -eye)
     if count == 1:
-        return y / jnp.where(matrix[0] == 0, 1.0, matrix[0])
+        return y / where(matrix[0] == 0, 1.0, matrix[0])
     square, column = jnp.moveaxis(matrix, (0, 1), (-2, -1)), jnp.moveaxis(y, 0, -1)[..., None]
     return jnp.moveaxis(jnp.linalg.solve(square, column)[..., 0], -1, 0)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.axes import Axis
 from stagecraft.households.population import Population
 from stagecraft.operators.lottery import Landed, lottery
@@ -43,7 +44,7 @@ def _through(knots, places):
     for place in places:
         inside = (place > knots[0]) & (place < knots[-1])
         nearest = 1 + jnp.argmin(jnp.abs(jax.lax.stop_gradient(knots[1:-1] - place)))
-        knots = knots.at[nearest].set(jnp.where(inside, place, knots[nearest]))
+        knots = knots.at[nearest].set(where(inside, place, knots[nearest]))
     return knots
 
 

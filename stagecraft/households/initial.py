@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import dtype_of, traced
 from stagecraft.households.cells import cells, settle, spread
 from stagecraft.households.population import Population
@@ -93,7 +94,7 @@ def read_initial(initial, wanted, dtype, also: tuple[str, ...] = ()) -> Initial:
     if weights is not None:
         # Where nobody is a state may be anything, and is that of somebody.
         kept, some = lambda x: (weights > 0) | jnp.isfinite(x), jnp.argmax(weights)
-        arrays = {name: jnp.where(kept(x), x, x[some]) if x.ndim else x for name, x in arrays.items()}
+        arrays = {name: where(kept(x), x, x[some]) if x.ndim else x for name, x in arrays.items()}
     return Initial(arrays, weights, kinds)
 
 
@@ -220,7 +221,7 @@ def _masses(beginning: Initial, kind, share):
     """Of every entry; of a sample one in all."""
     count, some = beginning.count or 1, next(iter(beginning.states.values()))
     weights = jnp.full(count, 1.0 / count, some.dtype) if beginning.weights is None else beginning.weights
-    return weights * share if beginning.kinds is None else jnp.where(beginning.kinds == kind, weights, 0.0)
+    return weights * share if beginning.kinds is None else where(beginning.kinds == kind, weights, 0.0)
 
 
 def _on_grids(solved, start, beginning: Initial, weights, refine) -> Population:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import dataset
 from stagecraft.board import show
 from stagecraft.pictures.profiles import plot_panel
@@ -66,7 +67,7 @@ class Panel(eqx.Module):
         x = self.variable(name)
         present = ~jnp.isnan(x)
         weight = self._weights(x, present)
-        return jnp.sum(jnp.where(present, x, 0.0) * weight, axis=1) / jnp.sum(weight, axis=1)
+        return jnp.sum(where(present, x, 0.0) * weight, axis=1) / jnp.sum(weight, axis=1)
 
     def variable(self, name: str) -> Float[Array, "periods agents"]:
         """A variable, `name` is `"c"` where one stage alone has it, or `"CONS.c"`; NaN for agents who do not pass the stage,
@@ -105,7 +106,7 @@ class Panel(eqx.Module):
 
     def _weights(self, x, present):
         """Of those who are somewhere, in the shape and type of a variable."""
-        return jnp.where(present, jnp.ones_like(x) if self.weights is None else self.weights, 0.0)
+        return where(present, jnp.ones_like(x) if self.weights is None else self.weights, 0.0)
 
     def _lines(self) -> list[tuple[str, str]]:
         variables = [(f"{stage}.{name}", x) for stage, group in self.data.items() for name, x in group.items()]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import listed, page, traced
 from stagecraft.operators.interpolate import Segment
 
@@ -67,10 +68,10 @@ class Population(eqx.Module):
         """
         x, w = self._sorted(name)
         end, mass = jnp.cumsum(w), jnp.sum(w)
-        place = jnp.where(x <= x[0], end, jnp.where(x >= x[-1], end - w, end - 0.5 * w)) / jnp.where(mass > 0, mass, 1.0)
+        place = where(x <= x[0], end, where(x >= x[-1], end - w, end - 0.5 * w)) / where(mass > 0, mass, 1.0)
         q = jnp.asarray(q, x.dtype)
         inside = jnp.clip(q, place[0], place[-1])
-        return jnp.where(mass > 0, Segment(place, inside).linear(x), jnp.nan) if x.shape[0] > 1 else x[0] + 0.0 * q
+        return where(mass > 0, Segment(place, inside).linear(x), jnp.nan) if x.shape[0] > 1 else x[0] + 0.0 * q
 
     def lorenz(self, name: str, p) -> Float[Array, "..."]:
         """The share of the total of `name` that the poorest `p` of households hold, linear between points; shaped as `p`."""
@@ -93,7 +94,7 @@ class Population(eqx.Module):
 
     def where(self, keep) -> "Population":
         """The households for whom a condition holds, `keep`, truths over the points; the mass is theirs alone."""
-        return Population(self.states, jnp.where(keep, self.weights, 0.0))
+        return Population(self.states, where(keep, self.weights, 0.0))
 
     def by(self, name: str, values=None) -> dict[float, "Population"]:
         """The distribution at each value of the state `name`, by value; the masses add up to the whole.
@@ -131,14 +132,14 @@ class Population(eqx.Module):
     def _average(self, x):
         mass = self.mass
         # Where nobody is a state may be anything; a point of no weight may still have a derivative.
-        total = jnp.sum(jnp.where((self.weights == 0) & ~jnp.isfinite(x), 0.0, x) * self.weights)
-        return jnp.where(mass == 0, jnp.nan, total / jnp.where(mass == 0, 1.0, mass))
+        total = jnp.sum(where((self.weights == 0) & ~jnp.isfinite(x), 0.0, x) * self.weights)
+        return where(mass == 0, jnp.nan, total / where(mass == 0, 1.0, mass))
 
     def _sorted(self, name):
         """Values in increasing order with their weights; empty points beyond the others stand at the end of those."""
         x, w = self._of(name) * 1.0, self.weights
-        top, bottom = jnp.max(jnp.where(w > 0, x, -jnp.inf)), jnp.min(jnp.where(w > 0, x, jnp.inf))
-        x = jnp.where(w > 0, x, jnp.where(top >= bottom, jnp.clip(jnp.nan_to_num(x), bottom, top), 0.0))
+        top, bottom = jnp.max(where(w > 0, x, -jnp.inf)), jnp.min(where(w > 0, x, jnp.inf))
+        x = where(w > 0, x, where(top >= bottom, jnp.clip(jnp.nan_to_num(x), bottom, top), 0.0))
         order = jnp.argsort(jax.lax.stop_gradient(x))
         return x[order], w[order]
 
@@ -159,5 +160,5 @@ def _curve(x, w):
     """The Lorenz curve of sorted values, from the origin: shares of households and of the total."""
     none = jnp.zeros(1, w.dtype)
     heads, held = (jnp.concatenate([none, jnp.cumsum(y)]) for y in (w, w * x))
-    scale = lambda y: y / jnp.where(y[-1] == 0, 1.0, y[-1])
+    scale = lambda y: y / where(y[-1] == 0, 1.0, y[-1])
     return scale(heads), scale(held)

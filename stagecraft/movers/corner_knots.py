@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.composed import Arrival, Linked
 from stagecraft.functionals.decision import Decision, place_of
 from stagecraft.functionals.functional import AbstractFunctional, States
@@ -23,7 +24,7 @@ def with_corner_knot(continuation: AbstractFunctional, post: str, points: States
     at = {name: jnp.broadcast_to(x, whole)[..., :1] for name, x in points.items()}
     corner = _corner(continuation, at)
     inside = jnp.isfinite(corner) & (corner > knots[..., 1:2]) & (corner < knots[..., -1:])
-    more = jnp.where(inside, corner, knots[..., -1:])
+    more = where(inside, corner, knots[..., -1:])
     rest = jnp.sort(jnp.concatenate([knots[..., 1:], more], axis=-1), axis=-1)
     return points | {post: jnp.concatenate([knots[..., :1], rest], axis=-1)}
 

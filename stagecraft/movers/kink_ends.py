@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Decision, place_of
 from stagecraft.functionals.functional import AbstractFunctional, States
@@ -29,7 +30,7 @@ def with_kink_ends(continuation: AbstractFunctional, post: str, points: States) 
     found = _places(continuation, at, own)
     if found is not None:
         place, there = found
-        more = jnp.concatenate([jnp.where(there, place, more[..., : place.shape[-1]]), more[..., place.shape[-1] :]], axis=-1)
+        more = jnp.concatenate([where(there, place, more[..., : place.shape[-1]]), more[..., place.shape[-1] :]], axis=-1)
     rest = jnp.sort(jnp.concatenate([own, more], axis=-1), axis=-1)
     return points | {post: jnp.concatenate([knots[..., :1], rest], axis=-1)}
 
@@ -63,7 +64,7 @@ def _places(functional, at, own) -> tuple | None:
     lower = jnp.clip(lower, 0, own.shape[-1] - 2)
     near = lambda x, i: jnp.take_along_axis(jnp.broadcast_to(x, reached.shape), i, axis=-1)
     width = near(reached, lower + 1) - near(reached, lower)
-    share = (ends - near(reached, lower)) / jnp.where(width == 0, 1.0, width)
+    share = (ends - near(reached, lower)) / where(width == 0, 1.0, width)
     place = near(own, lower) + share * (near(own, lower + 1) - near(own, lower))
     likely = by_node(law)[..., :1]
     there = jax.lax.stop_gradient((share > 0) & (share < 1)) & (likely > 0)

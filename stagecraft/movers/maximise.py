@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.searched import SearchedDecision
@@ -128,7 +129,7 @@ class Maximise(AbstractHorse):
         # An open end was asked just above itself; it is no choice, and what was found there is its limit.
         opened = (knots > bottom) & (knots <= just_above(bottom))
         answer = dataclasses.replace(answer, feasible=answer.feasible & ~opened)
-        knots = jnp.where(opened, bottom, knots)
+        knots = where(opened, bottom, knots)
         return post_table(self.scale, self.post, knots, knots[:, 0] > bottom, answer)
 
     def _states(self):

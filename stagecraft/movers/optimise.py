@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
@@ -109,7 +110,7 @@ class Optimise(AbstractHorse):
             knots = jnp.sort(jnp.concatenate(full, axis=-1))
         rows = jnp.broadcast_shapes(lowest.shape[:-1], knots.shape[:-1])
         knots = jnp.concatenate([jnp.broadcast_to(x, (*rows, x.shape[-1])) for x in (lowest, knots)], axis=-1)
-        active = {self.post: jnp.where(knots <= lowest, just_above(lowest), knots) if problem.open_end else knots}
+        active = {self.post: where(knots <= lowest, just_above(lowest), knots) if problem.open_end else knots}
         if problem.others is None:
             return active
         rank = len(self.axes) + len(self.options) + 1

@@ -9,6 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from heptapod.formulas.where import where
 from stagecraft.movers.switches import Line, switches_of
 from stagecraft.movers.ties import ASIDE
 from stagecraft.operators.interpolate import take
@@ -32,9 +33,9 @@ def with_switch_knots(continuation, post: str, points: dict, room: int) -> dict:
     if found:
         lower, there, share, moved, height = (jnp.concatenate(parts) for parts in zip(*[s[:5] for s in found], strict=True))
         low, high = take(x, lower), take(x, lower + 1)
-        place = _largest(jnp.where(there & (height > 0), height, 0.0), lower // length, rows, room)
+        place = _largest(where(there & (height > 0), height, 0.0), lower // length, rows, room)
         sides = [low + (high - low) * (share + moved - jax.lax.stop_gradient(moved) + s * ASIDE) for s in (-1, 1)]
-        more = [jnp.where(place >= 0, take(side, jnp.maximum(place, 0)), knots[:, -1:]) for side in sides]
+        more = [where(place >= 0, take(side, jnp.maximum(place, 0)), knots[:, -1:]) for side in sides]
     rest = jnp.concatenate([knots[:, 1:], *more], axis=1)
     rest = jnp.take_along_axis(rest, jnp.argsort(jax.lax.stop_gradient(rest), axis=1), axis=1)
     return points | {post: jnp.concatenate([knots[:, :1], rest], axis=1).reshape(*whole[:-1], length + 2 * room)}
@@ -43,9 +44,9 @@ def with_switch_knots(continuation, post: str, points: dict, room: int) -> dict:
 def _largest(height, row, rows, room):
     """The positions of the `room` largest heights of every row, -1 where there are fewer: `(rows, room)`."""
     height = jax.lax.stop_gradient(height)
-    row = jnp.where(height > 0, row, rows)
+    row = where(height > 0, row, rows)
     order = jnp.lexsort((-height, row))
     ordered = row[order]
     rank = jnp.arange(row.shape[0]) - jnp.searchsorted(ordered, ordered)
-    slot = jnp.where((rank < room) & (ordered < rows), ordered * room + rank, rows * room)
+    slot = where((rank < room) & (ordered < rows), ordered * room + rank, rows * room)
     return jnp.full(rows * room + 1, -1).at[slot].set(order)[:-1].reshape(rows, room)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from heptapod.formulas.where import where
 from stagecraft.functionals.axes import combinations
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import ChosenAlternative, Decision, Optimum, place_of
@@ -124,7 +125,7 @@ def _in_rows(decision, at, line) -> Switches:
     jumps, before, knots = _jumps_of(rows)
     near = _rows_near(decision, at)[:, :-1]
     first = _jumps_below(rows, before, x[:-1], near)
-    inside = jnp.where(line.pairs & _taken(decision, at), _jumps_below(rows, before, x[1:], near) - first, 0).ravel()
+    inside = where(line.pairs & _taken(decision, at), _jumps_below(rows, before, x[1:], near) - first, 0).ravel()
     if not line.exact:
         return _somewhere(inside > 0, count)
     ends = jnp.cumsum(inside)
@@ -135,12 +136,12 @@ def _in_rows(decision, at, line) -> Switches:
     knot = take(knots.ravel(), row * (size - 1) + jnp.clip(ordinal, 0, size - 2))
     place = take(state.ravel(), row * size + knot)
     low, high = take(x, lower), take(x, lower + 1)
-    width = _still(jnp.where(high > low, high - low, 1.0))
+    width = _still(where(high > low, high - low, 1.0))
     share = _still((place - low) / width)
     # Without neighbours along the state in which the policy jumps nobody is seen to change sides.
-    lost = jnp.sum(jnp.where((ends > line.room) & (inside > 0), jnp.tile(line.mass, near.shape[0]), 0.0))
-    blind = jnp.any(jumps) & (jnp.sum(jnp.where(x[1:] > x[:-1], line.mass, 0.0)) == 0)
-    unseen = lost + jnp.where(blind & (x.shape[0] > 2), _still(jnp.sum(line.mass)), 0.0)
+    lost = jnp.sum(where((ends > line.room) & (inside > 0), jnp.tile(line.mass, near.shape[0]), 0.0))
+    blind = jnp.any(jumps) & (jnp.sum(where(x[1:] > x[:-1], line.mass, 0.0)) == 0)
+    unseen = lost + where(blind & (x.shape[0] > 2), _still(jnp.sum(line.mass)), 0.0)
     moved = (place - (low + (high - low) * share)) / width
     slope = jnp.atleast_2d(rows.marginal).ravel()
     height = _still(take(slope, row * size + knot + 1) - take(slope, row * size + knot))
@@ -160,7 +161,7 @@ def _jumps_of(rows):
     gap = jnp.abs(control[:, 1:] - control[:, :-1])
     jumps = _still((state[:, 1:] == state[:, :-1]) & (gap > 1e-7 * (1.0 + jnp.abs(control[:, 1:]))))
     before = jnp.pad(jnp.cumsum(jumps, axis=1), ((0, 0), (1, 0)))
-    return jumps, before, jnp.sort(jnp.where(jumps, jnp.arange(jumps.shape[1]), jumps.shape[1]), axis=1)
+    return jumps, before, jnp.sort(where(jumps, jnp.arange(jumps.shape[1]), jumps.shape[1]), axis=1)
 
 
 def _jumps_below(rows, before, x, row):
@@ -199,17 +200,17 @@ def _in_choice(decision, at, line) -> Switches:
     lower = jnp.nonzero(flags, size=line.room, fill_value=-1)[0]
     lower, there = jnp.maximum(lower, 0), lower >= 0
     turns = line.pairs & ~hard & (jnp.max(jnp.abs(odds[:, 1:] - odds[:, :-1]), axis=0) > 0.5)
-    turning = jnp.sum(jnp.where(turns, line.mass, 0.0))
+    turning = jnp.sum(where(turns, line.mass, 0.0))
     left, right = take(best, lower), take(best, lower + 1)
     ends = {name: (take(x, lower), take(x, lower + 1)) for name, x in at.items()}
     place, moved, height = crossing(decision, frozen, ends, left, right)
     # Where a third alternative lies between the two, or an edge of what is feasible, this is no switch.
     sides = [_best(frozen.stack(jax.tree.map(_still, between(ends, place + s * ASIDE)))) for s in (-1, 1)]
     seen = there & (height > 0) & (sides[0] == left) & (sides[1] == right)
-    unseen = jnp.sum(jnp.where(flags, line.mass, 0.0)) - jnp.sum(jnp.where(seen, take(line.mass, lower), 0.0))
+    unseen = jnp.sum(where(flags, line.mass, 0.0)) - jnp.sum(where(seen, take(line.mass, lower), 0.0))
     return Switches(lower, seen, place, moved, height, unseen, turning)
 
 
 def _best(stack):
     """The position of the best feasible alternative."""
-    return jnp.argmax(jnp.where(stack.feasible, stack.value, -jnp.inf), axis=0)
+    return jnp.argmax(where(stack.feasible, stack.value, -jnp.inf), axis=0)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from heptapod.formulas.where import where
 from stagecraft.operators.rootfind import newton_within
 
 ASIDE = 1e-6  # How far from a switch its two sides are looked at, in widths of a cell.
@@ -24,7 +25,7 @@ def crossing(decision, frozen, ends, left, right):
         difference = lambda x: pick(x, left) - pick(x, right)
         slope = _still(sum(difference(x) * step[n] for n, x in stack.marginal.items() if n in step))
         sound = pick(stack.feasible, left) & pick(stack.feasible, right) & (slope < 0)
-        return difference(stack.value), jnp.where(sound, -slope, 0.0)
+        return difference(stack.value), where(sound, -slope, 0.0)
 
     def look(share):
         gap, steep = gap_at(frozen, still, share)
@@ -34,7 +35,7 @@ def crossing(decision, frozen, ends, left, right):
     near = 4 * float(jnp.finfo(none.dtype).eps)
     share = newton_within(look, none, none + 1.0, none + 0.5, 1.0, near, steps=_STEPS)
     gap, steep = gap_at(decision, ends, share)
-    moved = gap / jnp.where(steep > 0, steep, 1.0)
+    moved = gap / where(steep > 0, steep, 1.0)
     return _still(jnp.clip(share + moved, 2 * ASIDE, 1 - 2 * ASIDE)), moved, steep
 
 

@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
+
 
 def expect(weights: Float[Array, "nodes ..."], values: Float[Array, "nodes ..."]) -> Float[Array, "..."]:
     r"""$\sum_k w_k f_k$, leaving out nodes of no weight, so that an infinite value there does no harm.
@@ -13,7 +15,7 @@ def expect(weights: Float[Array, "nodes ..."], values: Float[Array, "nodes ..."]
     column = _beside(weights, values)
     if _spreads(column, values):
         return _product(column, values)
-    return jnp.sum(column * jnp.where(column == 0, 0.0, values), axis=0)
+    return jnp.sum(column * where(column == 0, 0.0, values), axis=0)
 
 
 def certain(weights: Float[Array, "nodes ..."], truth: Bool[Array, "nodes ..."]) -> Bool[Array, "..."]:
@@ -43,4 +45,4 @@ def _product(weights, values):
     axes = sorted({*wide(weights), *wide(finite)})
     mean = jnp.einsum(slim(weights), [0, *wide(weights)], slim(finite), [0, *wide(finite)], axes, precision="highest")
     mean = mean.reshape([max(w, v) for w, v in zip(weights.shape[1:], values.shape[1:], strict=True)])
-    return jnp.where(mean > most**0.8, jnp.inf, jnp.where(mean < -(most**0.8), -jnp.inf, mean))
+    return where(mean > most**0.8, jnp.inf, where(mean < -(most**0.8), -jnp.inf, mean))

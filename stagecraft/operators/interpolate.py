@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, Shaped
 
+from heptapod.formulas.where import where
+
 # The name under which what a search found may be kept in a checkpoint, so that going back does not search again.
 FOUND = "found"
 
@@ -46,7 +48,7 @@ def lookup(
 
     def halve(k, position):
         step = position + (padded >> (k + 1))
-        return jnp.where(take(table, base + step) <= queries, step, position)
+        return where(take(table, base + step) <= queries, step, position)
 
     shape = queries.shape if row is None else jnp.broadcast_shapes(queries.shape, row.shape)
     position = jax.lax.fori_loop(0, padded.bit_length() - 1, halve, jnp.zeros(shape, jnp.int32))
@@ -58,7 +60,7 @@ def place(knots: Float[Array, " n"], queries: Float[Array, "..."]) -> Int[Array,
     knots, queries = jax.lax.stop_gradient((knots, queries))
     n = knots.shape[0]
     share = (queries - knots[0]) / (knots[-1] - knots[0])
-    guess = jnp.clip(jnp.where(jnp.isfinite(share), share, 0.0) * (n - 1), 0, n - 2).astype(jnp.int32)
+    guess = jnp.clip(where(jnp.isfinite(share), share, 0.0) * (n - 1), 0, n - 2).astype(jnp.int32)
     guess += (take(knots, guess + 1) <= queries).astype(jnp.int32) - (take(knots, guess) > queries)
     return jnp.clip(guess, 0, n - 2)
 
@@ -83,7 +85,7 @@ class Segment:
         self.left, right = self.ends(knots)
         width = right - self.left
         # A repeated knot makes a segment of no width, on which both ends are equal.
-        self.width = jnp.where(width == 0, 1.0, width)
+        self.width = where(width == 0, 1.0, width)
         self.query = queries
         self.share = (queries - self.left) / self.width
 
@@ -149,10 +151,10 @@ def tamed(d0: Float[Array, "..."], d1: Float[Array, "..."], secant: Float[Array,
     """
     low, high = d0 - secant, secant - d1
     peaks = (d0 * d1 < 0) & (low * high > 0)
-    within = lambda d, reach: jnp.where(jnp.abs(d) <= reach, d, jnp.where(d < 0, -reach, reach))
-    monotone = lambda d: jnp.where(d * secant > 0, within(d, 3 * jnp.abs(secant)), 0.0)
+    within = lambda d, reach: where(jnp.abs(d) <= reach, d, where(d < 0, -reach, reach))
+    monotone = lambda d: where(d * secant > 0, within(d, 3 * jnp.abs(secant)), 0.0)
     one, two = within(low, 2 * jnp.abs(high)), within(high, 2 * jnp.abs(low))
-    return jnp.where(peaks, secant + one, monotone(d0)), jnp.where(peaks, secant - two, monotone(d1))
+    return where(peaks, secant + one, monotone(d0)), where(peaks, secant - two, monotone(d1))
 
 
 def nearest(values: Float[Array, " n"], queries: Float[Array, "..."]) -> Int[Array, "..."]:

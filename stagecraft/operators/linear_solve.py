@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
+from heptapod.formulas.where import where
+
 _STEPS = 3_000
 
 
@@ -47,8 +49,8 @@ class _Krylov(NamedTuple):
 def _bicgstab(matvec, b, tolerance):
     """Van der Vorst (1992), from zero. Both halves of a step share one product with the matrix, which is compiled once."""
     length = jnp.linalg.norm(b)
-    b = b / jnp.where(length > 0, length, 1.0)
-    over = lambda a, c: a / jnp.where(c == 0, 1.0, c)
+    b = b / where(length > 0, length, 1.0)
+    over = lambda a, c: a / where(c == 0, 1.0, c)
 
     def first(z, product):
         alpha = over(z.rho, z.shadow @ product)
@@ -62,12 +64,12 @@ def _bicgstab(matvec, b, tolerance):
         size = jnp.linalg.norm(r)
         # Where the shadow has turned away, begin again from here.
         lost = jnp.abs(rho) < 1e-12 * size * jnp.linalg.norm(z.shadow)
-        shadow, p, rho = jnp.where(lost, r, z.shadow), jnp.where(lost, r, p), jnp.where(lost, r @ r, rho)
-        x, best = jnp.where(size < z.best, y, z.x), jnp.minimum(size, z.best)
+        shadow, p, rho = where(lost, r, z.shadow), where(lost, r, p), where(lost, r @ r, rho)
+        x, best = where(size < z.best, y, z.x), jnp.minimum(size, z.best)
         return z._replace(x=x, y=y, r=r, shadow=shadow, p=p, rho=rho, best=best, second=~z.second)
 
     def step(z):
-        product = matvec(jnp.where(z.second, z.s, z.p))
+        product = matvec(where(z.second, z.s, z.p))
         return jax.lax.cond(z.second, second, first, z, product)._replace(steps=z.steps + 1)
 
     zero, one = jnp.zeros_like(b), jnp.ones((), b.dtype)
@@ -75,4 +77,4 @@ def _bicgstab(matvec, b, tolerance):
     go = lambda z: (z.best > tolerance) & (z.steps < _STEPS) & jnp.isfinite(z.rho) & (length > 0)
     ended = jax.lax.while_loop(go, step, start)
     good = (ended.best <= 1e3 * tolerance) | (length == 0)
-    return length * jnp.where(good, ended.x, jnp.nan)
+    return length * where(good, ended.x, jnp.nan)

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
+
 
 def logsum(
     values: Float[Array, "alternatives ..."],
@@ -25,25 +27,25 @@ def logsum(
     **Returns:** the value, 0 where nothing is feasible, and the probabilities, 0 for what is infeasible.
     """
     scale = jnp.asarray(scale, values.dtype)
-    values = jnp.where(feasible, values, 0.0)
+    values = where(feasible, values, 0.0)
     possible = jnp.any(feasible, axis=0)
-    ranked = jnp.where(feasible, jax.lax.stop_gradient(values), -jnp.inf)
+    ranked = where(feasible, jax.lax.stop_gradient(values), -jnp.inf)
     first = jnp.arange(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1)) == jnp.argmax(ranked, axis=0)
     best = first & possible
-    top = jnp.sum(jnp.where(best, values, 0.0), axis=0)
+    top = jnp.sum(where(best, values, 0.0), axis=0)
     # A scale whose square underflows is none.
     soft = scale > jnp.finfo(values.dtype).tiny ** 0.5
-    safe = jnp.where(soft, scale, 1.0)
+    safe = where(soft, scale, 1.0)
     # The peak is common to all, so its derivative cancels; what is far below it is left out before the division.
     below = values - jax.lax.stop_gradient(top)
     near = feasible & (jax.lax.stop_gradient(below) > jnp.log(jnp.finfo(values.dtype).tiny) * safe)
-    ratio = jnp.where(near, below, 0.0) / safe
-    total = jnp.sum(jnp.where(near, jnp.exp(ratio), 0.0), axis=0)
-    log_total = jnp.log(jnp.where(possible, total, 1.0))
+    ratio = where(near, below, 0.0) / safe
+    total = jnp.sum(where(near, jnp.exp(ratio), 0.0), axis=0)
+    log_total = jnp.log(where(possible, total, 1.0))
     smooth = jax.lax.stop_gradient(top) + safe * log_total
-    shares = jnp.where(near, jnp.exp(ratio - log_total), 0.0)
+    shares = where(near, jnp.exp(ratio - log_total), 0.0)
     certain = jax.lax.stop_gradient(best.astype(values.dtype))
-    return jnp.where(soft & possible, smooth, top), jnp.where(soft, shares, certain)
+    return where(soft & possible, smooth, top), where(soft, shares, certain)
 
 
 def nature(
@@ -64,5 +66,5 @@ def nature(
     """
     spare = values.ndim - probabilities.ndim
     probabilities = probabilities.reshape(probabilities.shape + (1,) * spare)
-    mean = jnp.sum(probabilities * jnp.where(feasible, values, 0.0), axis=0)
+    mean = jnp.sum(probabilities * where(feasible, values, 0.0), axis=0)
     return mean, jnp.all(feasible | (probabilities == 0), axis=0)

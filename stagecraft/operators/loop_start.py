@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from heptapod.formulas.where import where
 from stagecraft.arrays import floating
 
 
@@ -31,7 +32,7 @@ def _moved_jvp(primals, tangents):
     (leaves, by), (slopes, moves) = primals, tangents
     some = [x.ravel()[0] for x in moves if type(x) is not SymbolicZero][:1]
     # Zero is chosen and not multiplied, so that nothing infinite behind it comes back as NaN.
-    zero = [jnp.where(False, x, jnp.zeros_like(x)) for x in some]
+    zero = [where(False, x, jnp.zeros_like(x)) for x in some]
     spread = lambda x: jnp.broadcast_to(zero[0].astype(x.dtype), x.shape)
     rest = [spread(x) if zero and type(slope) is SymbolicZero else slope for x, slope in zip(leaves, slopes, strict=True)]
     return _moved(leaves, by), _moved(rest, by)  # For the derivatives of these.

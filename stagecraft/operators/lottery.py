@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.operators.interpolate import Segment, nearest
 
 
@@ -44,19 +45,19 @@ def lottery(
         if exact or size == 1:
             index = nearest(grid, x)
             corners = [(at * size + index, part) for at, part in corners]
-            above.append(jnp.sum(jnp.where(jnp.abs(grid[index] - x) > 1e3 * room, weights, 0.0)))
+            above.append(jnp.sum(where(jnp.abs(grid[index] - x) > 1e3 * room, weights, 0.0)))
             below.append(jnp.zeros((), weights.dtype))
             continue
         segment = Segment(grid, x)
         # Not a clip: a point on an end knot keeps its derivative.
-        share = jnp.where(x > grid[-1], 1.0, jnp.where(x < grid[0], 0.0, segment.share))
+        share = where(x > grid[-1], 1.0, where(x < grid[0], 0.0, segment.share))
         corners = [
             (at * size + segment.index + side, part * own)
             for at, part in corners
             for side, own in ((0, 1.0 - share), (1, share))
         ]
-        above.append(jnp.sum(jnp.where(x > grid[-1] + room, weights, 0.0)))
-        below.append(jnp.sum(jnp.where(x < grid[0] - room, weights, 0.0)))
+        above.append(jnp.sum(where(x > grid[-1] + room, weights, 0.0)))
+        below.append(jnp.sum(where(x < grid[0] - room, weights, 0.0)))
     sizes = tuple(grid.shape[0] for grid in knots)
     mass = jnp.zeros(math.prod(sizes), weights.dtype)
     for at, part in corners if open is None else _inside(corners, open.ravel()):
@@ -66,8 +67,8 @@ def lottery(
 
 def _inside(corners, open):
     """Shares of the corners that are open, which sum to one where any is."""
-    parts = [jnp.where(open[at], part, 0.0) for at, part in corners]
+    parts = [where(open[at], part, 0.0) for at, part in corners]
     total = sum(parts)
     lost = total <= 0
-    total = jnp.where(lost, 1.0, total)
-    return [(at, jnp.where(lost, old, new / total)) for (at, old), new in zip(corners, parts, strict=True)]
+    total = where(lost, 1.0, total)
+    return [(at, where(lost, old, new / total)) for (at, old), new in zip(corners, parts, strict=True)]

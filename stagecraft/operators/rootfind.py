@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from heptapod.formulas.where import where
 from stagecraft.operators.pruned import pruned
 
 _EXPANSIONS = 200
@@ -34,30 +35,30 @@ def bracketed_newton(
     lower, start = jax.lax.stop_gradient((lower, start))
     frozen = lambda x: jax.lax.stop_gradient(function(x))
     both = lambda x: jax.jvp(function, (x,), (jnp.ones_like(x),))
-    sign = jnp.where(frozen(start) < 0, -1, 1)
+    sign = where(frozen(start) < 0, -1, 1)
     low, high, found = _grown_bracket(frozen, lower, start, sign)
-    near = jnp.where(found, 4 * jnp.finfo(low.dtype).eps * (low - lower), jnp.inf)
+    near = where(found, 4 * jnp.finfo(low.dtype).eps * (low - lower), jnp.inf)
     root = newton_within(lambda x: (*both(x), 0.0), low, high, 0.5 * (low + high), -jnp.sign(frozen(high)), near)
-    return jnp.where(found, implicit(function, root, found), jnp.nan)
+    return where(found, implicit(function, root, found), jnp.nan)
 
 
 def implicit(
-    function: Callable[[Float[Array, "..."]], Float[Array, "..."]], root: Float[Array, "..."], where: Bool[Array, "..."]
+    function: Callable[[Float[Array, "..."]], Float[Array, "..."]], root: Float[Array, "..."], rooted: Bool[Array, "..."]
 ) -> Float[Array, "..."]:
     r"""A root that was found, as a function of all that `function` closes over, elementwise.
 
     Its derivative is that of the implicit function theorem, $x' = -f_\theta/f_x$, taken at the root as a function again, so
     that those of every order are right. Nothing is computed that no derivative asks for.
 
-    **Arguments:** `where`: elements that are roots; others stay as they are, without a derivative.
+    **Arguments:** `rooted`: elements that are roots; others stay as they are, without a derivative.
     """
     root = jax.lax.stop_gradient(root)
 
     def solved(linear, y):
         slope = linear(jnp.ones_like(y))
-        return y / jnp.where(slope == 0, 1.0, slope)
+        return y / where(slope == 0, 1.0, slope)
 
-    return jax.lax.custom_root(lambda x: jnp.where(where, function(x), x - root), root, lambda _, x: x, solved)
+    return jax.lax.custom_root(lambda x: where(rooted, function(x), x - root), root, lambda _, x: x, solved)
 
 
 def newton_within(
@@ -83,10 +84,10 @@ def newton_within(
         low, high, x, _, step = state
         value, slope, noise = seen(x)
         on_low = sign * value >= 0
-        low, high = jnp.where(on_low, x, low), jnp.where(on_low, high, x)
-        newton = x - value / jnp.where(slope == 0, 1.0, slope)
-        new = jnp.where((newton >= low) & (newton <= high) & (slope != 0), newton, 0.5 * (low + high))
-        new = jnp.where(jnp.abs(value) <= noise, x, new)
+        low, high = where(on_low, x, low), where(on_low, high, x)
+        newton = x - value / where(slope == 0, 1.0, slope)
+        new = where((newton >= low) & (newton <= high) & (slope != 0), newton, 0.5 * (low + high))
+        new = where(jnp.abs(value) <= noise, x, new)
         return low, high, new, jnp.any(jnp.abs(new - x) > near), step + 1
 
     state = (*jax.lax.stop_gradient((low, high, start)), jnp.array(True), 0)
@@ -111,11 +112,11 @@ def golden_section(
     def body(_, state):
         low, high, left, right, f_left, f_right = state
         up = f_right > f_left
-        low, high = jnp.where(up, left, low), jnp.where(up, high, right)
-        new = jnp.where(up, low + _RATIO * (high - low), high - _RATIO * (high - low))
+        low, high = where(up, left, low), where(up, high, right)
+        new = where(up, low + _RATIO * (high - low), high - _RATIO * (high - low))
         f_new = value(new)
-        return (low, high, jnp.where(up, right, new), jnp.where(up, new, left),
-                jnp.where(up, f_right, f_new), jnp.where(up, f_new, f_left))  # fmt: skip
+        return (low, high, where(up, right, new), where(up, new, left),
+                where(up, f_right, f_new), where(up, f_new, f_left))  # fmt: skip
 
     f_left, f_right = value(jnp.stack([left, right]))
     _, _, left, right, f_left, f_right = jax.lax.fori_loop(0, steps, body, (low, high, left, right, f_left, f_right))
@@ -127,8 +128,8 @@ def _grown_bracket(function, lower, start, sign):
 
     def body(state):
         up, down, done_up, done_down, step = state
-        up = jnp.where(done_up, up, lower + 2 * (up - lower))
-        down = jnp.where(done_down, down, lower + 0.5 * (down - lower))
+        up = where(done_up, up, lower + 2 * (up - lower))
+        down = where(done_down, down, lower + 0.5 * (down - lower))
         done_up |= function(up) * sign < 0
         done_down |= function(down) * sign < 0
         either = done_up | done_down
@@ -138,6 +139,6 @@ def _grown_bracket(function, lower, start, sign):
     go = lambda s: jnp.any(~(s[2] | s[3])) & (s[4] < _EXPANSIONS)
     up, down, done, _, _ = jax.lax.while_loop(go, body, (start, start, none, none, 0))
     crossed_up = function(up) * sign < 0
-    low = jnp.where(crossed_up, lower + 0.5 * (up - lower), down)
-    high = jnp.where(crossed_up, up, lower + 2 * (down - lower))
+    low = where(crossed_up, lower + 0.5 * (up - lower), down)
+    high = where(crossed_up, up, lower + 2 * (down - lower))
     return low, high, done

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax.extend.random import define_prng_impl
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
+from heptapod.formulas.where import where
+
 _THREEFRY = "threefry2x32"
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
@@ -73,14 +75,14 @@ def _random_bits(data, width, shape):
     agents, others = shape[-1] if shape else 1, shape[:-1]
     rank = jnp.arange(agents, dtype=jnp.uint32) + data[2]
     pairs = data[3] > 0
-    low = jnp.broadcast_to(jnp.where(pairs, rank >> 1, rank), (*others, agents)).reshape(shape)
+    low = jnp.broadcast_to(where(pairs, rank >> 1, rank), (*others, agents)).reshape(shape)
     count = low.size // agents if agents else 0
     high = jnp.broadcast_to(jnp.arange(count, dtype=jnp.uint32).reshape(*others, 1), (*others, agents)).reshape(shape)
     top, bottom = _threefry(data[0], data[1], high, low)
     bits = top ^ bottom if width <= 32 else (top.astype(jnp.uint64) << 32) | bottom.astype(jnp.uint64)
     bits = bits.astype(jnp.dtype(f"uint{width}"))
     mirrored = jnp.broadcast_to(pairs & (rank % 2 == 1), (*others, agents)).reshape(shape)
-    return jnp.where(mirrored, ~bits, bits)
+    return where(mirrored, ~bits, bits)
 
 
 _AGENTS = define_prng_impl(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from heptapod.formulas.where import where
 from stagecraft.circuit.composer import period_at
 from stagecraft.forward.agent import log_chance, log_odds, pass_through, record
 from stagecraft.forward.walk import arrivals_of, survival_of, walk
@@ -55,7 +56,7 @@ class History(eqx.Module):
 
     def meet(self, other: "History", active: Bool[Array, " agents"]) -> "History":
         """Agents of another type, `active`, among those of this one."""
-        pick = lambda x, y: jnp.where(active, y, x)
+        pick = lambda x, y: where(active, y, x)
         data, weights = jax.tree.map(pick, (self.data, self.weights), (other.data, other.weights))
         both = {name: _both(x, other.infeasible[name]) for name, x in self.infeasible.items()}
         return History(data, weights, both, self.names)
@@ -129,7 +130,7 @@ def _scanned(solved, truth, key, request, kind, known):
             known[name] = tuple(found)
             bad = active & ~step.feasible
             counts = jnp.sum(bad), jnp.sum(active), jnp.argmax(bad)
-            odds = None if log_prob is None else jnp.where(active, log_odds(stage, step), 0.0)
+            odds = None if log_prob is None else where(active, log_odds(stage, step), 0.0)
             links = [world.structure.blocks[kind].following(name, branch) for branch in step.posts]
             ends = [(link, *_depart(world, link, step, t, active, drawn, odds is not None)) for link in links]
             lived = sum(chance for _, _, chance in ends)
@@ -162,14 +163,14 @@ def _depart(world, link, step, t, active, key, weighted) -> tuple[tuple, Any]:
     if survival is None:
         return (arriving, goes), 0.0
     lives = jax.random.uniform(jax.random.fold_in(key, 2_000_003), goes.shape, survival.dtype) < survival
-    chance = log_chance(jnp.where(lives, survival, 1.0 - survival)) if weighted else 0.0
-    return (arriving, goes & lives), jnp.where(goes, chance, 0.0) if weighted else 0.0
+    chance = log_chance(where(lives, survival, 1.0 - survival)) if weighted else 0.0
+    return (arriving, goes & lives), where(goes, chance, 0.0) if weighted else 0.0
 
 
 def _both(mine, others):
     """How many of either had no choice, how many passed, and the first of them."""
     (bad, inside, first), (more, passed, other) = mine, others
-    earliest = jnp.where(bad == 0, other, jnp.where(more == 0, first, jnp.minimum(first, other)))
+    earliest = where(bad == 0, other, where(more == 0, first, jnp.minimum(first, other)))
     return bad + more, inside + passed, earliest
 
 
@@ -183,7 +184,7 @@ def _meet(*parts):
     """Agents that come together on arrival of a stage from several branches: no agent is in two of them."""
     (states, active), *others = parts
     for arriving, goes in others:
-        states = {name: jnp.where(goes, arriving[name], x) for name, x in states.items()}
+        states = {name: where(goes, arriving[name], x) for name, x in states.items()}
         active = active | goes
     return states, active
 

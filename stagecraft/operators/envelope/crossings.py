@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from heptapod.formulas.where import where
 from stagecraft.operators.envelope.runs import cell, counted, difference, running_max, running_min
 from stagecraft.operators.interpolate import take
 from stagecraft.operators.rootfind import newton_within
@@ -38,8 +39,8 @@ def find_switches(raw, first, last, room):
     if n <= _MANY:
         return _sweep(raw, live, n, room)
     far = jnp.inf * jnp.ones(1, raw.place.dtype)
-    before = jnp.concatenate([-far, running_max(jnp.where(live, raw.place, -jnp.inf))[:-1]])
-    after = jnp.concatenate([running_min(jnp.where(live, raw.place, jnp.inf))[1:], far])
+    before = jnp.concatenate([-far, running_max(where(live, raw.place, -jnp.inf))[:-1]])
+    after = jnp.concatenate([running_min(where(live, raw.place, jnp.inf))[1:], far])
     contested = live & ((raw.place <= before) | (raw.place >= after) | raw.start | raw.end)
     no = jnp.zeros(1, bool)
     contested |= live & (jnp.concatenate([contested[1:], no]) | jnp.concatenate([no, contested[:-1]]))
@@ -54,23 +55,23 @@ def _sweep(raw, chosen, many, room):
     n, index, active = raw.state.size, jnp.arange(raw.state.size, dtype=jnp.int32), chosen
     if many < n:
         number = counted(chosen)
-        slot = jnp.where(chosen, number - 1, many)
+        slot = where(chosen, number - 1, many)
         index = jnp.zeros(many, jnp.int32).at[slot].set(index, mode="drop")
         active = jnp.arange(many) < number[-1]
     colours = _colours(raw, index, active)
-    places = jnp.where(active, take(raw.place, index), jnp.inf)
+    places = where(active, take(raw.place, index), jnp.inf)
     if raw.table.shape[1] == 3:
         places, index = (jnp.concatenate(pair) for pair in zip((places, index), _bends(raw, room), strict=True))
     key, order = jax.lax.sort((places, index), num_keys=1, is_stable=True)
     active = key < jnp.inf
-    place = jnp.where(active, key, jnp.max(jnp.where(active, key, -jnp.inf)))
+    place = where(active, key, jnp.max(where(active, key, -jnp.inf)))
     ahead = jnp.append(place[1:], place[-1])
     real = ahead > place
     colour = take(raw.run, order) % colours
 
     def segments(c):
         """The segment of the runs of one colour over each interval, and whether they reach over it."""
-        last = running_max(jnp.where(active & (colour == c), order, -1))
+        last = running_max(where(active & (colour == c), order, -1))
         segment = jnp.maximum(last, 0)
         return segment, (last >= 0) & take(raw.rise, segment) & real
 
@@ -84,9 +85,9 @@ def _bends(raw, room):
     n = raw.state.size
     bends = (raw.start | raw.end) & (raw.place != raw.state)
     number = counted(bends)
-    slot = jnp.where(bends, number - 1, room)
+    slot = where(bends, number - 1, room)
     knot = jnp.zeros(room, jnp.int32).at[slot].set(jnp.arange(n, dtype=jnp.int32), mode="drop")
-    place = jnp.where(jnp.arange(room) < number[-1], take(raw.state, knot), jnp.inf)
+    place = where(jnp.arange(room) < number[-1], take(raw.state, knot), jnp.inf)
     return place, jnp.maximum(knot - take(raw.end, knot), 0)
 
 
@@ -94,7 +95,7 @@ def _colours(raw, index, active):
     """The least number of colours, given to the runs in turn, with which no two runs of a colour overlap."""
     start, end, many = take(raw.start, index) & active, take(raw.end, index) & active, index.size
     ordinal, runs = take(raw.run, index) - 1, raw.run[-1]
-    table = lambda flags: jnp.zeros(many, raw.place.dtype).at[jnp.where(flags, ordinal, many)].set(place, mode="drop")
+    table = lambda flags: jnp.zeros(many, raw.place.dtype).at[where(flags, ordinal, many)].set(place, mode="drop")
     place, run = take(raw.place, index), jnp.arange(many)
     low, high = table(start), table(end)
     apart = lambda c: jnp.all((run + c >= runs) | (high <= take(low, jnp.minimum(run + c, many - 1))))
@@ -113,9 +114,9 @@ def _winners(raw, segments, colours, place, ahead):
         # Of equals at one end the better one is the higher at the other.
         wins = lambda one, two, best: covers & ((one > best[0]) | ((one == best[0]) & (two > best[1])))
         first, second = wins(at, to, ahead_of), wins(to, at, behind_of)
-        put = lambda flag, new, old: tuple(jnp.where(flag, x, y) for x, y in zip(new, old, strict=True))
+        put = lambda flag, new, old: tuple(where(flag, x, y) for x, y in zip(new, old, strict=True))
         ahead_of, behind_of = put(first, (at, to), ahead_of), put(second, (to, at), behind_of)
-        return c + 1, ahead_of, behind_of, jnp.where(first, segment, left), jnp.where(second, segment, right)
+        return c + 1, ahead_of, behind_of, where(first, segment, left), where(second, segment, right)
 
     low, none = jnp.full(place.shape, -jnp.inf, place.dtype), jnp.full(place.shape, -1, jnp.int32)
     state = (jnp.int32(0), (low, low), (low, low), none, none)
@@ -126,26 +127,26 @@ def _listed(raw, left, right, place, ahead, real, room):
     """Compress intervals and points at which the run changes into a list from left to right."""
     many = place.size
     here = jnp.arange(many, dtype=jnp.int32)
-    back = jnp.append(jnp.int32(-1), running_max(jnp.where(real, here, -1))[:-1])
-    forth = jnp.append(running_min(jnp.where(real, here, many))[1:], jnp.int32(many))
+    back = jnp.append(jnp.int32(-1), running_max(where(real, here, -1))[:-1])
+    forth = jnp.append(running_min(where(real, here, many))[1:], jnp.int32(many))
     hole = real & (left < 0)
     past = lambda winners: take(winners, jnp.maximum(back, 0))
     next_ = take(left, jnp.minimum(forth, many - 1))
-    left, right = jnp.where(hole, past(right), left), jnp.where(hole, next_, right)
+    left, right = where(hole, past(right), left), where(hole, next_, right)
     before = past(right)
     run = lambda segment: take(raw.run, jnp.maximum(segment, 0))
     at_point = real & (back >= 0) & (run(before) != run(left))
     inside = real & (run(left) != run(right))
     number = counted(at_point.astype(jnp.int32) + inside)
     code = jnp.full(room, -1, jnp.int32)
-    code = code.at[jnp.where(at_point, number - 1 - inside, room)].set(2 * here, mode="drop")
-    code = code.at[jnp.where(inside, number - 1, room)].set(2 * here + 1, mode="drop")
+    code = code.at[where(at_point, number - 1 - inside, room)].set(2 * here, mode="drop")
+    code = code.at[where(inside, number - 1, room)].set(2 * here + 1, mode="drop")
     j, inner, used = jnp.maximum(code, 0) >> 1, (code & 1) == 1, code >= 0
-    pick = lambda inside, point: jnp.where(used, jnp.where(inner, take(inside, j), take(point, j)), 0)
+    pick = lambda inside, point: where(used, where(inner, take(inside, j), take(point, j)), 0)
     from_, to, low, high = pick(left, before), pick(right, left), take(place, j), pick(ahead, place)
-    how = _how(raw, from_, to, low, high, jnp.where(inner, jnp.where(take(hole, j), OVER_HOLE, INSIDE), AT_KNOT))
-    low = jnp.where(how >= 0, take(raw.place, jnp.maximum(how, 0)), low)
-    return RunChanges(from_, to, low, jnp.where(how >= 0, low, high), j, how, number[-1])
+    how = _how(raw, from_, to, low, high, where(inner, where(take(hole, j), OVER_HOLE, INSIDE), AT_KNOT))
+    low = where(how >= 0, take(raw.place, jnp.maximum(how, 0)), low)
+    return RunChanges(from_, to, low, where(how >= 0, low, high), j, how, number[-1])
 
 
 def _how(raw, left, right, low, high, kind):
@@ -156,14 +157,14 @@ def _how(raw, left, right, low, high, kind):
     stop = (kind == AT_KNOT) & ends & ((at_low >= 0) | ~starts)
     begin = (kind == AT_KNOT) & starts & ~stop
     apart = (kind == OVER_HOLE) & ~(at_low * at_high < 0)
-    return jnp.where(stop | (apart & (at_low < 0)), left + 1, jnp.where(begin | apart, right, kind)).astype(jnp.int32)
+    return where(stop | (apart & (at_low < 0)), left + 1, where(begin | apart, right, kind)).astype(jnp.int32)
 
 
 def _roots(raw, s):
     """The crossing in each bracket by Newton steps kept inside it, from the secant."""
     d0, d1 = difference(raw, s.left, s.right, jnp.stack([s.low, s.high]))[0]
-    sign, drop = jnp.where(d0 < 0, -1.0, 1.0), d0 - d1
-    share = jnp.clip(jnp.where(drop == 0, 0.5, d0 / jnp.where(drop == 0, 1.0, drop)), 0.0, 1.0)
+    sign, drop = where(d0 < 0, -1.0, 1.0), d0 - d1
+    share = jnp.clip(where(drop == 0, 0.5, d0 / where(drop == 0, 1.0, drop)), 0.0, 1.0)
     secant = s.low + share * (s.high - s.low)
     if raw.table.shape[1] == 2:
         return secant
@@ -186,18 +187,18 @@ def _put_between(raw, switches, segments, colours):
             segment, covers = (take(x, s.interval) for x in segments(c))
             v = cell(raw.table, segment, w)[0]
             wins = covers & (v > best[0]) & (segment != s.left) & (segment != s.right)
-            return jnp.where(wins, v, best[0]), jnp.where(wins, segment, best[1])
+            return where(wins, v, best[0]), where(wins, segment, best[1])
 
         bar = level + eps * (jnp.abs(level) + jnp.abs(rate * w))
         _, third = jax.lax.fori_loop(0, colours, higher, (bar, jnp.full(room, -1, jnp.int32)))
         split = (s.how == INSIDE) & (third >= 0) & (slot < s.count)
-        at = jnp.where(slot < s.count, slot + counted(split) - split, room)
+        at = where(slot < s.count, slot + counted(split) - split, room)
         # Twice the old place, plus one for the second half of what was split.
         origin = jnp.zeros(room, jnp.int32).at[at].set(2 * slot, mode="drop")
-        origin = origin.at[jnp.where(split, at + 1, room)].set(2 * slot + 1, mode="drop")
+        origin = origin.at[where(split, at + 1, room)].set(2 * slot + 1, mode="drop")
         old, second = origin >> 1, (origin & 1) == 1
         first = take(split, old) & ~second
-        same, cut = lambda x: take(x, old), lambda flag, new, x: jnp.where(flag, take(new, old), take(x, old))
+        same, cut = lambda x: take(x, old), lambda flag, new, x: where(flag, take(new, old), take(x, old))
         left, right = cut(second, third, s.left), cut(first, third, s.right)
         low, high = cut(second, w, s.low), cut(first, w, s.high)
         count = s.count + jnp.sum(split, dtype=jnp.int32)

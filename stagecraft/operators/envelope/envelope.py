@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from heptapod.formulas.where import where
 from stagecraft.operators.envelope.crossings import OVER_HOLE, find_switches, no_switches
 from stagecraft.operators.envelope.runs import cell, counted, difference, runs_of, table_of
 from stagecraft.operators.interpolate import pairs, take
@@ -62,7 +63,7 @@ def refine(
     - `extend`: whether runs reach beyond folds.
     """
     valid = valid & jnp.isfinite(jax.lax.stop_gradient(state + value))
-    clean = lambda x: None if x is None else jnp.where(valid, x, 0.0)
+    clean = lambda x: None if x is None else where(valid, x, 0.0)
     raw = runs_of(clean(state), clean(value), clean(slope), valid, extend)
     frozen = jax.lax.stop_gradient(raw)
     n, live = raw.state.size, raw.start | raw.end | raw.rise
@@ -72,7 +73,7 @@ def refine(
     room, found = max(8, size - n), raw.run[-1] > 0
     search = lambda: find_switches(frozen, first, last, room)
     switches = jax.lax.cond(folded & found, search, lambda: no_switches(frozen, room))
-    return _assemble(raw, switches, jnp.where(found, first, 0), jnp.where(found, last, -1), size)
+    return _assemble(raw, switches, where(found, first, 0), where(found, last, -1), size)
 
 
 def read(
@@ -91,16 +92,16 @@ def read(
 
     **Returns:** values and derivatives at the knots, each of length `size`.
     """
-    table = jnp.where(refined.found, table_of(state, values, slopes), 0.0)
+    table = where(refined.found, table_of(state, values, slopes), 0.0)
     return cell(table, refined.segment, refined.state)
 
 
 def read_lines(refined: Refined, state: Float[Array, " n"], *arrays: Float[Array, " n"]) -> list[Float[Array, " size"]]:
     """Several arrays of the correspondence at the refined knots, linear on raw segments; zero where none was found."""
-    table = jnp.where(refined.found, jnp.stack([state, *arrays], axis=1), 0.0)
+    table = where(refined.found, jnp.stack([state, *arrays], axis=1), 0.0)
     (left, right), *ends = pairs(table, refined.segment)
     width = right - left
-    share = (refined.state - left) / jnp.where(width == 0, 1.0, width)
+    share = (refined.state - left) / where(width == 0, 1.0, width)
     return [low + (high - low) * share for low, high in ends]
 
 
@@ -109,22 +110,22 @@ def _assemble(raw, s, first, last, size):
     n, room, found = raw.state.size, s.left.size, last >= first
     state, used, k = jax.lax.stop_gradient(raw.state), jnp.minimum(s.count, room), jnp.arange(room + 1)
     first, last, outer = _pieces(state, s, first, last, used)
-    length = jnp.where(k <= used, jnp.where(outer, 1, last - first + 1), 0)
+    length = where(k <= used, where(outer, 1, last - first + 1), 0)
     offset = counted(length + 2) - length - 2
     total = take(offset + length, used)
     slot, pad = jnp.arange(size, dtype=jnp.int32), jnp.maximum(size - total, 0)
-    begins = jnp.where((k >= 1) & (k <= used), offset + pad, size)
+    begins = where((k >= 1) & (k <= used), offset + pad, size)
     piece = counted(jnp.zeros(size, jnp.int32).at[begins].add(1, mode="drop"))
-    within = jnp.where(slot == 0, 0, jnp.maximum(slot - pad, 1)) - take(offset, piece)
+    within = where(slot == 0, 0, jnp.maximum(slot - pad, 1)) - take(offset, piece)
     own, second = within < take(length, piece), within > take(length, piece)
     knot = jnp.clip(take(first, piece) + within, 0, n - 1)
     change = jnp.minimum(piece, room - 1)
-    anchor = jnp.where(s.how >= 0, n + s.how, 2 * n + jnp.arange(room))
-    source = jnp.where(own, jnp.where(take(outer, piece), n + knot, knot), take(anchor, change))
+    anchor = where(s.how >= 0, n + s.how, 2 * n + jnp.arange(room))
+    source = where(own, where(take(outer, piece), n + knot, knot), take(anchor, change))
     # The padding must not be the end of the only cell.
-    source = jnp.where((total == 2) & (slot >= 1) & (slot <= pad), 2 * n + room, source)
-    segment = jnp.where(second, take(s.right, change), take(s.left, change))
-    segment = jnp.where(own, knot - ~take(raw.rise, knot), segment)
+    source = where((total == 2) & (slot >= 1) & (slot <= pad), 2 * n + room, source)
+    segment = where(second, take(s.right, change), take(s.left, change))
+    segment = where(own, knot - ~take(raw.rise, knot), segment)
     plain = take(raw.chain, s.left + 1) == take(raw.chain, s.right)
     counts = (jnp.arange(room) < used) & ~plain
     middle = 0.5 * (take(raw.state, knot[:1]) + take(raw.state, knot[-1:]))
@@ -151,8 +152,8 @@ def _pieces(state, s, first, last, used):
     short = (used > 0) & (low - at(first) < narrow * (at(first + 1) - at(first)))
     shut = (used > 0) & (at(last) - high < narrow * (at(last) - at(last - 1)))
     begin = jnp.append(first, after)
-    end = jnp.where(k == used, last, jnp.append(before, last))
-    begin = jnp.where(shut & (k == used), last, begin)
+    end = where(k == used, last, jnp.append(before, last))
+    begin = where(shut & (k == used), last, begin)
     return begin, jnp.maximum(end, begin - 1), (short & (k == 0)) | (shut & (k == used))
 
 
@@ -161,4 +162,4 @@ def _moved(raw, s):
     d, rate, _ = difference(raw, s.left, s.right, s.low)
     d, rate = d - jax.lax.stop_gradient(d), jax.lax.stop_gradient(rate)
     flat = jnp.abs(rate) < jnp.finfo(rate.dtype).tiny ** 0.5
-    return s.low - jnp.where(flat, 0.0, d / jnp.where(flat, 1.0, rate))
+    return s.low - where(flat, 0.0, d / where(flat, 1.0, rate))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from heptapod.formulas.where import where
 from stagecraft.operators.interpolate import hermite, pairs
 
 
@@ -31,7 +32,7 @@ def cell(table, segment, query):
     """Value and derivative on a raw segment and its linear continuations."""
     (left, right), (y0, y1), *slopes = pairs(table, segment)
     h = right - left
-    h = jnp.where(h == 0, 1.0, h)
+    h = where(h == 0, 1.0, h)
     t = (query - left) / h
     if not slopes:
         return y0 + (y1 - y0) * t, (y1 - y0) / h
@@ -51,12 +52,12 @@ def runs_of(state, value, slope, valid, extend):
     if extend:
         wide = jnp.concatenate([width, jnp.zeros(1, width.dtype)])
         back = jnp.concatenate([jnp.zeros(1, width.dtype), width])
-        place = state - jnp.where(start & before(fall), wide, 0.0) + jnp.where(end & after(fall), back, 0.0)
-    live, wide = after(rise) | before(rise), jnp.max(jnp.where(rise, width, 0.0), initial=0.0)
-    reach = jnp.where(live, place, state[jnp.argmax(live)])
+        place = state - where(start & before(fall), wide, 0.0) + where(end & after(fall), back, 0.0)
+    live, wide = after(rise) | before(rise), jnp.max(where(rise, width, 0.0), initial=0.0)
+    reach = where(live, place, state[jnp.argmax(live)])
     # Any finite end beyond all others will do: the outer cells are continued.
     lowest, highest = jnp.min(reach) - wide, jnp.max(reach) + wide
-    place = jnp.where(start & (runs == 1), lowest, jnp.where(end & (runs == runs[-1]), highest, place))
+    place = where(start & (runs == 1), lowest, where(end & (runs == runs[-1]), highest, place))
     return Raw(state, table_of(state, value, slope), place, after(rise), start, end, chain, runs)
 
 
