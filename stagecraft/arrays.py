@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 
 
 def floating(x) -> bool:

@@ -15,7 +15,7 @@ from dynx_runner.estimation import adapter, inference, search
 from dynx_runner.estimation.free import Free
 from dynx_runner.estimation.posterior import Posterior
 from dynx_runner.estimation.task import FEW, criterion
-from heptapod.formulas.where import where
+from heptapod import where
 
 Vector = Float[Array, " coordinates"]
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 
 _LOG_2PI = math.log(2 * math.pi)
 _REACHED = 1e-8

@@ -11,7 +11,7 @@ from dynx_runner.estimation import adapter
 from dynx_runner.estimation.arrays import Plan, StageArrays
 from dynx_runner.estimation.densities import log_normal, log_positive, log_sum
 from dynx_runner.estimation.plan import Seen, state_column
-from heptapod.formulas.where import where
+from heptapod import where
 
 _NEAR = 1e-6
 

@@ -8,7 +8,7 @@ from dynx_runner.estimation import adapter
 from dynx_runner.estimation.densities import inverted, log_density, log_positive, log_sum, spread_of
 from dynx_runner.estimation.emission import agrees, combinations, same
 from dynx_runner.estimation.plan import Seen, state_column
-from heptapod.formulas.where import where
+from heptapod import where
 
 
 def nodes_of(num, scope, arrival):

@@ -12,7 +12,7 @@ from dynx_runner.estimation.arrays import Data, Plan
 from dynx_runner.estimation.densities import log_positive, log_sum
 from dynx_runner.estimation.emission import combinations, emissions
 from dynx_runner.estimation.law import laws
-from heptapod.formulas.where import where
+from heptapod import where
 
 
 @functools.partial(jax.jit, static_argnames="plan")

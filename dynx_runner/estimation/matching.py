@@ -19,7 +19,7 @@ from dynx_runner.estimation.fit import Fit, fitted
 from dynx_runner.estimation.free import read_free
 from dynx_runner.estimation.task import Task
 from dynx_runner.estimation.weights import factor, labels_of, overidentified, root_of, told
-from heptapod.formulas.where import where
+from heptapod import where
 
 
 @dataclass(frozen=True)

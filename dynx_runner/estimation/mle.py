@@ -23,8 +23,8 @@ from dynx_runner.estimation.plan import Seen, errors_by_stage, read_seen
 from dynx_runner.estimation.posterior import Posterior
 from dynx_runner.estimation.task import Task
 from dynx_runner.estimation.unique import check_unique
+from heptapod import where
 from heptapod.errors import did_you_mean
-from heptapod.formulas.where import where
 
 
 @dataclass(frozen=True)

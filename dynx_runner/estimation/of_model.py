@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from heptapod.formulas.where import where
+from heptapod import where
 
 
 def _chosen(moment, clock) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from dynx_runner.estimation import adapter
 from dynx_runner.estimation.densities import spread_of
 from dynx_runner.estimation.law import moved_states, nodes_of
-from heptapod.formulas.where import where
+from heptapod import where
 
 _WIDE = 4.0  # Standard deviations to either side.
 _POINTS = {1: 41, 2: 9}  # Along each draw; five where there are more.

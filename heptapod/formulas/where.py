@@ -6,10 +6,13 @@ from jaxtyping import Array
 
 
 def where(condition, x, y) -> Array:
-    """`jnp.where(condition, x, y)`, element by element `x` where the condition holds and `y` elsewhere, without a call around it.
+    """`jnp.where(condition, x, y)`: element by element `x` where the condition holds and `y` elsewhere.
 
-    NumPy's function of JAX is a compiled program of its own: a trace holds a call for each use, and a derivative looks into
-    each by itself. A model has hundreds of them.
+    JAX's own is a compiled program, so that a trace holds a call for each use, and a derivative looks into each by itself.
+    A model has hundreds of them; this one is an equation, beside those that spread numbers over a shape.
+
+    **Returns:** an array of the type and shape that `jnp.where` gives, weak types included. **Raises:** `ValueError` where
+    the shapes do not fit each other.
     """
     condition = condition if hasattr(condition, "dtype") else jnp.asarray(condition)
     dtype, shape = jnp.result_type(x, y), jnp.broadcast_shapes(*map(jnp.shape, (condition, x, y)))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.analysis.comparative_statics import labelled
 from stagecraft.backward.solve import solve
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import dtype_of, floating
 from stagecraft.backward.newton import floats_of, newton, scales
 from stagecraft.backward.recursion import Recursion

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import floating
 from stagecraft.backward.watch import Watch, gap_of, same_rules, typical
 from stagecraft.operators.linear_solve import solve_near_identity

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import floating
 
 _WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.horses.solution import Answer
 
 

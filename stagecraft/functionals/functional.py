@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import floating, listed, page, shown, traced
 from stagecraft.horses.solution import Answer
 

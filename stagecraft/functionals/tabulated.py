@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import room_above
 from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.functional import AbstractFunctional

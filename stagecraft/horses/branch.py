@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import room_above
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.evaluate import other_bound

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import dtype_of, traced
 from stagecraft.households.cells import cells, settle, spread
 from stagecraft.households.population import Population

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import dataset
 from stagecraft.board import show
 from stagecraft.pictures.profiles import plot_panel

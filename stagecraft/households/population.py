@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import listed, page, traced
 from stagecraft.operators.interpolate import Segment
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 
 
 def expect(weights: Float[Array, "nodes ..."], values: Float[Array, "nodes ..."]) -> Float[Array, "..."]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
-from heptapod.formulas.where import where
+from heptapod import where
 
 _STEPS = 3_000
 

@@ -1,8 +1,8 @@
 """Where a loop starts, as something that parameters may move.
 
-JAX finds out which of the arrays that a loop carries have derivatives by differentiating the body until the answer repeats: with
-those that move at the start, and again with those that move after a step. A start that moves with the rest is differentiated
-once, which takes a third off the tracing of a gradient.
+JAX finds out which of the arrays that a loop carries have derivatives by differentiating the body until the answer repeats:
+with those that move at the start, and again with those that move after a step. A start that moves with the rest is
+differentiated once, which takes a third off the tracing of a gradient.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.arrays import floating
 
 

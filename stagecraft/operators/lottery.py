@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod.formulas.where import where
+from heptapod import where
 from stagecraft.operators.interpolate import Segment, nearest
 
 
