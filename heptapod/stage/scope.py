@@ -139,7 +139,8 @@ class StageScope:
         others = tuple(others)
         symbols |= {n: real(n) for n in others}
         seen = ", ".join(dict.fromkeys((*(n for space in spaces.values() for n in space.dimensions), *others)))
-        return Scope(symbols, hint=f"variables here: {seen}" if seen else None, functions=helpers, where=f"{where} of stage {self.name}", elsewhere=self.elsewhere,
+        hint = f"variables here: {seen}" if seen else None
+        return Scope(symbols, functions=helpers, where=f"{where} of stage {self.name}", elsewhere=self.elsewhere, hint=hint,
                      ambiguous=ambiguous, helper_symbols=parameters, expect=expect, used=used, poison=poison)  # fmt: skip
 
     def _mover_at(self, place):
