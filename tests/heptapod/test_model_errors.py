@@ -171,6 +171,12 @@ def test_an_inherited_name_that_is_not_listed_says_which_line_to_add():
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
+        (
+            "    controls: {c",
+            "    methods: {solution: vfi}\n    controls: {c",
+            "`methods` is a key of a stage and of a mover; here the keys are",
+        ),
+        ("    controls: {c", "    horizon: 7\n    controls: {c", "`horizon` is a key of `model`; here the keys are"),
         ("terminal: B(a) ", "terminal: B(m) ", "variables here: a"),
         ("g_ve: a_nxt = m - c", "g_ve: a_nxt = a - c", "variables here: m, c"),
         ('dimensions: ["y"]', 'dimensions: ["n_a"]', "the shock `n_a` shares its name with a setting"),
