@@ -39,13 +39,13 @@ def test_the_index_is_that_of_the_texts():
 
 
 def test_oracles_import_nothing_of_ours():
-    paths = [ROOT / "tests" / "gallery" / f"{name}.py" for name in ("oracles", "searches", "more", "others")]
+    paths = [ROOT / "tests" / "gallery" / f"{name}.py" for name in ("oracles", "searches", "more", "others", "savers")]
     for path in (*paths, ROOT / "tests" / "theory" / "referee.py"):
         nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
         names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {
             n.module for n in nodes if isinstance(n, ast.ImportFrom)
         }
-        known = {"numpy", "scipy", "sys", "pathlib", "more", "others", "searches", "referee"}
+        known = {"numpy", "scipy", "sys", "pathlib", "more", "others", "savers", "searches", "referee"}
         assert {name.split(".")[0] for name in names} <= known, path
 
 

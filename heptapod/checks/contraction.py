@@ -34,13 +34,15 @@ def warn_no_contraction(reader: Reader, graph: Graph, stages: Mapping[str, Funct
         if weight is not None and survives is not None:
             known = steps.get_edge_data(link.source, link.target, {"weight": 0.0})["weight"]
             steps.add_edge(link.source, link.target, weight=max(known, weight * survives))
-    rings = itertools.islice(nx.simple_cycles(steps), _MOST)
-    worst = max(
-        (math.prod(steps[a][b]["weight"] for a, b in itertools.pairwise([*ring, ring[0]])) for ring in rings), default=0.0
-    )
+    weigh = lambda ring: math.prod(steps[a][b]["weight"] for a, b in itertools.pairwise([*ring, ring[0]]))
+    worst, ring = max(((weigh(r), r) for r in itertools.islice(nx.simple_cycles(steps), _MOST)), default=(0.0, []))
     if worst >= 1:
-        message = f"next period's value counts {worst:.6g} times in this period's: an infinite horizon needs less than 1"
-        reader.warning("contraction", message, ("model", "horizon"), "a lower discount factor, or a finite horizon")
+        message = (
+            f"next period's value counts {worst:.6g} times in this period's of {', '.join(ring)}: "
+            "an infinite horizon needs less than 1"
+        )
+        where = ", ".join(f"`Q` of {name}" for name in ring)
+        reader.warning("contraction", message, ("model", "horizon"), f"a lower discount factor in {where}, or a finite horizon")
 
 
 def _weight(problem, branch):

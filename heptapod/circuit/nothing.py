@@ -87,7 +87,7 @@ class _Look:
         nodes, sets = num.numbers(scope), _values(dict(num.discrete), scope)
         if nodes is None or sets is None:
             return None
-        drawn = np.max(np.atleast_2d(nodes[1]), axis=0) > 0
+        drawn, arriving = np.max(np.atleast_2d(nodes[1]), axis=0) > 0, _column(arriving)
         known = {**scope, **{f"{n}[<]": x for n, x in arriving.items()}, **{n: x[drawn] for n, x in nodes[0].items()}}
         decided = {f"{n}[~]": x for n, x in _known(dict(num.to_decision.equations), known).items()}
         found = []
@@ -108,6 +108,14 @@ class _Look:
         # Who chooses takes something.
         may = all if num.choice is not None and num.choice.by == "agent" else any
         return _Left(may(left.nothing for left in found), max(left.most for left in found))
+
+
+def _column(arriving: Mapping) -> dict[str, np.ndarray]:
+    """What arrives after earlier draws, each combination once and in a row of its own: this stage's draws are columns."""
+    if not arriving:
+        return {}
+    rows = np.unique([np.ravel(x) for x in np.broadcast_arrays(*arriving.values())], axis=1)
+    return dict(zip(arriving, rows[..., None], strict=True))
 
 
 def _known(formulas: Mapping, scope: Mapping) -> dict[str, np.ndarray]:

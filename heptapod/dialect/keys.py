@@ -233,6 +233,11 @@ def of(block: str) -> tuple[str, ...]:
     return tuple(BLOCKS[block])
 
 
+def homes(key: str) -> tuple[str, ...]:
+    """The blocks that have a key."""
+    return tuple(block for block, found in BLOCKS.items() if key in found)
+
+
 def words(block: str, key: str) -> tuple[str, ...]:
     """The words that a key may have."""
     return tuple(BLOCKS[block][key][0]["enum"])

@@ -115,7 +115,8 @@ class Reader:
                 told += 1
                 if told > _MOST_TOLD:
                     continue
-                suggestion = did_you_mean(str(k), allowed) or f"the keys are {', '.join(allowed)}"
+                home = f"`{k}` is a key of {' and of '.join(keys.homes(k))}; here " if keys.homes(k) else ""
+                suggestion = did_you_mean(str(k), allowed) or f"{home}the keys are {', '.join(allowed)}"
                 self.error("unknown-key", f"`{k}` is not a key of {what}", (*path, k), suggestion, key=True,
                            about=None if of is None else f"{of} {k.rpartition('.')[2]}")  # fmt: skip
 

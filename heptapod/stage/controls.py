@@ -72,6 +72,10 @@ def read_bounds(scope: StageScope, math: Path, controls: tuple[str, ...], sets: 
     return out if good else None
 
 
+def _kind(scope: StageScope, name: str) -> str:
+    return "setting" if name in scope.settings else "parameter"
+
+
 def check_names(scope: StageScope, math: Path, shocks: Mapping, drawn: tuple[str, ...], controls: Sequence[str]) -> None:
     """One name, one meaning: no state, shock or control shares its name with a parameter or another of them."""
     reader, own = scope.reader, {*scope.parameters, *scope.settings}
@@ -79,7 +83,7 @@ def check_names(scope: StageScope, math: Path, shocks: Mapping, drawn: tuple[str
         for name in space.dimensions:
             block = (*math, "state_space", perch)
             if name in own and reader.get(block) is not None:
-                message = f"`{name}` is a state on {perch} and a parameter"
+                message = f"`{name}` is a state on {perch} and a {_kind(scope, name)}"
                 reader.error("name", message, block, "rename one of them", key=True)
     spaces = {perch: () if scope.perch_poisoned(perch) else space.dimensions for perch, space in scope.spaces.items()}
     arrival = spaces["arvl"]
@@ -88,12 +92,14 @@ def check_names(scope: StageScope, math: Path, shocks: Mapping, drawn: tuple[str
             place = next((s for s, shock in shocks.items() if name in shock.dimensions), None)
             path = (*math, "shocks") if place is None else (*math, "shocks", place, "dimensions")
             scope.poison.add(ANY)  # What was meant for the name that it has is not known.
-            message = f"the shock `{name}` shares its name with a parameter, a state or another shock"
+            other = _kind(scope, name) if name in own else "state" if name in arrival else "draw of another shock"
+            message = f"the shock `{name}` shares its name with a {other}"
             reader.error("name", message, path, "rename one of them")
     before = {n for p in ("arvl", "dcsn") for n in spaces[p]}
     for name in controls:
         if name in own or name in before or name in drawn:
-            message = f"the control `{name}` shares its name with a state, a shock or a parameter"
+            other = _kind(scope, name) if name in own else "state" if name in before else "shock"
+            message = f"the control `{name}` shares its name with a {other}"
             reader.error("name", message, (*math, "controls", name), "rename one of them", key=True)
     for shock_name, shock in shocks.items():
         if shock.given is not None and shock.given not in arrival and not scope.perch_poisoned("arvl"):

@@ -136,8 +136,11 @@ class StageScope:
                 symbols[name] = carried[name]  # The same value on both perches.
             elif ANY not in poison:
                 ambiguous[name] = f"write {' or '.join(f'`{key(name, p)}`' for p in homes)}"
+        others = tuple(others)
         symbols |= {n: real(n) for n in others}
-        return Scope(symbols, functions=helpers, where=f"{where} of stage {self.name}", elsewhere=self.elsewhere,
+        seen = ", ".join(dict.fromkeys((*(n for space in spaces.values() for n in space.dimensions), *others)))
+        hint = f"variables here: {seen}" if seen else None
+        return Scope(symbols, functions=helpers, where=f"{where} of stage {self.name}", elsewhere=self.elsewhere, hint=hint,
                      ambiguous=ambiguous, helper_symbols=parameters, expect=expect, used=used, poison=poison)  # fmt: skip
 
     def _mover_at(self, place):

@@ -170,15 +170,19 @@ def _warn_of_outside(named: Named, states: States, outside) -> None:
     if not off.any() or str(named) in _warned[id(functional)]:
         return
     _warned[id(functional)].add(str(named))
-    last, spans = functional.last_knots, []
+    last, spans, share = functional.last_knots, [], f"at {off.mean():.1%} of the states"
+    first = {axis.name: float(axis.values[0]) for axis in functional.gridded}
+    own = not set(states) <= set(last)  # What has no knots of its own is not known to lie inside.
     for name, x in states.items():
         x = np.broadcast_to(np.asarray(x), off.shape)[off]
+        own |= x.max() > last.get(name, np.inf) or x.min() < first.get(name, -np.inf)
         spans.append(f"{name} up to {x.max():.4g}" + (f", where the last knot is {last[name]:.4g}" if name in last else ""))
-    warnings.warn(
-        f"{named} was asked beyond the grid at {off.mean():.1%} of the states ({'; '.join(spans)}), and is extrapolated there; "
-        "raise the `max` of the grid, or ask `sol.at(...).outside` where",
-        stacklevel=3,
-    )
+    if own:
+        what, raised = f"was asked beyond the grid {share} ({'; '.join(spans)}), and is extrapolated there", "the grid, or"
+    else:
+        what = f"leads beyond the grid of the post-states {share}, though these lie inside their own ({'; '.join(spans)})"
+        raised = "theirs, or take more knots where a constraint binds, which a line between knots may break;"
+    warnings.warn(f"{named} {what}; raise the `max` of {raised} ask `sol.at(...).outside` where", stacklevel=3)
 
 
 class Choices(eqx.Module):

@@ -1,6 +1,7 @@
 """Populations on a perch: weighted points, and what one asks of a distribution."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -67,17 +68,12 @@ class Population(eqx.Module):
         a quantile of wealth is exactly the borrowing limit as long as so many are there.
         """
         x, w = self._sorted(name)
-        end, mass = jnp.cumsum(w), jnp.sum(w)
-        place = where(x <= x[0], end, where(x >= x[-1], end - w, end - 0.5 * w)) / where(mass > 0, mass, 1.0)
-        q = jnp.asarray(q, x.dtype)
-        inside = jnp.clip(q, place[0], place[-1])
-        return where(mass > 0, Segment(place, inside).linear(x), jnp.nan) if x.shape[0] > 1 else x[0] + 0.0 * q
+        return _quantile(x, w, jnp.asarray(q, x.dtype))
 
     def lorenz(self, name: str, p) -> Float[Array, "..."]:
         """The share of the total of `name` that the poorest `p` of households hold, linear between points; shaped as `p`."""
         x, w = self._sorted(name)
-        heads, held = _curve(x, w)
-        return Segment(heads, jnp.asarray(p, x.dtype)).linear(held)
+        return _lorenz(x, w, jnp.asarray(p, x.dtype))
 
     def share(self, name: str, top: float = 0.1) -> Float[Array, "..."]:
         """The share of the total of `name` that the richest `top` of households hold; in the shape of `top`."""
@@ -154,6 +150,21 @@ def together(*parts: Population) -> Population:
     """Several populations as one."""
     states = {name: jnp.concatenate([part.states[name] for part in parts]) for name in parts[0].states}
     return parts[0] if len(parts) == 1 else Population(states, jnp.concatenate([part.weights for part in parts]))
+
+
+# A search for segments that is not compiled as a whole is compiled anew in each call.
+@partial(jax.jit, inline=True)
+def _quantile(x, w, q):
+    end, mass = jnp.cumsum(w), jnp.sum(w)
+    place = where(x <= x[0], end, where(x >= x[-1], end - w, end - 0.5 * w)) / where(mass > 0, mass, 1.0)
+    inside = jnp.clip(q, place[0], place[-1])
+    return where(mass > 0, Segment(place, inside).linear(x), jnp.nan) if x.shape[0] > 1 else x[0] + 0.0 * q
+
+
+@partial(jax.jit, inline=True)
+def _lorenz(x, w, p):
+    heads, held = _curve(x, w)
+    return Segment(heads, p).linear(held)
 
 
 def _curve(x, w):

@@ -6,6 +6,7 @@ An oracle takes the parameters of its file by name, and returns rows (period, fu
 import numpy as np
 from more import bandit, engine, fishery, forest, house_sale, storage, study, yaari
 from others import benefits, huggett, investment, lumpy, merton, mortgage, patent, plans, recursive
+from savers import ambiguity, buffer, hours, participation
 from searches import durable, habit, health, house, job_search, mccall, quasi_hyperbolic, settled, sophisticated
 
 
@@ -286,4 +287,8 @@ ORACLES = {
     "plans": (plans, "value iteration", "main.beta", 1e-8),
     "patent": (patent, "backward induction", "main.beta", 1e-10),
     "huggett": (huggett, "Euler equations by bisection", "main.beta", 5e-4),
+    "hours": (hours, "Euler equations by bisection", "main.beta", 1e-3),
+    "buffer": (buffer, "endogenous grids in NumPy", "main.beta", 2e-4),
+    "ambiguity": (ambiguity, "Euler equations by bisection", "main.beta", 1e-4),
+    "participation": (participation, "search on a fine grid", "main.beta", 1e-3),
 }

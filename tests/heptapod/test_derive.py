@@ -435,7 +435,7 @@ AIYAGARI = (MODELS / "aiyagari.yml").read_text()
 def test_an_infinite_horizon_that_is_no_contraction_is_a_warning(old, new, worth):
     (found,) = heptapod.check(AIYAGARI.replace(old, new))
     assert (found.code, found.severity, found.mark.line) == ("contraction", "warning", 5)
-    assert f"counts {worth:g} times" in found.message
+    assert f"counts {worth:g} times in this period's of CONS" in found.message and "`Q` of CONS" in found.help
 
 
 def test_what_contracts_or_cannot_be_judged_or_ends_is_no_warning():

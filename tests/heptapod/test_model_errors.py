@@ -166,3 +166,26 @@ def test_an_inherited_name_that_is_not_listed_says_which_line_to_add():
     assert "beta" in heptapod.load(fixed).parameters["main"]
     everything = text.replace("  connections:", "  defaults: {inherit: all}\n  connections:", 1)
     assert "beta" in heptapod.load(everything).parameters["main"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "    controls: {c",
+            "    methods: {solution: vfi}\n    controls: {c",
+            "`methods` is a key of a stage and of a mover; here the keys are",
+        ),
+        ("    controls: {c", "    horizon: 7\n    controls: {c", "`horizon` is a key of `model`; here the keys are"),
+        ("terminal: B(a) ", "terminal: B(m) ", "variables here: a"),
+        ("g_ve: a_nxt = m - c", "g_ve: a_nxt = a - c", "variables here: m, c"),
+        ('dimensions: ["y"]', 'dimensions: ["n_a"]', "the shock `n_a` shares its name with a setting"),
+        ('dimensions: ["y"]', 'dimensions: ["beta"]', "the shock `beta` shares its name with a parameter"),
+        ('dimensions: ["y"]', 'dimensions: ["a"]', "the shock `a` shares its name with a state"),
+        ("controls: {c: 0 < c", "controls: {n_a: 0 < n_a", "the control `n_a` shares its name with a setting"),
+        ("controls: {c: 0 < c", "controls: {y: 0 < y", "the control `y` shares its name with a shock"),
+        ("cntn: {grid: {a_nxt:", "cntn: {grid: {n_a:", "`n_a` is a state on cntn and a setting"),
+    ],
+)
+def test_a_message_says_what_else_has_the_name_and_which_names_are_in_sight(old, new, words):
+    assert old in MODEL and any(words in str(found) for found in heptapod.check(MODEL.replace(old, new)))

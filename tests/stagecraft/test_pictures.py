@@ -14,6 +14,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 import stagecraft as sc
+from stagecraft.households.population import Population
 
 sys.path.insert(0, str(Path(__file__).parent))
 from models import BUFFER, ODDS
@@ -322,3 +323,15 @@ def test_periods_that_differ_in_kind_are_drawn_kind_by_kind():
     words = [text.get_text() for text in sc.draw(circuit).texts]
     assert set(groups) <= set(words)
     assert "ages 64 to 65" in circuit._repr_html_()
+
+
+def test_quantiles_and_lorenz_curves_of_many_ages_are_compiled_once(caplog):
+    """Each call was once compiled anew, a fan of 35 ages for ten seconds."""
+    ages = [Population({"a": jnp.linspace(0.0, 1.0 + k, 7)}, jnp.full(7, 1.0 / 7)) for k in range(3)]
+    asked = [(ages[0].quantile("a", jnp.array([0.2, 0.5])), ages[0].lorenz("a", 0.5), ages[0].share("a"))]
+    with jax.log_compiles():
+        asked += [(x.quantile("a", jnp.array([0.2, 0.5])), x.lorenz("a", 0.5), x.share("a")) for x in ages[1:]]
+    assert not [record for record in caplog.records if "Compiling" in record.getMessage()]
+    for k, (quantile, half, top) in enumerate(asked):
+        np.testing.assert_allclose(quantile[1], 0.5 * (1.0 + k))  # The middle point of seven.
+        np.testing.assert_allclose([half, top], [(3 + 0.5 * 3) / 21, 0.7 * 6 / 21], rtol=1e-6)  # Of 0 + 1 + ... + 6.

@@ -145,3 +145,33 @@ def test_a_failure_begins_with_its_cause(reward, beta, begins):
     circuit = sc.load(MODEL.replace("log(c) + beta", f"{reward} + beta")).with_parameters({"main.beta": beta})
     with pytest.raises(sc.SolveError, match=f"^{begins}"):
         sc.solve(circuit)
+
+
+BOUND = """
+model:
+  name: Bound
+  horizon: 1
+  terminal: 0
+  connections: {inter_period: [{source: W, target: W, mapping: {b: a, k_nxt: k}}]}
+stage:
+  name: W
+  parameters: {beta: 0.95}
+  math:
+    functions: {g_av: "m = a; e = k", g_ve: "b = m + e^2 - c; k_nxt = e", Q: "log(c) + beta*V[>]"}
+    controls: {c: 0 < c <= m + 9}
+    constraints: {budget: c <= m + e^2}
+    state_space:
+      arvl: {dimensions: [a, k]}
+      dcsn: {grid: {m: {min: 0.1, max: 5.0, points: 6}, e: {min: 0.5, max: 3.0, points: 3}}}
+      cntn: {grid: {b: {min: 0.0, max: 9.0, points: 6}, k_nxt: {min: 0.5, max: 3.0, points: 3}}}
+  methods: {solution: vfi}
+"""
+
+
+@pytest.mark.slow
+def test_states_inside_their_grids_that_lead_beyond_those_of_the_post_states_are_told_as_such():
+    """In the last period all is spent, and between knots of e a line through m + e^2 spends more than there is."""
+    policy = sc.solve(sc.load(BOUND))[0]["W"].dcsn.sol.policy["c"]
+    with pytest.warns(UserWarning, match=r'policy\["c"\] leads beyond the grid of the post-states at 50.0% of the states'):
+        found = policy(m=1.0, e=jnp.array([0.5, 1.2]))
+    np.testing.assert_allclose(found, 1.0 + np.interp([0.5, 1.2], [0.5, 1.75, 3.0], np.array([0.5, 1.75, 3.0]) ** 2), rtol=1e-6)

@@ -123,6 +123,40 @@ def test_what_leaves_nothing_is_found_at_the_calibration():
     assert bare(drawn) == {"WORK": True, "RETD": False}
 
 
+DRAWN_BEFORE = """
+model:
+  name: Twice
+  horizon: infinite
+  parameters: {{beta: 0.9, y: {y}, k: {k}, p: {p}, q: {q}}}
+  defaults: {{inherit: all}}
+  connections: {{intra_period: [{{source: FIRST, target: C}}], inter_period: [{{source: C, target: FIRST, mapping: {{b: a}}}}]}}
+stages:
+  FIRST:
+    math:
+      shocks: {{luck: {{dimensions: ["z"], shock_method: discrete, values: k, probs: q}}}}
+      state_space: {{arvl: {{dimensions: ["a"]}}, dcsn: {{dimensions: ["a", "z"]}}, cntn: {{dimensions: ["a", "z"]}}}}
+  C:
+    math:
+      functions: {{g_av: m = a + e + 1 - z, g_ve: b = m - c, Q: "log(c) + beta*V[>]"}}
+      controls: {{c: 0 < c <= m}}
+      shocks: {{job: {{dimensions: ["e"], shock_method: discrete, values: y, probs: p}}}}
+      state_space:
+        arvl: {{dimensions: ["a", "z"], grid: {{z: {{nodes_of: FIRST.luck}}}}}}
+        dcsn: {{dimensions: ["m"]}}
+        cntn: {{grid: {{b: {{type: exp, min: 0.0, max: 9.0, points: 20}}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("y", "k"),
+    [([0.0, 1.0], [0.0, 1.0]), ([0.0, 1.0], [0.0, 0.5, 1.0]), ([0.5, 1.0, 2.0], [0.0, 1.0]), ([0.2, 1.0], [0.2, 1.0])],
+)
+def test_what_is_drawn_in_two_stages_is_every_pair_of_draws(y, k):
+    """As many draws in both stages were once paired one by one, and different numbers of them could not be read at all."""
+    even = lambda x: [1 / len(x)] * len(x)
+    assert bare(DRAWN_BEFORE.format(y=y, k=k, p=even(y), q=even(k))) == {"C": min(y) + 1 - max(k) == 0}
+
+
 @pytest.mark.slow
 def test_next_to_a_borrowing_limit_inside_the_grid_values_do_not_leave_their_cell():
     """Where debts may not be more than the poorest can pay back; the cubic of the first cell was once 56 where -8 is right."""
