@@ -63,18 +63,18 @@ def same_rules(new, old):
 
 
 def policies_of(rows) -> list:
-    """The policies of all that is stored."""
-    return [x for stored in rows.values() for x in stored.policies]
+    """The policies of all that is stored, in an order of names: JAX sorts a dictionary that it is given."""
+    return [x for _, stored in sorted(rows.items()) for x in stored.policies]
 
 
 def values_of(rows) -> list:
     """The values of all that is stored."""
-    return [x for stored in rows.values() for x in stored.values]
+    return [x for _, stored in sorted(rows.items()) for x in stored.values]
 
 
 def weights_of(rows) -> list:
     """What the constant reward 1 is worth, of all that is stored."""
-    return [x for stored in rows.values() for x in stored.weights]
+    return [x for _, stored in sorted(rows.items()) for x in stored.weights]
 
 
 def worth_of(rows) -> list:

@@ -16,15 +16,21 @@ States = dict[str, Float[Array, "..."]]
 _HALVINGS = 54
 
 
-def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array, "..."]], beside: bool = False) -> States:
-    """The same points, with every infeasible one below the feasible ones moved up to the edge, the implied borrowing limit.
+def from_edge(
+    post: str, points: States, feasible: Callable[[States], Bool[Array, "..."]], beside: bool = False, apart: tuple = ()
+) -> States:
+    r"""The same points, with every infeasible one below the feasible ones moved up to the edge, the implied borrowing limit.
+
+    The first two stand at the edge, the others above it in its cell, at about the sixth power of their old places: next to a
+    state without anything values go like a logarithm or a power that no polynomial of a whole cell follows.
 
     The edge lies between the lowest post-state and the last knot, and is found by bisection without a gradient: what is
     feasible at one post-state is taken to be so at any higher one. A row that is infeasible throughout stays as it is, and so
     does one that is feasible from its lowest post-state on, or from just above it: an open end.
 
     **Arguments:** `post`: the active post-state, increasing along the last axis of `points`; `feasible`: of the continuation;
-    `beside`: whether an open end is moved `just_above` itself, where the continuation is a number.
+    `beside`: whether an open end is moved `just_above` itself, where the continuation is a number; `apart`: as in
+    `at_moved`, which needs those of a row in one place where rows share what is asked.
     """
     x = points[post]
     shape = jnp.broadcast_shapes(*[v.shape[:-1] for v in points.values()])
@@ -46,13 +52,25 @@ def from_edge(post: str, points: States, feasible: Callable[[States], Bool[Array
     _, edge, *_ = jax.lax.while_loop(lambda s: jnp.any(s[2]) & (s[3] < _HALVINGS), halve, start)
     # An open end at the lowest post-state is infeasible by itself, and no limit.
     limit = edge > just_above(bottom)
-    opened = beside & (edge > bottom) & ~limit & (x <= bottom)
-    return {**points, post: where(limit & (x < edge), edge, where(opened, just_above(bottom), x))}
+    low, place = limit & (x < edge), edge
+    if not _shared(x.shape, edge.shape, apart):
+        origin = jnp.maximum(bottom, x[..., 1:2])
+        share = jnp.maximum(x - origin, 0.0) / where(limit & (edge > origin), edge - origin, 1.0)
+        width = jnp.min(where(low, jnp.inf, x), axis=-1, keepdims=True) - edge
+        place = edge + jax.lax.stop_gradient(width * share**6)
+    if beside:
+        x = where((edge > bottom) & ~limit & (x <= bottom), just_above(bottom), x)
+    return {**points, post: where(low, place, x)}
 
 
 def just_above(bottom: Float[Array, "..."]) -> Float[Array, "..."]:
     """A post-state so near to an open end that its value stands for the limit there."""
     return bottom + 1e3 * room_above(bottom)
+
+
+def _shared(one, whole, apart) -> list[int]:
+    """The axes along which rows have the same points, and edges of their own."""
+    return [i for i in apart if i < len(one) - 1 and one[i] == 1 < whole[i]]
 
 
 def at_moved(ask: Callable[[States], Answer], post: str, points: States, moved: Float[Array, "..."], apart: tuple) -> Answer:
@@ -65,7 +83,7 @@ def at_moved(ask: Callable[[States], Answer], post: str, points: States, moved: 
     of the points along which rows may share what is asked.
     """
     x = points[post]
-    shared = [i for i in apart if i < x.ndim - 1 and x.shape[i] == 1 < moved.shape[i]]
+    shared = _shared(x.shape, moved.shape, apart)
     if not shared:
         return ask({**points, post: moved})
     n, sizes = x.shape[-1], [moved.shape[i] for i in shared]

@@ -39,8 +39,8 @@ def asked_from_edge(
     **Arguments:** `axes`: of the points, but for the last; `beside`: whether an open end is asked just above itself.
     """
     frozen = jax.tree.map(jax.lax.stop_gradient, continuation)
-    moved = from_edge(post, points, lambda states: frozen.at(states).feasible, beside)
     apart = tuple(i for i, axis in enumerate(axes) if axis.discrete)
+    moved = from_edge(post, points, lambda states: frozen.at(states).feasible, beside, apart)
     return moved, at_moved(continuation.at, post, points, moved[post], apart)
 
 

@@ -157,14 +157,14 @@ def test_the_price_of_a_dividend_moves_with_patience_as_its_closed_form_does():
     np.testing.assert_allclose(moved, inverse @ P @ inverse @ P @ z**-2.0, rtol=1e-8)
 
 
-def firm_by_brute_force(periods):
+def firm_by_brute_force(periods, fixed=0.03):
     """Capital, and the value of the firm with a fixed cost at every decision, by search over capital next period."""
     k, z, P = np.geomspace(0.05, 45.0, 700), np.array([0.8, 1.2]), np.array([[0.8, 0.2], [0.3, 0.7]])
     invest = k[None] - 0.9 * k[:, None]
     cost, value = invest + invest**2 / k[:, None], np.zeros((700, 2))
     for _ in range(periods):
         after, flow = 0.9 * value @ P.T, z * np.sqrt(k)[:, None]
-        acts = np.stack([np.max(after[None, :, j] - cost, axis=1) for j in range(2)], axis=1) - 0.03 * k[:, None]
+        acts = np.stack([np.max(after[None, :, j] - cost, axis=1) for j in range(2)], axis=1) - fixed * k[:, None]
         rests = np.stack([np.interp(0.9 * k, k, after[:, j]) for j in range(2)], axis=1)
         value = flow + np.maximum(acts, rests)
     return k, z, value
@@ -179,6 +179,16 @@ def test_a_firm_with_a_fixed_cost_is_worth_what_brute_force_says(horizon):
     for j in range(2):
         found = solved[0]["FIRM"].dcsn.sol.value(k=k[inside], z=z[j])
         np.testing.assert_allclose(found, value[inside, j], rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_value_of_a_firm_for_ever_moves_with_its_fixed_cost():
+    """Two stages that store, of which the later one's name comes before: what is judged of them keeps its order."""
+    circuit, at = sc.load(FIRM.format(horizon="infinite")), np.array([1.0, 3.0, 8.0])
+    worth = lambda cost: sc.solve(circuit.with_parameters({"main.F": cost}))[0]["FIRM"].dcsn.sol.value(k=at, z=1.2)
+    _, moved = jax.jvp(worth, (0.03,), (1.0,))
+    (k, _, more), (_, _, less) = (firm_by_brute_force(150, fixed) for fixed in (0.035, 0.025))
+    np.testing.assert_allclose(moved, np.interp(at, k, (more - less)[:, 1] / 0.01), rtol=2e-2)
 
 
 def test_a_state_without_a_grid_is_named_where_it_is_needed():
