@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 import heptapod
 import stagecraft as sc
@@ -466,3 +466,55 @@ def test_types_branches_and_efforts_have_the_probabilities_of_a_bellman_equation
         np.testing.assert_array_equal(other.contributions({}), est.contributions({}))
     with pytest.raises(ValueError, match=r"have branch 'play'; stage PICK has work, home"):
         est.with_data(frame.assign(branch=names.replace("home", "play")))
+
+
+# Three shocks whose correlations are one matrix parameter.
+THREE = """
+model:
+  name: Three
+  horizon: 1
+  terminal: 0
+  parameters: {sigma: 0.5, kappa: 0.8, R: [[1.0, 0.5, -0.3], [0.5, 1.0, 0.2], [-0.3, 0.2, 1.0]]}
+  defaults: {inherit: all}
+  connections: {inter_period: [{source: JOB, target: JOB, mapping: {k_nxt: k}}]}
+stage:
+  name: JOB
+  math:
+    functions:
+      g_av: a = k + x; b = y; c = z
+      g_ve: k_nxt = 0*a + d
+      Q: d*(a + b + kappa*c) + 0.9*V[>]
+    controls: {d: {in: [0, 1]}}
+    shocks: {luck: {dimensions: ["x", "y", "z"], shock_method: normal, std: [sigma, 1.0, 0.7], corr: R, n_points: 2}}
+    choice: {by: agent, taste_shock: gumbel, scale: 1.0}
+    state_space:
+      arvl: {grid: {k: {values: [0, 1]}}, tabulate: true}
+      dcsn: {grid: {a: {min: -4, max: 4, points: 2}, b: {min: -4, max: 4, points: 2}, c: {min: -4, max: 4, points: 2}}}
+      cntn: {grid: {k_nxt: {values: [0, 1]}}}
+"""
+
+
+@pytest.mark.slow
+def test_a_matrix_of_correlations_is_estimated_with_its_errors():
+    """From independence, beside the normal density and the logit that are written down by hand."""
+    circuit = sc.load(THREE)
+    frame = sc.simulate(sc.solve(circuit), {"k": 0.0}, agents=800, key=jax.random.key(0)).to_pandas()
+    free = {"main.R": Correlation(), "main.sigma": (0.0, None), "main.kappa": None}
+    est = MLE(circuit, free, frame, {"JOB": ["k", "a", "b", "c", "d"]})
+
+    def by_hand(z):
+        lower = np.zeros((3, 3))
+        lower[np.tril_indices(3, -1)] = z[:3]
+        std = np.array([z[3], 1.0, 0.7])
+        law = multivariate_normal(np.zeros(3), (np.eye(3) + lower + lower.T) * np.outer(std, std))
+        worth = (frame["a"] + frame["b"] + z[4] * frame["c"]).to_numpy()
+        drawn = frame[["a", "b", "c"]].to_numpy() - np.outer(frame["k"], [1, 0, 0])
+        return law.logpdf(drawn) - np.log1p(np.exp(np.where(frame["d"] == 1, -worth, worth)))
+
+    truth = np.array([0.5, -0.3, 0.2, 0.5, 0.8])
+    assert np.asarray(est.contributions()) == pytest.approx(by_hand(truth), abs=1e-12)
+    fit = est.fit({"main.R": np.eye(3), "main.sigma": 1.0, "main.kappa": 0.0}, check=False)
+    assert fit.converged and np.all(np.abs(fit.z - truth) < 3 * np.sqrt(np.diag(fit.covariance())))
+    assert fit.covariance() == pytest.approx(np.linalg.inv(second(lambda z: -by_hand(z).sum(), fit.z)), rel=1e-4, abs=1e-9)
+    errors = fit.se()["main.R"]
+    assert np.all(np.diag(errors) == 0) and errors == pytest.approx(errors.T)
