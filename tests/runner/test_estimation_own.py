@@ -518,3 +518,76 @@ def test_a_matrix_of_correlations_is_estimated_with_its_errors():
     assert fit.covariance() == pytest.approx(np.linalg.inv(second(lambda z: -by_hand(z).sum(), fit.z)), rel=1e-4, abs=1e-9)
     errors = fit.se()["main.R"]
     assert np.all(np.diag(errors) == 0) and errors == pytest.approx(errors.T)
+
+
+def test_moments_of_weighted_rows_are_those_of_rows_that_stand_there_so_often():
+    """And of agents that die, which leave rows: only those who live count."""
+    draw = np.random.default_rng(1)
+    frame = pd.DataFrame({"agent": np.repeat(np.arange(60), 3), "period": np.tile(np.arange(3), 60)})
+    frame = frame.assign(c=draw.normal(size=180), a=draw.normal(size=180), weight=np.repeat(draw.integers(0, 4, 60), 3))
+    frame = frame[draw.uniform(size=180) < np.where(frame["period"] == 2, 0.6, 1.0)]
+    kinds = "".join(f"- {{of: CONS.c, kind: {kind}}}\n" for kind in ("mean", "variance", "autocovariance", "share, low: 0.3"))
+    moments = Moments.read(kinds + "- {of: CONS.c, kind: covariance, beside: CONS.a, ages: 1}\n", {"a": 0.0}, agents=10)
+    told, covariance = moments.of_data(frame)
+    often, of_often = moments.of_data(frame.loc[frame.index.repeat(frame["weight"])].drop(columns="weight"))
+    assert list(told.values()) == pytest.approx(list(often.values()), rel=1e-12)
+    # Who has no weight is one of the sample nonetheless.
+    size, left = frame["agent"].nunique(), frame[frame["weight"] > 0]["agent"].nunique()
+    ratio = (size / (size - 1)) / (left / (left - 1))
+    assert covariance.to_numpy() == pytest.approx(ratio * of_often.to_numpy(), rel=1e-10)
+    mean = np.average(frame["c"], weights=frame["weight"])
+    assert next(iter(told.values())) == pytest.approx(mean, rel=1e-12)
+
+
+# Health is a chain, and who is ill dies more often.
+FRAIL = """
+model:
+  name: Frail
+  horizon: 4
+  terminal: 0
+  parameters: {kappa: 0.8, s0: 0.6, s1: 0.95, P: [[0.7, 0.3], [0.2, 0.8]]}
+  defaults: {inherit: all}
+  connections: {inter_period: [{source: JOB, target: JOB, mapping: {h_nxt: h_pre}, survival: s0 + (s1 - s0)*h_nxt}]}
+stage:
+  name: JOB
+  math:
+    functions:
+      g_av: h = x
+      g_ve: h_nxt = h
+      Q: d*(kappa*h - 0.3) + 0.9*(s0 + (s1 - s0)*h_nxt)*V[>]
+    controls: {d: {in: [0, 1]}}
+    shocks: {health: {dimensions: ["x"], shock_method: markov, values: [0, 1], transition_matrix: P, given: h_pre}}
+    choice: {by: agent, taste_shock: gumbel, scale: 1.0}
+    state_space:
+      arvl: {grid: {h_pre: {values: [0, 1]}}, tabulate: true}
+      dcsn: {grid: {h: {values: [0, 1]}}}
+      cntn: {grid: {h_nxt: {values: [0, 1]}}}
+"""
+
+
+@pytest.mark.slow
+def test_whoever_has_died_counts_neither_in_a_likelihood_nor_in_moments():
+    circuit = sc.load(FRAIL)
+    frame = sc.simulate(sc.solve(circuit), {"h_pre": 1.0}, agents=600, key=jax.random.key(0)).to_pandas()
+    assert len(frame) < 2_200
+    est = MLE(circuit, {"main.kappa": None, "main.P": Simplex()}, frame, {"JOB": ["h_pre", "h", "d"]})
+    chain, worth = np.array([[0.7, 0.3], [0.2, 0.8]]), 0.8 * frame["h"] - 0.3
+    moved = chain[frame["h_pre"].astype(int), frame["h"].astype(int)]
+    each = np.log(moved) - np.log1p(np.exp(np.where(frame["d"] == 1, -worth, worth)))
+    by_hand = pd.Series(each).groupby(frame["agent"].to_numpy()).sum()
+    assert np.asarray(est.contributions()) == pytest.approx(by_hand[np.asarray(est.units, int)].to_numpy(), rel=1e-12)
+    fit, count = est.fit(check=False), pd.crosstab(frame["h_pre"], frame["h"]).to_numpy()
+    share = count[:, 0] / count.sum(axis=1)
+    assert fit.z[1:] == pytest.approx(share, rel=1e-5)
+    errors = np.sqrt(share * (1 - share) / count.sum(axis=1))
+    assert np.sqrt(np.diag(fit.covariance()))[1:] == pytest.approx(errors, rel=1e-4)
+
+    moments = Moments.read(
+        "- {of: JOB.h, kind: mean, ages: [2, 3]}\n- {of: JOB.h, kind: autocovariance, ages: [1, 3]}", {"h_pre": 1.0}, agents=600
+    )
+    late, before = frame[frame["period"] >= 1], frame.assign(period=frame["period"] + 1)
+    both = late.merge(before[["agent", "period", "h"]], on=["agent", "period"], suffixes=("", "_before"))
+    told = [frame[frame["period"] >= 2]["h"].mean(), np.cov(both["h"], both["h_before"], ddof=0)[0, 1]]
+    assert list(moments.of_data(frame)[0].values()) == pytest.approx(told, rel=1e-12)
+    simulated = moments(sc.solve(circuit), jax.random.key(0))
+    assert [float(x) for x in simulated.values()] == pytest.approx(told, rel=1e-12)
