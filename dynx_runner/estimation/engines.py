@@ -135,7 +135,7 @@ def _damped(criterion, x, method, steps, told):
     return trace
 
 
-def _in(point: Point, unit: np.ndarray) -> Point:
+def _in(point: Point, unit: np.ndarray) -> Any:
     """A point's derivatives in coordinates of steps."""
     assert point.curve is not None
     return Point(point.value, point.slope / unit, point.curve / np.outer(unit, unit))
