@@ -6,12 +6,16 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from dynx_runner.estimation.steps import Way, step_of
+
 METHODS = ("damped", "bfgs", "l-bfgs-b", "trf", "adam", "nelder-mead")
 _TINY = np.finfo(float).eps
 _HESSIANS = 4  # At most, from one start.
 _NEARER = 0.5  # A gain below which the exact curvature is worth what it costs.
-# How far a step may go in any real number; scores far from the optimum tell of odds that change by a factor of e, and no more.
-_FARTHEST = {"likelihood": 1.0, "squares": 4.0}
+# How many units of the real line the first step may go in each coordinate, and its damping. Scores far from the optimum tell of
+# odds that change by a factor of e, and no more: steps of a likelihood go no farther later on.
+_FAR = 1.0
+_DAMPING = {"likelihood": 0.1, "squares": 0.01}
 _NEAR = 10.0  # A gain of the log-likelihood below which secants tell of the optimum, and not of the way to it.
 _NEAR_SQUARES = 1e-2  # The same as a share of a sum of squares: moments that do not fit have a curvature of their own.
 
@@ -45,13 +49,15 @@ class Criterion:
     """What an engine may ask.
 
     **Attributes:** `point`: value, gradient and curvature; `value`: alone; `residual`: (residuals, Jacobian) of a sum of
-    squares, or `None` of a likelihood; `hessian`: the exact second derivative of a likelihood, or `None`.
+    squares, or `None` of a likelihood; `hessian`: the exact second derivative of a likelihood, or `None`; `way`: in which
+    coordinates its steps are straight, the real numbers themselves where it is `None`.
     """
 
     point: Callable[[np.ndarray], Point]
     value: Callable[[np.ndarray], float]
     residual: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
     hessian: Callable[[np.ndarray], np.ndarray] | None = None
+    way: Way | None = None
 
     def small(self, here: float, first: float) -> float:
         """A gain that is not worth a step: of a likelihood a ten-thousandth of a standard error, of squares a share of them."""
@@ -72,68 +78,67 @@ def minimise(criterion: Criterion, start: np.ndarray, method: str, steps: int, t
 
 
 def _damped(criterion, x, method, steps, told):
-    r"""Steps $(B + \lambda D)s = -g$, $B$ the curvature that squares of first derivatives tell, and near the optimum what
-    secants add to it, or of a likelihood the exact one.
+    r"""Steps $(B + \lambda D)s = -g$ within a box, $B$ the curvature that squares of first derivatives tell, and near the
+    optimum what secants add to it, or of a likelihood the exact one.
 
     Levenberg and Marquardt's damping by Nielsen's rule; the second part by symmetric updates of rank one, as of Dennis, Gay
-    and Welsch (1981).
+    and Welsch (1981). The box of a sum of squares grows where a step to its edge kept its promise, and shrinks where
+    one did not.
     """
     del method
-    here, more = criterion.point(x), np.zeros((x.size, x.size))
+    none = np.zeros(x.size, bool)
+    way, squares = criterion.way or Way(none, none), criterion.residual is not None
+    here, more, unit = criterion.point(x), np.zeros((x.size, x.size)), way.unit(x)
     trace = Trace(x, here, [here.value], 1)
-    far = _FARTHEST["likelihood" if criterion.residual is None else "squares"]
-    damping, factor, loose, stale, scale = 0.1, 2.0, 1.0, True, np.zeros(x.size)
+    here, far, damping = _in(here, unit), _FAR, _DAMPING["squares" if squares else "likelihood"]
+    factor, loose, stale, scale = 2.0, 1.0, True, np.zeros(x.size)
     for _ in range(steps):
         scale = np.maximum(scale, np.maximum(np.diag(here.curve), _TINY * np.max(np.diag(here.curve), initial=1e-300)))
-        step, gain = _step(here.curve / loose, more, here.slope, damping, scale, far)
+        box = way.box(x, far)
+        step, gain = step_of(here.curve / loose, more, here.slope, damping, scale, box, squares)
         if criterion.hessian is not None and stale and gain < _NEARER and trace.hessians < _HESSIANS:
-            more, loose, stale = criterion.hessian(x) - here.curve, 1.0, False
+            more, loose, stale = criterion.hessian(x) / np.outer(unit, unit) - here.curve, 1.0, False
             trace.hessians, damping = trace.hessians + 1, min(damping, 1e-3)
-            step, gain = _step(here.curve, more, here.slope, damping, scale, far)
+            step, gain = step_of(here.curve, more, here.slope, damping, scale, box, squares)
         if gain <= criterion.small(here.value, trace.values[0]) and damping <= 1e-2:
             trace.outcome = "converged"
             break
-        if not np.all(np.isfinite(step)) or np.max(np.abs(step)) <= 1e-14 * (1 + np.max(np.abs(x))):
+        moved = way.at(x, step)
+        if not np.all(np.isfinite(step)) or np.max(np.abs(moved - x)) <= 1e-14 * (1 + np.max(np.abs(x))):
             trace.outcome = "no step that lowers the criterion was found"
             break
-        there, trace.evaluations = criterion.point(x + step), trace.evaluations + 1
+        found, trace.evaluations = criterion.point(moved), trace.evaluations + 1
+        unit = way.unit(moved)
+        there = _in(found, unit)
         ratio = (here.value - there.value) / gain if np.isfinite(there.value) and np.all(np.isfinite(there.slope)) else -1.0
         if ratio <= 1e-4:
             small = np.isfinite(there.value) and gain < 1e3 * _TINY * max(1.0, abs(here.value))
             if small:
                 trace.outcome = "converged"
                 break
-            damping, factor, loose, stale = damping * factor, 2 * factor, max(loose / 4, 1.0), True
+            damping, factor, loose, stale, unit = damping * factor, 2 * factor, max(loose / 4, 1.0), True, way.unit(x)
+            far = max(far / 2, _FAR / 16) if squares else far
             continue
-        if gain < (_NEAR if criterion.residual is None else _NEAR_SQUARES * here.value):
+        if gain < (_NEAR_SQUARES * here.value if squares else _NEAR):
             more, loose, stale = _secant(more, there.curve, step, there.slope - here.slope), 1.0, abs(ratio - 1) > 0.25
-        elif ratio > 1.25 or ratio < 0.75:  # The curvature is less than was told, or more.
+        elif not squares and (ratio > 1.25 or ratio < 0.75):  # The curvature is less than was told, or more.
             loose = float(np.clip(loose * (3.0 if ratio > 1 else 1 / 3), 1.0, 81.0))
-        x, here, factor = x + step, there, 2.0
+        if squares and ratio > 0.75 and np.any((step <= 0.999 * box[0]) | (step >= 0.999 * box[1])):
+            far *= 2
+        x, here, factor, trace.point = moved, there, 2.0, found
         damping = max(damping * max(1 / 3, 1 - (2 * min(ratio, 1.5) - 1) ** 3), 1e-12)
         trace.values.append(here.value)
         told(here.value)
     else:
         trace.outcome = f"stopped after {steps} steps"
-    trace.x, trace.point = x, here
+    trace.x = x
     return trace
 
 
-def _step(told, more, slope, damping, scale, far):
-    """A damped step and what it promises; without the part of secants where that leaves no minimum."""
-    for curve in (told + more, told):
-        whole = curve + damping * np.diag(scale)
-        try:
-            root = np.linalg.cholesky(whole)
-        except np.linalg.LinAlgError:
-            continue
-        step = -np.linalg.solve(root.T, np.linalg.solve(root, slope))
-        step *= min(1.0, far / np.max(np.abs(step), initial=1e-300))
-        gain = -(slope @ step + 0.5 * step @ curve @ step)
-        if gain > 0 or not np.any(slope):
-            return step, gain
-    step = -slope / scale.max()
-    return step, -slope @ step
+def _in(point: Point, unit: np.ndarray) -> Any:
+    """A point's derivatives in coordinates of steps."""
+    assert point.curve is not None
+    return Point(point.value, point.slope / unit, point.curve / np.outer(unit, unit))
 
 
 def _secant(more, curve, step, bend):

@@ -54,6 +54,11 @@ class Free:
         ends = [(getattr(t, "low", -np.inf), getattr(t, "high", np.inf)) for t in self.transforms]
         return np.repeat([low for low, _ in ends], self.sizes), np.repeat([high for _, high in ends], self.sizes)
 
+    @property
+    def alone(self) -> np.ndarray:
+        """Which coordinates are told each by itself, as of an interval."""
+        return np.repeat([hasattr(t, "low") for t in self.transforms], self.sizes)
+
     def at_bound(self, z: np.ndarray, room: float = 1e-6) -> np.ndarray:
         """Which coordinates stand where they end, or as near as makes no difference."""
         return np.concatenate([t.edge(np.asarray(part)) < room for _, t, part in self.parts(jnp.asarray(z))])

@@ -57,16 +57,18 @@ class Journal:
         squares, curve = criterion.residual, criterion.hessian
 
         if squares is None and curve is None:
-            return Criterion(point, value)
+            return Criterion(point, value, way=criterion.way)
         if squares is None:
             exact = cast(Any, curve)
-            return Criterion(point, value, None, lambda x: self._ask("hessian", x, lambda: {"hessian": exact(x)})["hessian"])
+            return Criterion(
+                point, value, None, lambda x: self._ask("hessian", x, lambda: {"hessian": exact(x)})["hessian"], criterion.way
+            )
 
         def residual(x):
             told = self._ask("residual", x, lambda: dict(zip(("residuals", "jacobian"), squares(x), strict=True)))
             return told["residuals"], told["jacobian"]
 
-        return Criterion(point, value, residual)
+        return Criterion(point, value, residual, way=criterion.way)
 
     def _ask(self, what: str, x: np.ndarray, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         key = key_of(self._digest + what.encode(), np.asarray(x, dtype=np.float64))

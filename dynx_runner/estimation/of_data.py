@@ -13,12 +13,14 @@ def found(items, frame: Any, by: str | None) -> tuple[dict[str, float], Any]:
     by = by or next((name for name in ("id", "agent") if name in frame.columns), None)
     who = np.unique(frame[by].to_numpy(), return_inverse=True)[1] if by else np.arange(len(frame))
     clock = next((name for name in ("age", "period") if name in frame.columns), None)
+    heavy = np.asarray(frame["weight"], float) if "weight" in frame.columns else np.ones(len(frame))
     values, parts = {}, []
     for moment in items:
-        columns, rows = _columns(moment, frame, who, clock)
+        columns, rows = _columns(moment, frame, who, clock, heavy > 0)
         if not rows.size:
             raise ValueError(f"moments: {moment.label}: no row of the data has it")
-        values[moment.label], influence = _one(moment, columns)
+        weights = heavy[rows] / heavy[rows].mean()
+        values[moment.label], influence = _one(moment, columns, weights)
         parts.append(np.bincount(who[rows], influence / rows.size, who.max() + 1))
     parts = np.stack(parts)
     count = parts.shape[1]
@@ -37,12 +39,12 @@ def _column(moment, frame, name):
     raise ValueError(f"moments: {moment.label}: the data have no column `{given or variable}`; there are {there}")
 
 
-def _columns(moment, frame, who, clock):
+def _columns(moment, frame, who, clock, live):
     """The values that a moment is made of, and their rows."""
     x = [_column(moment, frame, name) for name in (moment.of, *([moment.beside] if moment.beside else []))]
     if moment.kind == "autocovariance":
         x.append(_lagged(moment, frame, who, x[0], clock))
-    here = np.all([np.isfinite(v) for v in x], axis=0)
+    here = np.all([np.isfinite(v) for v in x], axis=0) & live
     if moment.ages is not None:
         if clock is None:
             raise ValueError(f"moments: {moment.label}: the data have no column `age` or `period`")
@@ -63,19 +65,24 @@ def _lagged(moment, frame, who, x, clock):
     return np.array([place.get((u, s - moment.lag), np.nan) for u, s in zip(who, t, strict=True)])
 
 
-def _one(moment, columns) -> tuple[float, np.ndarray]:
-    """A moment, and the influence of each observation on it."""
-    x = columns[0]
-    if moment.kind == "share":
-        hit = ((x >= moment.low) & (x <= moment.high)).astype(float)
-        return float(hit.mean()), hit - hit.mean()
-    if moment.kind == "mean":
-        return float(x.mean()), x - x.mean()
+def _one(moment, columns, weights) -> tuple[float, np.ndarray]:
+    """A moment, and the influence of each observation on it; weights are one in the mean."""
+    x, mean = columns[0], lambda y: float(np.mean(weights * y))
+    if moment.kind in ("share", "mean"):
+        x = ((x >= moment.low) & (x <= moment.high)).astype(float) if moment.kind == "share" else x
+        return mean(x), weights * (x - mean(x))
     if moment.kind == "quantile":
-        at = float(np.quantile(x, moment.q))
-        width = 1.06 * min(x.std(), (np.quantile(x, 0.75) - np.quantile(x, 0.25)) / 1.34) * x.size ** (-0.2)
-        density = np.mean(np.exp(-0.5 * ((x - at) / width) ** 2)) / (width * np.sqrt(2 * np.pi))
-        return at, (moment.q - (x <= at)) / density
+        at, low, high = _quantiles(x, weights, (moment.q, 0.25, 0.75))
+        width = 1.06 * min(np.sqrt(mean((x - mean(x)) ** 2)), (high - low) / 1.34) * x.size ** (-0.2)
+        density = mean(np.exp(-0.5 * ((x - at) / width) ** 2)) / (width * np.sqrt(2 * np.pi))
+        return at, weights * (moment.q - (x <= at)) / density
     other = x if moment.kind == "variance" else columns[1]
-    product = (x - x.mean()) * (other - other.mean())
-    return float(product.mean()), product - product.mean()
+    product = (x - mean(x)) * (other - mean(other))
+    return mean(product), weights * (product - mean(product))
+
+
+def _quantiles(x, weights, shares):
+    """Between the values in order, those of numpy where weights are equal."""
+    order = np.argsort(x)
+    below = np.cumsum(weights[order]) - weights[order]
+    return [float(np.interp(q * below[-1], below, x[order])) for q in shares]

@@ -82,7 +82,7 @@ def _sobol(task, first, count, key) -> list[np.ndarray]:
     size = _TRIED * count
     unit = cast(Any, qmc.Sobol)(first.size, seed=seed).random(1 << (size - 1).bit_length())[:size]
     center, (low, high) = np.asarray(task.free.real(jnp.asarray(first))), task.free.bounds()
-    both = np.isfinite(low) & np.isfinite(high) & _plain(task.free)
+    both = np.isfinite(low) & np.isfinite(high) & task.free.alone
     found = []
     for u in unit:
         real = np.array(task.free.inside(jnp.asarray(center + 4 * (u - 0.5))))
@@ -90,11 +90,6 @@ def _sobol(task, first, count, key) -> list[np.ndarray]:
         found.append(real)
     values = np.nan_to_num([task.value(z) for z in found], nan=np.inf).reshape(_TRIED, count)
     return [found[i + count * k] for i, k in enumerate(np.argmin(values, axis=0))]
-
-
-def _plain(free) -> np.ndarray:
-    """Coordinates that may be drawn each by itself."""
-    return np.repeat([hasattr(t, "low") for t in free.transforms], free.sizes)
 
 
 def from_all(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from dynx_runner.estimation.engines import Criterion, Point
 from dynx_runner.estimation.free import Free
+from dynx_runner.estimation.steps import Way
 
 FEW = 16  # Free coordinates up to which derivatives go forward.
 
@@ -121,7 +122,12 @@ class Task:
             return slopes.T @ self.hessian(z) @ slopes + np.einsum("i,ijk->jk", self.slope(z), bend)
 
         exact = hessian if few and self.likelihood else None
-        return Criterion(point, lambda x: self.value(inside(x)[0]), None if self.likelihood else residual, exact)
+        low, high = self.free.bounds()
+        alone = self.free.alone
+        bounded, real = ~alone | np.isfinite(low) | np.isfinite(high), lambda z: np.asarray(self.free.real(jnp.asarray(z)))
+        own = lambda x: (lambda z, slopes: (z, np.diag(slopes)))(*inside(x))
+        way = Way(alone & (not self.likelihood), bounded, own, real)
+        return Criterion(point, lambda x: self.value(inside(x)[0]), None if self.likelihood else residual, exact, way)
 
 
 @functools.partial(jax.jit, static_argnames="free")

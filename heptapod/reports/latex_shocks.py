@@ -10,6 +10,7 @@ from heptapod.shocks.discrete import Discrete
 from heptapod.shocks.markov import Markov
 from heptapod.shocks.normal import Normal
 from heptapod.shocks.uniform import Uniform
+from heptapod.shocks.vector import Matrix
 
 
 def law(shock: AbstractShock, names: Names) -> list[str]:
@@ -35,6 +36,9 @@ def _normal(shock, write):
         rows.append(rf"{left} &\sim \mathcal{{N}}\left({write(centre)},\; {write(variance)}\right)")
     pairs = [(i, j) for i in range(len(shock.dimensions)) for j in range(i)]
     sign = r"\log " if shock.log else ""
+    if isinstance(shock.corr, Matrix):
+        each = listed([rf"{sign}{plain(name)}" for name in shock.dimensions])
+        return [*rows, rf"\mathrm{{corr}}\left({each}\right) &= {plain(str(shock.corr.name))}"]
     for (i, j), formula in zip(pairs, shock.corr, strict=False):
         both = f"{sign}{plain(shock.dimensions[i])},\\; {sign}{plain(shock.dimensions[j])}"
         rows.append(rf"\mathrm{{corr}}\left({both}\right) &= {write(formula)}")

@@ -15,6 +15,7 @@ from heptapod.formulas.formula import Formula
 from heptapod.shocks.base import AbstractShock, Moments, dtype_of
 from heptapod.shocks.point_mass import PointMass
 from heptapod.shocks.standard_normal import standard_normal
+from heptapod.shocks.vector import Matrix
 
 RULES = ("hermite", "legendre", "equiprobable")
 
@@ -49,13 +50,13 @@ class Normal(AbstractShock):
     r"""$\mu + \sigma z$, or in levels $\mu\exp(\sigma z - \sigma^2/2)$, whose mean is $\mu$, with $z$ standard normal.
 
     **Attributes:** `mean`, `std`: a formula per dimension; `corr`: the lower triangle of the correlation matrix, row by
-    row, without the diagonal; `points`: nodes per dimension; `rule`: of the nodes; `log`: whether lognormal;
-    `point_mass`: one more value, beside the law.
+    row, without the diagonal, or a matrix parameter; `points`: nodes per dimension; `rule`: of the nodes; `log`: whether
+    lognormal; `point_mass`: one more value, beside the law.
     """
 
     mean: tuple[Formula, ...]
     std: tuple[Formula, ...]
-    corr: tuple[Formula, ...]
+    corr: tuple[Formula, ...] | Matrix
     points: tuple[int, ...]
     rule: str = "hermite"
     log: bool = False
@@ -118,6 +119,9 @@ class Normal(AbstractShock):
 
     def _correlation(self, scope):
         matrix = jnp.eye(len(self.dimensions), dtype=dtype_of(scope))
+        if isinstance(self.corr, Matrix):
+            lower = jnp.tril(self.corr(scope), -1).astype(matrix.dtype)
+            return matrix + lower + lower.T
         # Without `corr` the dimensions are independent.
         for i, j, formula in zip(*np.tril_indices(len(matrix), -1), self.corr, strict=False):
             value = jnp.asarray(formula(scope), matrix.dtype)

@@ -31,7 +31,7 @@ _COMMON = {
 _MASS = {"point_mass": "`{value: 0.3, prob: 0.05}`: one more value; all else has the remaining probability"}
 _NORMAL = {
     "std": "standard deviation of the variable; required",
-    "corr": "correlation of the underlying normals: a number for all pairs, or a symmetric matrix; default: independent",
+    "corr": "of the underlying normals: one for all pairs, a symmetric matrix, or a matrix parameter; default: independent",
     "n_points": "quadrature nodes for each dimension; required",
     "nodes": "`hermite` (default), `legendre` on the quantiles, `equiprobable`",
     **_MASS,
@@ -122,7 +122,7 @@ def read_shock(
         return _read_users(reader, path, users[method], dimensions, scope, integers)
     _check_keys(reader, path, method, block)
     if method in ("normal", "lognormal"):
-        return read_normal(reader, path, dimensions, scope, integers, method == "lognormal")
+        return read_normal(reader, path, dimensions, scope, integers, shapes, method == "lognormal")
     if method == "uniform":
         return read_uniform(reader, path, dimensions, scope, integers)
     if method == "discrete":

@@ -10,14 +10,21 @@ from heptapod.parsing.reader import Path, Reader
 from heptapod.shocks import normal, uniform
 from heptapod.shocks.normal import Normal
 from heptapod.shocks.point_mass import PointMass
-from heptapod.shocks.slots import bracketed, entry, per_dimension, read_points, refuse
+from heptapod.shocks.slots import bracketed, entry, per_dimension, read_matrix, read_points, refuse
 from heptapod.shocks.uniform import Uniform
+from heptapod.shocks.vector import Matrix
 
 MOST_NODES = 100_000
 
 
 def read_normal(
-    reader: Reader, path: Path, dimensions: tuple[str, ...], scope: Scope, integers: Mapping[str, int], log: bool
+    reader: Reader,
+    path: Path,
+    dimensions: tuple[str, ...],
+    scope: Scope,
+    integers: Mapping[str, int],
+    shapes: Mapping,
+    log: bool,
 ) -> Normal | None:
     """A normal or lognormal shock; `None` after an error."""
     d = len(dimensions)
@@ -25,7 +32,7 @@ def read_normal(
     std = per_dimension(reader, (*path, "std"), scope, d)
     points = read_points(reader, (*path, "n_points"), scope, integers, d, MOST_NODES)
     rule = reader.word((*path, "nodes"), normal.RULES, "`nodes`", "hermite")
-    corr = _correlations(reader, (*path, "corr"), scope, d)
+    corr = _correlations(reader, (*path, "corr"), scope, shapes, d)
     mass, fine = _point_mass(reader, (*path, "point_mass"), scope, d)
     if mean is None or std is None or points is None or corr is None or not fine:
         return None
@@ -73,13 +80,19 @@ def _point_mass(reader, path, scope, d):
     return PointMass(value, prob[0]), True
 
 
-def _correlations(reader, path, scope, d):
-    """The lower triangle without its diagonal, from one number for all pairs or a symmetric matrix."""
+def _correlations(reader, path, scope, shapes, d):
+    """The lower triangle without its diagonal, from one number for all pairs or a symmetric matrix; or a matrix parameter."""
     node = reader.get(path)
     if node is None:
         return ()
     if d == 1:
         reader.error("shock", "one dimension has no correlation", path)
+        return None
+    if isinstance(node, str) and len(shapes.get(node, ())) > 0:
+        matrix = read_matrix(reader, path, scope, shapes)
+        if matrix is None or matrix.size == d:
+            return matrix
+        reader.error("shape", f"`{node}` is {matrix.size}x{matrix.size}, and there are {d} dimensions", path)
         return None
     if not isinstance(node, list) or bracketed(node):
         slot = reader.slot(path, scope)
@@ -140,25 +153,32 @@ def _check_mass(reader, path, mass, scope):
 def _check_correlations(reader, path, shock, scope):
     d = len(shock.dimensions)
     pairs = list(zip(*np.tril_indices(d, -1), strict=True))
-    matrix = isinstance(reader.get(path), list) and not bracketed(reader.get(path))
     before = len(reader.collector.diagnostics)
+    if isinstance(shock.corr, Matrix):
+        _check_related(reader, path, shock.corr.numbers(scope))
+        return
+    matrix = isinstance(reader.get(path), list) and not bracketed(reader.get(path))
     # One number for all pairs is wrong once.
     for (i, j), corr in zip(pairs if matrix else pairs[:1], shock.corr, strict=False):
         place = (*path, int(i), int(j)) if matrix else path
-        refuse(
-            reader,
-            "domain",
-            place,
-            corr,
-            scope,
-            lambda x: np.abs(x) >= 1,
-            "a correlation must lie inside (-1, 1), found {value}",
-        )
+        message = "a correlation must lie inside (-1, 1), found {value}"
+        refuse(reader, "domain", place, corr, scope, lambda x: np.abs(x) >= 1, message)
     if d < 3 or not shock.corr or len(reader.collector.diagnostics) > before:
         return
     numbers = np.broadcast_arrays(*[number(c, scope) for c in shock.corr])
     full = np.zeros((*numbers[0].shape, d, d)) + np.eye(d)
     for (i, j), x in zip(pairs, numbers, strict=True):
         full[..., i, j] = full[..., j, i] = x
-    if np.all(np.isfinite(full)) and np.any(np.linalg.eigvalsh(full) <= 0):
+    _check_related(reader, path, full)
+
+
+def _check_related(reader, path, full):
+    """Symmetric, with ones on the diagonal, and positive definite, in every period."""
+    if not np.all(np.isfinite(full)):
+        return
+    if not np.allclose(full, np.swapaxes(full, -1, -2), rtol=0, atol=1e-8):
+        reader.error("shape", "`corr` is not symmetric", path)
+    elif not np.allclose(np.diagonal(full, axis1=-2, axis2=-1), 1.0, rtol=0, atol=1e-8):
+        reader.error("domain", "the diagonal of `corr` must be 1", path)
+    elif np.any(np.linalg.eigvalsh(full) <= 0):
         reader.error("domain", "no random vector has these correlations: the matrix is not positive definite", path)

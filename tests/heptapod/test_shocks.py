@@ -560,3 +560,19 @@ def test_standard_normal_draws_are_finite_and_follow_their_law(dtype):
     z = np.sort(standard_normal(jax.random.key(0), 100_000, dtype))
     assert np.isfinite(z).all() and z.dtype == dtype
     assert np.abs(ndtr(z.astype(float)) - (np.arange(z.size) + 0.5) / z.size).max() < 2.2 / np.sqrt(z.size)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "told"),
+    [
+        ("[[1.0, 0.5], [0.4, 1.0]]", "not symmetric"),
+        ("[[1.1, 0.5], [0.5, 1.0]]", "diagonal"),
+        ("[[1.0, 1.0], [1.0, 1.0]]", "not positive definite"),
+        ("[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]", "3x3"),
+        ("[0.1, 0.2]", "a square matrix"),
+    ],
+)
+def test_a_matrix_of_correlations_that_is_none_is_refused(matrix, told):
+    text = (Path(__file__).parents[1] / "models" / "portfolio.yml").read_text()
+    with pytest.raises(heptapod.ModelError, match=told):
+        heptapod.load(text.replace("corr: 0.15", f"corr: {matrix}"))

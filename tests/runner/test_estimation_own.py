@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 import heptapod
 import stagecraft as sc
@@ -466,3 +466,128 @@ def test_types_branches_and_efforts_have_the_probabilities_of_a_bellman_equation
         np.testing.assert_array_equal(other.contributions({}), est.contributions({}))
     with pytest.raises(ValueError, match=r"have branch 'play'; stage PICK has work, home"):
         est.with_data(frame.assign(branch=names.replace("home", "play")))
+
+
+# Three shocks whose correlations are one matrix parameter.
+THREE = """
+model:
+  name: Three
+  horizon: 1
+  terminal: 0
+  parameters: {sigma: 0.5, kappa: 0.8, R: [[1.0, 0.5, -0.3], [0.5, 1.0, 0.2], [-0.3, 0.2, 1.0]]}
+  defaults: {inherit: all}
+  connections: {inter_period: [{source: JOB, target: JOB, mapping: {k_nxt: k}}]}
+stage:
+  name: JOB
+  math:
+    functions:
+      g_av: a = k + x; b = y; c = z
+      g_ve: k_nxt = 0*a + d
+      Q: d*(a + b + kappa*c) + 0.9*V[>]
+    controls: {d: {in: [0, 1]}}
+    shocks: {luck: {dimensions: ["x", "y", "z"], shock_method: normal, std: [sigma, 1.0, 0.7], corr: R, n_points: 2}}
+    choice: {by: agent, taste_shock: gumbel, scale: 1.0}
+    state_space:
+      arvl: {grid: {k: {values: [0, 1]}}, tabulate: true}
+      dcsn: {grid: {a: {min: -4, max: 4, points: 2}, b: {min: -4, max: 4, points: 2}, c: {min: -4, max: 4, points: 2}}}
+      cntn: {grid: {k_nxt: {values: [0, 1]}}}
+"""
+
+
+@pytest.mark.slow
+def test_a_matrix_of_correlations_is_estimated_with_its_errors():
+    """From independence, beside the normal density and the logit that are written down by hand."""
+    circuit = sc.load(THREE)
+    frame = sc.simulate(sc.solve(circuit), {"k": 0.0}, agents=800, key=jax.random.key(0)).to_pandas()
+    free = {"main.R": Correlation(), "main.sigma": (0.0, None), "main.kappa": None}
+    est = MLE(circuit, free, frame, {"JOB": ["k", "a", "b", "c", "d"]})
+
+    def by_hand(z):
+        lower = np.zeros((3, 3))
+        lower[np.tril_indices(3, -1)] = z[:3]
+        std = np.array([z[3], 1.0, 0.7])
+        law = multivariate_normal(np.zeros(3), (np.eye(3) + lower + lower.T) * np.outer(std, std))
+        worth = (frame["a"] + frame["b"] + z[4] * frame["c"]).to_numpy()
+        drawn = frame[["a", "b", "c"]].to_numpy() - np.outer(frame["k"], [1, 0, 0])
+        return law.logpdf(drawn) - np.log1p(np.exp(np.where(frame["d"] == 1, -worth, worth)))
+
+    truth = np.array([0.5, -0.3, 0.2, 0.5, 0.8])
+    assert np.asarray(est.contributions()) == pytest.approx(by_hand(truth), abs=1e-12)
+    fit = est.fit({"main.R": np.eye(3), "main.sigma": 1.0, "main.kappa": 0.0}, check=False)
+    assert fit.converged and np.all(np.abs(fit.z - truth) < 3 * np.sqrt(np.diag(fit.covariance())))
+    assert fit.covariance() == pytest.approx(np.linalg.inv(second(lambda z: -by_hand(z).sum(), fit.z)), rel=1e-4, abs=1e-9)
+    errors = fit.se()["main.R"]
+    assert np.all(np.diag(errors) == 0) and errors == pytest.approx(errors.T)
+
+
+def test_moments_of_weighted_rows_are_those_of_rows_that_stand_there_so_often():
+    """And of agents that die, which leave rows: only those who live count."""
+    draw = np.random.default_rng(1)
+    frame = pd.DataFrame({"agent": np.repeat(np.arange(60), 3), "period": np.tile(np.arange(3), 60)})
+    frame = frame.assign(c=draw.normal(size=180), a=draw.normal(size=180), weight=np.repeat(draw.integers(0, 4, 60), 3))
+    frame = frame[draw.uniform(size=180) < np.where(frame["period"] == 2, 0.6, 1.0)]
+    kinds = "".join(f"- {{of: CONS.c, kind: {kind}}}\n" for kind in ("mean", "variance", "autocovariance", "share, low: 0.3"))
+    moments = Moments.read(kinds + "- {of: CONS.c, kind: covariance, beside: CONS.a, ages: 1}\n", {"a": 0.0}, agents=10)
+    told, covariance = moments.of_data(frame)
+    often, of_often = moments.of_data(frame.loc[frame.index.repeat(frame["weight"])].drop(columns="weight"))
+    assert list(told.values()) == pytest.approx(list(often.values()), rel=1e-12)
+    # Who has no weight is one of the sample nonetheless.
+    size, left = frame["agent"].nunique(), frame[frame["weight"] > 0]["agent"].nunique()
+    ratio = (size / (size - 1)) / (left / (left - 1))
+    assert covariance.to_numpy() == pytest.approx(ratio * of_often.to_numpy(), rel=1e-10)
+    mean = np.average(frame["c"], weights=frame["weight"])
+    assert next(iter(told.values())) == pytest.approx(mean, rel=1e-12)
+
+
+# Health is a chain, and who is ill dies more often.
+FRAIL = """
+model:
+  name: Frail
+  horizon: 4
+  terminal: 0
+  parameters: {kappa: 0.8, s0: 0.6, s1: 0.95, P: [[0.7, 0.3], [0.2, 0.8]]}
+  defaults: {inherit: all}
+  connections: {inter_period: [{source: JOB, target: JOB, mapping: {h_nxt: h_pre}, survival: s0 + (s1 - s0)*h_nxt}]}
+stage:
+  name: JOB
+  math:
+    functions:
+      g_av: h = x
+      g_ve: h_nxt = h
+      Q: d*(kappa*h - 0.3) + 0.9*(s0 + (s1 - s0)*h_nxt)*V[>]
+    controls: {d: {in: [0, 1]}}
+    shocks: {health: {dimensions: ["x"], shock_method: markov, values: [0, 1], transition_matrix: P, given: h_pre}}
+    choice: {by: agent, taste_shock: gumbel, scale: 1.0}
+    state_space:
+      arvl: {grid: {h_pre: {values: [0, 1]}}, tabulate: true}
+      dcsn: {grid: {h: {values: [0, 1]}}}
+      cntn: {grid: {h_nxt: {values: [0, 1]}}}
+"""
+
+
+@pytest.mark.slow
+def test_whoever_has_died_counts_neither_in_a_likelihood_nor_in_moments():
+    circuit = sc.load(FRAIL)
+    frame = sc.simulate(sc.solve(circuit), {"h_pre": 1.0}, agents=600, key=jax.random.key(0)).to_pandas()
+    assert len(frame) < 2_200
+    est = MLE(circuit, {"main.kappa": None, "main.P": Simplex()}, frame, {"JOB": ["h_pre", "h", "d"]})
+    chain, worth = np.array([[0.7, 0.3], [0.2, 0.8]]), 0.8 * frame["h"] - 0.3
+    moved = chain[frame["h_pre"].astype(int), frame["h"].astype(int)]
+    each = np.log(moved) - np.log1p(np.exp(np.where(frame["d"] == 1, -worth, worth)))
+    by_hand = pd.Series(each).groupby(frame["agent"].to_numpy()).sum()
+    assert np.asarray(est.contributions()) == pytest.approx(by_hand[np.asarray(est.units, int)].to_numpy(), rel=1e-12)
+    fit, count = est.fit(check=False), pd.crosstab(frame["h_pre"], frame["h"]).to_numpy()
+    share = count[:, 0] / count.sum(axis=1)
+    assert fit.z[1:] == pytest.approx(share, rel=1e-5)
+    errors = np.sqrt(share * (1 - share) / count.sum(axis=1))
+    assert np.sqrt(np.diag(fit.covariance()))[1:] == pytest.approx(errors, rel=1e-4)
+
+    moments = Moments.read(
+        "- {of: JOB.h, kind: mean, ages: [2, 3]}\n- {of: JOB.h, kind: autocovariance, ages: [1, 3]}", {"h_pre": 1.0}, agents=600
+    )
+    late, before = frame[frame["period"] >= 1], frame.assign(period=frame["period"] + 1)
+    both = late.merge(before[["agent", "period", "h"]], on=["agent", "period"], suffixes=("", "_before"))
+    told = [frame[frame["period"] >= 2]["h"].mean(), np.cov(both["h"], both["h_before"], ddof=0)[0, 1]]
+    assert list(moments.of_data(frame)[0].values()) == pytest.approx(told, rel=1e-12)
+    simulated = moments(sc.solve(circuit), jax.random.key(0))
+    assert [float(x) for x in simulated.values()] == pytest.approx(told, rel=1e-12)
