@@ -6,7 +6,6 @@ from heptapod.dialect.parts import added as added
 from heptapod.errors import Diagnostic as Diagnostic
 from heptapod.errors import ModelError as ModelError
 from heptapod.formulas.formula import Formula as Formula
-from heptapod.formulas.where import where as where
 from heptapod.load import load as load
 from heptapod.problem.functional_problem import FunctionalProblem as FunctionalProblem
 from heptapod.problem.numeric_problem import Branch as Branch

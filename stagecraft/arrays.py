@@ -1,4 +1,4 @@
-"""Arrays of a circuit: their float type, whether JAX traces them, the room kept from an open bound, and how they are shown."""
+"""Arrays of a circuit: their float type, whether JAX traces them, a choice between them, and how they are shown."""
 
 import html
 from collections.abc import Iterable
@@ -7,10 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float
-
-from heptapod import where
 
 
 def floating(x) -> bool:
@@ -27,6 +26,31 @@ def dtype_of(*trees: Any) -> jnp.dtype:
 def traced(*trees) -> bool:
     """Whether anything in these is inside a transformation, and may be asked for a derivative."""
     return any(isinstance(x, Tracer) for x in jax.tree.leaves(trees))
+
+
+def where(condition, x, y) -> Array:
+    """`jnp.where(condition, x, y)`: element by element `x` where the condition holds and `y` elsewhere.
+
+    JAX's own is a compiled program, so that a trace holds a call for each use, and a derivative looks into each by itself.
+    A model has hundreds of them; this one is an equation, beside those that spread numbers over a shape.
+
+    **Returns:** an array of the type and shape that `jnp.where` gives, weak types included. **Raises:** `ValueError` where
+    the shapes do not fit each other.
+    """
+    condition = condition if hasattr(condition, "dtype") else jnp.asarray(condition)
+    dtype, shape = jnp.result_type(x, y), jnp.broadcast_shapes(*map(jnp.shape, (condition, x, y)))
+    strong = [z.dtype for z in (x, y) if hasattr(z, "dtype") and not getattr(z, "weak_type", False)]
+    if dtype not in strong or condition.dtype != bool:  # What is weak stays so.
+        return jnp.where(condition, x, y)
+    taken = condition if condition.ndim == 0 else _spread(condition, bool, shape)
+    return lax.select(taken, _spread(x, dtype, shape), _spread(y, dtype, shape))
+
+
+def _spread(x, dtype, shape):
+    """An array of this type and shape, by as few equations as can be."""
+    if not hasattr(x, "dtype"):
+        return lax.full(shape, x, dtype)
+    return jnp.broadcast_to(x if x.dtype == dtype else lax.convert_element_type(x, dtype), shape)
 
 
 def room_above(bound: Float[Array, "..."]) -> Float[Array, "..."]:

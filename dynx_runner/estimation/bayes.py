@@ -15,7 +15,6 @@ from dynx_runner.estimation import adapter, inference, search
 from dynx_runner.estimation.free import Free
 from dynx_runner.estimation.posterior import Posterior
 from dynx_runner.estimation.task import FEW, criterion
-from heptapod import where
 
 Vector = Float[Array, " coordinates"]
 
@@ -42,7 +41,7 @@ class _Target:
             if path in known:
                 value = transform.fill(part, adapter.values(circuit)[path])
                 found += _log_prior(known[path], part, value)
-        return where(jnp.isfinite(found), found, -jnp.inf)
+        return jnp.where(jnp.isfinite(found), found, -jnp.inf)
 
 
 def _log_prior(law, part: Vector, value):
@@ -51,7 +50,7 @@ def _log_prior(law, part: Vector, value):
         return jnp.sum(law(value))
     inside = jnp.all((part >= law.low) & (part <= law.high))
     safe = jnp.clip(part, law.low, law.high)
-    return where(inside, jnp.sum(_log_law(law, safe)), -jnp.inf)
+    return jnp.where(inside, jnp.sum(_log_law(law, safe)), -jnp.inf)
 
 
 def _log_law(law, x: Vector) -> Vector:
@@ -124,7 +123,7 @@ def _chain(target, circuit, inputs, weights, center, root, key, draws, warmup):
     first, adapt, walk = jax.random.split(key, 3)
     begin = jax.random.normal(first, center.shape, center.dtype)
     # A start that cannot be is no start.
-    begin = where(jnp.isfinite(density(begin)), begin, jnp.zeros_like(begin))
+    begin = jnp.where(jnp.isfinite(density(begin)), begin, jnp.zeros_like(begin))
     sampler: Any = blackjax
     (state, tuned), _ = sampler.window_adaptation(sampler.nuts, density).run(adapt, begin, num_steps=warmup)
     kernel = sampler.nuts(density, **tuned).step
@@ -147,7 +146,7 @@ def _with_slopes(function):
     def both(u):
         twice = lambda u: (lambda x: (x, x))(function(u))
         slope, value = jax.jacfwd(twice, has_aux=True)(u)
-        return value, where(jnp.isfinite(slope), slope, 0.0)
+        return value, jnp.where(jnp.isfinite(slope), slope, 0.0)
 
     def chosen(u):
         return both(u) if u.shape[0] <= FEW else jax.value_and_grad(function)(u)

@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
-
 _LOG_2PI = math.log(2 * math.pi)
 _REACHED = 1e-8
 
@@ -22,17 +20,17 @@ def log_normal(x: Float[Array, "..."], mean, std) -> Float[Array, "..."]:
 def log_sum(x: Float[Array, "..."], there: Bool[Array, "..."], axis: int = 0) -> Float[Array, "..."]:
     r"""$\log\sum e^x$ over the entries that are there; $-\infty$ where none is, without a derivative."""
     there = there & (x > -jnp.inf)
-    safe = where(there, x, 0.0)
-    top = jnp.max(where(there, jax.lax.stop_gradient(x), -jnp.inf), axis=axis, keepdims=True)
-    top = where(jnp.isfinite(top), top, 0.0)
-    total = jnp.sum(where(there, jnp.exp(safe - top), 0.0), axis=axis)
+    safe = jnp.where(there, x, 0.0)
+    top = jnp.max(jnp.where(there, jax.lax.stop_gradient(x), -jnp.inf), axis=axis, keepdims=True)
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    total = jnp.sum(jnp.where(there, jnp.exp(safe - top), 0.0), axis=axis)
     some = total > 0
-    return where(some, jnp.log(where(some, total, 1.0)) + jnp.squeeze(top, axis), -jnp.inf)
+    return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + jnp.squeeze(top, axis), -jnp.inf)
 
 
 def log_positive(p: Float[Array, "..."]) -> Float[Array, "..."]:
     """A logarithm that is minus infinity at zero, and has no derivative there."""
-    return where(p > 0, jnp.log(where(p > 0, p, 1.0)), -jnp.inf)
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1.0)), -jnp.inf)
 
 
 def log_density(shock, scope, drawn: dict[str, Float[Array, ""]]) -> Float[Array, ""]:
@@ -47,7 +45,7 @@ def log_density(shock, scope, drawn: dict[str, Float[Array, ""]]) -> Float[Array
     if not hasattr(shock, "log"):
         half = math.sqrt(3) * law.std
         inside = (y >= law.mean - half) & (y <= law.mean + half)
-        return jnp.sum(where(inside, -jnp.log(2 * half), -jnp.inf))
+        return jnp.sum(jnp.where(inside, -jnp.log(2 * half), -jnp.inf))
     corr = jnp.eye(y.shape[0], dtype=y.dtype) if law.corr is None else law.corr
     if not shock.log:
         return _joint(y - law.mean, law.std, corr)
@@ -55,9 +53,9 @@ def log_density(shock, scope, drawn: dict[str, Float[Array, ""]]) -> Float[Array
     levels = law.std / law.mean
     rho = jnp.log1p(corr * levels[:, None] * levels) / (std[:, None] * std)
     good = jnp.all(y > 0)
-    safe = where(good, y, 1.0)
+    safe = jnp.where(good, y, 1.0)
     found = _joint(jnp.log(safe) - jnp.log(law.mean) + 0.5 * std**2, std, rho) - jnp.sum(jnp.log(safe))
-    return where(good, found, -jnp.inf)
+    return jnp.where(good, found, -jnp.inf)
 
 
 def _bare(shock):
@@ -114,17 +112,17 @@ def inverted(move, target: Float[Array, " k"], among: Spread, steps: int = 40):
         slope = jax.jacfwd(function)(y)
         return y - _solved(slope, function(y) - goal)
 
-    level = lambda u: where(log, jnp.exp(u), u) if log.any() else u
+    level = lambda u: jnp.where(log, jnp.exp(u), u) if log.any() else u
     at = lambda u: still(move(level(u)))
     slope_of = lambda u: still(jax.jacfwd(lambda u: move(level(u)))(u))
     walk = lambda _, u: u - jnp.clip(_solved(slope_of(u), at(u) - goal), -3 * width, 3 * width)
-    first = where(log, jnp.log(where(log, begin, 1.0)), begin) if log.any() else begin
+    first = jnp.where(log, jnp.log(jnp.where(log, begin, 1.0)), begin) if log.any() else begin
     y = still(level(jax.lax.fori_loop(0, steps, walk, first)))
     y = newton(move, newton(move, y, target), target)
     slope = jax.jacfwd(move)(y)
     reached = jnp.all(jnp.abs(still(move(y)) - goal) <= _REACHED * (1 + jnp.abs(goal)))
     size = jnp.log(jnp.abs(slope[0, 0])) if y.shape[0] == 1 else jnp.linalg.slogdet(slope)[1]
-    return y, where(reached, size, jnp.inf)
+    return y, jnp.where(reached, size, jnp.inf)
 
 
 def _solved(slope, gap):

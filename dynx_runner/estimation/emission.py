@@ -11,7 +11,6 @@ from dynx_runner.estimation import adapter
 from dynx_runner.estimation.arrays import Plan, StageArrays
 from dynx_runner.estimation.densities import log_normal, log_positive, log_sum
 from dynx_runner.estimation.plan import Seen, state_column
-from heptapod import where
 
 _NEAR = 1e-6
 
@@ -76,14 +75,16 @@ def decided(circuit, seen: Seen, like: int, t, values, spread: dict, chains):
     stack = lambda x: jnp.reshape(jnp.broadcast_to(x, (*jnp.shape(x)[:-1], shape[0] * shape[1])), (-1, *shape))
     policy = {name: stack(x) for name, x in answer.policy.items()}
     feasible = stack(answer.feasible)
-    log_odds = where(feasible, 0.0, -jnp.inf) if problem is None else _log_odds(problem, flat, stack(answer.value), feasible)
+    log_odds = (
+        jnp.where(feasible, 0.0, -jnp.inf) if problem is None else _log_odds(problem, flat, stack(answer.value), feasible)
+    )
     there = _possible(seen, log_odds.shape, policy, values)
     found = log_odds + _measured(seen, spread, at, policy, values)
     seen_hidden = jnp.ones(shape, bool)
     for name in seen.hidden:
         column = state_column(circuit, seen.name, name)
         seen_hidden &= agrees(values[column][:, None], at[name]) if column in values else True
-    emission = where(seen_hidden, log_sum(found, there), -jnp.inf)
+    emission = jnp.where(seen_hidden, log_sum(found, there), -jnp.inf)
     return emission, [_onward(circuit, stage, chain, t, at, policy, there) for chain in chains]
 
 
@@ -94,11 +95,11 @@ def _log_odds(problem, flat, value, feasible):
         odds = jnp.reshape(jnp.broadcast_to(odds.reshape(odds.shape[0], -1), (odds.shape[0], value[0].size)), value.shape)
         return log_positive(odds)
     smooth = problem.scale > 0
-    scaled = value / where(smooth, problem.scale, 1.0)
+    scaled = value / jnp.where(smooth, problem.scale, 1.0)
     logit = scaled - log_sum(scaled, feasible)
-    best = jnp.argmax(where(feasible, value, -jnp.inf), axis=0)
-    hard = where(jnp.arange(value.shape[0])[:, None, None] == best, 0.0, -jnp.inf)
-    return where(feasible, where(smooth, logit, hard), -jnp.inf)
+    best = jnp.argmax(jnp.where(feasible, value, -jnp.inf), axis=0)
+    hard = jnp.where(jnp.arange(value.shape[0])[:, None, None] == best, 0.0, -jnp.inf)
+    return jnp.where(feasible, jnp.where(smooth, logit, hard), -jnp.inf)
 
 
 def _possible(seen: Seen, shape, policy, values):
@@ -118,14 +119,14 @@ def _measured(seen: Seen, spread, at, policy, values):
         true = at[name.removesuffix("_dcsn")][None] if dict(seen.columns)[name] == "state" else policy[name]
         x = values[name][:, None]
         known = ~jnp.isnan(x)
-        x = where(known, x, true)
+        x = jnp.where(known, x, true)
         if kind == "log":
             good = (x > 0) & (true > 0)
-            x, true = where(good, x, 1.0), where(good, true, 1.0)
-            density = where(good, log_normal(jnp.log(x), jnp.log(true), spread[name]) - jnp.log(x), -jnp.inf)
+            x, true = jnp.where(good, x, 1.0), jnp.where(good, true, 1.0)
+            density = jnp.where(good, log_normal(jnp.log(x), jnp.log(true), spread[name]) - jnp.log(x), -jnp.inf)
         else:
             density = log_normal(x, true, spread[name])
-        total = total + where(known, density, 0.0)
+        total = total + jnp.where(known, density, 0.0)
     return total
 
 

@@ -8,7 +8,6 @@ from dynx_runner.estimation import adapter
 from dynx_runner.estimation.densities import inverted, log_density, log_positive, log_sum, spread_of
 from dynx_runner.estimation.emission import agrees, combinations, same
 from dynx_runner.estimation.plan import Seen, state_column
-from heptapod import where
 
 
 def nodes_of(num, scope, arrival):
@@ -57,7 +56,7 @@ def log_law(circuit, seen: Seen, told, t, arrival: dict, values: dict, combos: d
                 seen_one = all(name in watched for name in shock.dimensions)
                 density = _mixed(shock, scope, known)
                 missing = sum(jnp.isnan(values[n]) for n in shock.dimensions) > 0 if seen_one else False
-                found = found + where(missing, 0.0, density)
+                found = found + jnp.where(missing, 0.0, density)
         unknown = {name: jnp.zeros(()) for name in _undrawn(num, known)}
         return found, num.to_decision(scope, {**unknown, **known})
 
@@ -100,7 +99,7 @@ def _mixed(shock, scope, known) -> Array:
     q, hit = jnp.asarray(shock.point_mass.prob(scope)), True
     for formula, name in zip(shock.point_mass.value, shock.dimensions, strict=True):
         hit &= same(drawn[name], jnp.asarray(formula(scope)))
-    return where(hit, log_positive(q), log_positive(1 - q) + density)
+    return jnp.where(hit, log_positive(q), log_positive(1 - q) + density)
 
 
 def laws(circuit, seen: Seen, told, rows, arrivals: list[dict]) -> Float[Array, "rows before hidden"]:
@@ -124,7 +123,7 @@ def laws(circuit, seen: Seen, told, rows, arrivals: list[dict]) -> Float[Array, 
     total = jnp.zeros((rows.t.shape[0], width, count), next(iter(rows.values.values())).dtype)
     for c, chain in enumerate(arrivals):
         found = each(rows.t, {name: wide(x) for name, x in chain.items()}, rows.values)
-        total = where((rows.via == c)[:, None, None], found, total)
+        total = jnp.where((rows.via == c)[:, None, None], found, total)
     return total
 
 

@@ -12,7 +12,6 @@ from dynx_runner.estimation.arrays import Data, Plan
 from dynx_runner.estimation.densities import log_positive, log_sum
 from dynx_runner.estimation.emission import combinations, emissions
 from dynx_runner.estimation.law import laws
-from heptapod import where
 
 
 @functools.partial(jax.jit, static_argnames="plan")
@@ -20,7 +19,7 @@ def contributions(plan: Plan, circuit, data: Data) -> Float[Array, " units"]:
     """The logarithm of the likelihood of each unit; NaN where the circuit could not be solved."""
     by_type, shares, failed = _by_type(plan, circuit, data)
     found = by_type[0] if not plan.types else log_sum(_joint(shares, by_type, data), jnp.ones(by_type.shape, bool))
-    return where(failed, jnp.nan, found)
+    return jnp.where(failed, jnp.nan, found)
 
 
 @functools.partial(jax.jit, static_argnames="plan")
@@ -54,7 +53,7 @@ def _joint(shares, by_type, data):
     if data.kinds is None:
         return joint
     fits = (data.kinds == jnp.arange(joint.shape[0])[:, None]) | (data.kinds < 0)
-    return where(fits, joint, -jnp.inf)
+    return jnp.where(fits, joint, -jnp.inf)
 
 
 def _rows(plan: Plan, solved, data: Data):
@@ -78,7 +77,7 @@ def _rows(plan: Plan, solved, data: Data):
         chains = [jax.tree.map(lambda x, rows=rows: x[rows.before], arrivals[i, c]) for c in range(len(plan.chains[i]))]
         law = laws(solved, seen, plan.inverted[i], rows, chains)
         follows = (rows.via >= 0)[:, None, None]
-        drawn.append(where(follows, law, begin) if chains else law)
+        drawn.append(jnp.where(follows, law, begin) if chains else law)
     return decided, drawn
 
 
@@ -111,7 +110,7 @@ def _forward(decided, drawn, sequence):
     def step(alpha, place):
         row = jnp.maximum(place, 0)
         new = log_sum(alpha[:, :, None] + law[row], jnp.ones((1,), bool), axis=1) + emission[row]
-        alpha = where((place >= 0)[:, None], new, alpha)
+        alpha = jnp.where((place >= 0)[:, None], new, alpha)
         return alpha, alpha
 
     last, path = jax.lax.scan(step, start, sequence.T)

@@ -19,7 +19,6 @@ from dynx_runner.estimation.fit import Fit, fitted
 from dynx_runner.estimation.free import read_free
 from dynx_runner.estimation.task import Task
 from dynx_runner.estimation.weights import factor, labels_of, overidentified, root_of, told
-from heptapod import where
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Terms:
         return jnp.concatenate([jnp.ravel(jnp.asarray(x)) for x in jax.tree.leaves(told)])
 
     def _sound(self, solved, found):
-        return where(jnp.all(solved.info.outcome == sc.Outcome.success), found, jnp.nan)
+        return jnp.where(jnp.all(solved.info.outcome == sc.Outcome.success), found, jnp.nan)
 
 
 class AbstractMatching(abc.ABC):

@@ -23,7 +23,6 @@ from dynx_runner.estimation.plan import Seen, errors_by_stage, read_seen
 from dynx_runner.estimation.posterior import Posterior
 from dynx_runner.estimation.task import Task
 from dynx_runner.estimation.unique import check_unique
-from heptapod import where
 from heptapod.errors import did_you_mean
 
 
@@ -117,7 +116,7 @@ class MLE:
     def loglik(self, parameters: Mapping | None = None) -> Float[Array, ""]:
         """The weighted sum of the contributions at `parameters`."""
         weights, found = jnp.asarray(self.task.weights), self.contributions(parameters)
-        return jnp.sum(where(weights > 0, weights * where(weights > 0, found, 0.0), 0.0))
+        return jnp.sum(jnp.where(weights > 0, weights * jnp.where(weights > 0, found, 0.0), 0.0))
 
     def score(self, parameters: Mapping | None = None) -> dict[str, Float[Array, "..."]]:
         """The derivative of `loglik` in the free parameters, `{path: array}`, at `parameters`."""

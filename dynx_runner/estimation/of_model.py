@@ -5,8 +5,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from heptapod import where
-
 
 def _chosen(moment, clock) -> np.ndarray:
     """The periods of a moment's ages; `ValueError` where there is none."""
@@ -70,11 +68,11 @@ def of_push(moment, pushed, clock):
 def _told(moment, values, weights):
     """A moment of weighted values, of those that are there."""
     here = weights > 0
-    values = [where(here, x, 1.0) for x in values]
+    values = [jnp.where(here, x, 1.0) for x in values]
     x = jnp.log(values[0]) if moment.log else values[0]
     mean = lambda y: jnp.sum(weights * y) / jnp.sum(weights)
     if moment.kind == "share":
-        return mean(where((x >= moment.low) & (x <= moment.high), 1.0, 0.0))
+        return mean(jnp.where((x >= moment.low) & (x <= moment.high), 1.0, 0.0))
     if moment.kind == "mean":
         return mean(x)
     other = x if moment.kind == "variance" else jnp.log(values[1]) if moment.log else values[1]
@@ -92,11 +90,11 @@ def of_panel(moment, panel, clock):
     wanted += [(moment.of, t - moment.lag)] if moment.kind == "autocovariance" else []
     values = [_variable(moment, panel, name)[at].ravel() for name, at in wanted]
     here = jnp.all(jnp.stack([~jnp.isnan(x) for x in values]), axis=0)
-    weights = where(here, 1.0 if panel.weights is None else panel.weights[t].ravel(), 0.0)
-    values = [where(here, x, 1.0) for x in values]
+    weights = jnp.where(here, 1.0 if panel.weights is None else panel.weights[t].ravel(), 0.0)
+    values = [jnp.where(here, x, 1.0) for x in values]
     if moment.kind == "quantile":
         x = jnp.log(values[0]) if moment.log else values[0]
-        x = where(here, x, jnp.inf)
+        x = jnp.where(here, x, jnp.inf)
         order = jnp.argsort(x)
         return jnp.interp(moment.q * jnp.sum(weights), jnp.cumsum(weights[order]) - 0.5 * weights[order], x[order])
     return _told(moment, values, weights)

@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod import where
-
 Vector = Float[Array, " coordinates"]
 
 
@@ -207,7 +205,7 @@ class Pieces(AbstractTransform):
     def fill(self, z, own):
         """The pieces in their periods."""
         groups = np.array(self.groups)
-        return where(groups >= 0, z[np.maximum(groups, 0)], jnp.asarray(own))
+        return jnp.where(groups >= 0, z[np.maximum(groups, 0)], jnp.asarray(own))
 
     def real(self, z):
         """As of an interval."""

@@ -7,7 +7,6 @@ import numpy as np
 from dynx_runner.estimation import adapter
 from dynx_runner.estimation.densities import spread_of
 from dynx_runner.estimation.law import moved_states, nodes_of
-from heptapod import where
 
 _WIDE = 4.0  # Standard deviations to either side.
 _POINTS = {1: 41, 2: 9}  # Along each draw; five where there are more.
@@ -35,7 +34,7 @@ def _check(circuit, stage: str, draws, states) -> None:
     def all_slopes(circuit, others):
         scope = circuit.scope(stage, 0)
         among = spread_of(num.shocks, scope, draws)
-        y = where(np.array(among.log), among.middle * jnp.exp(among.width * z), among.middle + among.width * z)
+        y = jnp.where(np.array(among.log), among.middle * jnp.exp(among.width * z), among.middle + among.width * z)
 
         def slope(known, y):
             move = lambda y: moved_states(num, scope, {**known, **dict(zip(draws, y, strict=True))}, states)

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from heptapod.formulas.smooth import both, exp, expm1_ratio, inverse, log, log1p_ratio, power, real, reciprocal, rule, times
-from heptapod.formulas.where import where
 
 
 def _in_second(function):
@@ -28,22 +27,22 @@ def crra_value(xp, c, gamma):
 def _crra_by_series(c, gamma):
     r"""$\log c \cdot (e^x - 1)/x$ with $x = (1 - \gamma) \log c$, whose derivatives in $\gamma$ hold at 1."""
     ok = (c > 0) & (c < jnp.inf)
-    logarithm = log(where(ok, c, 1.0))
+    logarithm = log(jnp.where(ok, c, 1.0))
     inside = times(logarithm, expm1_ratio((1.0 - gamma) * logarithm))
     bound = -reciprocal(1.0 - gamma)
-    edge = where(c == 0, where(gamma < 1, bound, -jnp.inf), where(gamma > 1, bound, jnp.inf))
-    return where(ok, inside, edge)
+    edge = jnp.where(c == 0, jnp.where(gamma < 1, bound, -jnp.inf), jnp.where(gamma > 1, bound, jnp.inf))
+    return jnp.where(ok, inside, edge)
 
 
 def _inside(x):
     """An argument inside its domain; elsewhere one at which all is finite."""
     ok = (x > 0) & (x < jnp.inf)
-    return ok, where(ok, x, 1.0)
+    return ok, jnp.where(ok, x, 1.0)
 
 
 def _crra_slope(c, gamma, u):
     ok, inside = _inside(c)
-    return where(ok, power(inside, -gamma), 0.0)
+    return jnp.where(ok, power(inside, -gamma), 0.0)
 
 
 def crra_inverse_value(xp, u, gamma):
@@ -54,7 +53,7 @@ def crra_inverse_value(xp, u, gamma):
 
 def _crra_inverse_slope(u, gamma, c):
     ok, inside = _inside(c)
-    return where(ok, power(inside, gamma), 0.0)
+    return jnp.where(ok, power(inside, gamma), 0.0)
 
 
 def cara_value(xp, c, a):
@@ -64,7 +63,7 @@ def cara_value(xp, c, a):
 
 def _cara_slope(c, a, u):
     slope = exp(-times(a, c))
-    return where(jnp.isfinite(u) & (slope < jnp.inf), slope, 0.0)
+    return jnp.where(jnp.isfinite(u) & (slope < jnp.inf), slope, 0.0)
 
 
 def _cara_by_series(c, a):
@@ -78,14 +77,14 @@ def cara_inverse_value(xp, u, a):
 
 def _cara_inverse_slope(u, a, c):
     ok = jnp.isfinite(c)
-    return where(ok, inverse(where(ok, 1.0 - times(a, u), 1.0)), 0.0)
+    return jnp.where(ok, inverse(jnp.where(ok, 1.0 - times(a, u), 1.0)), 0.0)
 
 
 def _cara_inverse_by_series(u, a):
     r"""$u \log(1 + w)/w$ with $w = -au$, whose derivatives in $a$ hold at 0."""
     w = -times(a, u)
     ok = (w > -1) & (w < jnp.inf)
-    return where(ok, times(u, log1p_ratio(where(ok, w, 0.0))), lax.stop_gradient(cara_inverse_value(jnp, u, a)))
+    return jnp.where(ok, times(u, log1p_ratio(jnp.where(ok, w, 0.0))), lax.stop_gradient(cara_inverse_value(jnp, u, a)))
 
 
 _crra = rule(partial(crra_value, jnp), _crra_slope, _in_second(_crra_by_series))
@@ -127,15 +126,15 @@ def ces(x, y, share, sigma):
     x, y, share, sigma = real(x), real(y), real(share), real(sigma)
     ok = (x > 0) & (y > 0) & (x < jnp.inf) & (y < jnp.inf)
     rho = (sigma - 1.0) * reciprocal(sigma)
-    log_x, log_y = jnp.log(where(ok, x, 1.0)), jnp.log(where(ok, y, 1.0))
+    log_x, log_y = jnp.log(jnp.where(ok, x, 1.0)), jnp.log(jnp.where(ok, y, 1.0))
     swap = rho * (log_x - log_y) > 0
-    base, other = where(swap, log_x, log_y), where(swap, log_y, log_x)
-    weight = where(swap, 1.0 - share, share)
+    base, other = jnp.where(swap, log_x, log_y), jnp.where(swap, log_y, log_x)
+    weight = jnp.where(swap, 1.0 - share, share)
     z = rho * (other - base)
     growth = expm1_ratio(z)
     mean = weight * growth * log1p_ratio(weight * z * growth)
     inside = exp(base + (other - base) * mean)
     # Without one of the goods the other stands alone, or nothing does where both are essential.
-    alone = where(x == 0, power(1.0 - share, reciprocal(rho)) * y, power(share, reciprocal(rho)) * x)
-    edge = where((x >= 0) & (y >= 0), where(sigma > 1, lax.stop_gradient(alone), 0.0), jnp.nan)
-    return where(ok, inside, edge)
+    alone = jnp.where(x == 0, power(1.0 - share, reciprocal(rho)) * y, power(share, reciprocal(rho)) * x)
+    edge = jnp.where((x >= 0) & (y >= 0), jnp.where(sigma > 1, lax.stop_gradient(alone), 0.0), jnp.nan)
+    return jnp.where(ok, inside, edge)

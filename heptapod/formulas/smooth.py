@@ -12,14 +12,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from heptapod.formulas.where import where
-
 
 def real(x):
     """An array of floats; truth values become 0 and 1, and weak types stay weak."""
     x = jnp.asarray(x)
     if x.dtype == jnp.bool_:
-        return where(x, 1.0, 0.0)
+        return jnp.where(x, 1.0, 0.0)
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x * 1.0
 
 
@@ -29,8 +27,8 @@ def shielded(function: Callable) -> Callable:
     @functools.wraps(function)
     def shield(*args):
         finite = functools.reduce(jnp.logical_and, [jnp.isfinite(x) for x in args])
-        value = function(*[where(finite, x, 1.0) for x in args])
-        return where(finite, value, lax.stop_gradient(function(*args)))
+        value = function(*[jnp.where(finite, x, 1.0) for x in args])
+        return jnp.where(finite, value, lax.stop_gradient(function(*args)))
 
     return shield
 
@@ -57,13 +55,13 @@ def rule(function: Callable, *slopes: Callable) -> Callable:
 @jax.custom_jvp
 def _carried(slope, tangent):
     """Their product, zero where the slope is; what the slope moves by counts there too, where both derivatives go forward."""
-    return slope * where(slope == 0, 0.0, tangent)
+    return slope * jnp.where(slope == 0, 0.0, tangent)
 
 
 def _carried_jvp(primals, tangents):
     (slope, tangent), (bend, further) = primals, tangents
     value = _carried(slope, tangent)
-    parts = [] if type(bend) is SymbolicZero else [where(jnp.isfinite(tangent), tangent, 0.0) * bend]
+    parts = [] if type(bend) is SymbolicZero else [jnp.where(jnp.isfinite(tangent), tangent, 0.0) * bend]
     parts += [] if type(further) is SymbolicZero else [_carried(slope, further)]
     return value, jnp.broadcast_to(sum(parts[1:], parts[0]), value.shape).astype(value.dtype)
 
@@ -79,7 +77,7 @@ def both(x, y):
 
 
 def _where_finite(x, y, slope):
-    return where(jnp.isfinite(x) & jnp.isfinite(y), slope, 0.0)
+    return jnp.where(jnp.isfinite(x) & jnp.isfinite(y), slope, 0.0)
 
 
 def _kept_log(x):
@@ -88,21 +86,21 @@ def _kept_log(x):
     return lax.clamp(jnp.asarray(-far, x.dtype), jnp.log(x), jnp.asarray(far, x.dtype))
 
 
-inverse = rule(lambda x: where(x == 0, 0.0, 1.0 / x), lambda x, r: -r * r)
-_log = rule(jnp.log, lambda x, y: where(x > 0, inverse(x), 0.0))
-_exp = rule(jnp.exp, lambda x, y: where(y < jnp.inf, y, 0.0))
-_sqrt = rule(jnp.sqrt, lambda x, y: where(x > 0, 0.5 * inverse(y), 0.0))
-_reciprocal = rule(lambda x: where(x == 0, jnp.inf, 1.0 / x), lambda x, r: -(inverse(x) ** 2))
+inverse = rule(lambda x: jnp.where(x == 0, 0.0, 1.0 / x), lambda x, r: -r * r)
+_log = rule(jnp.log, lambda x, y: jnp.where(x > 0, inverse(x), 0.0))
+_exp = rule(jnp.exp, lambda x, y: jnp.where(y < jnp.inf, y, 0.0))
+_sqrt = rule(jnp.sqrt, lambda x, y: jnp.where(x > 0, 0.5 * inverse(y), 0.0))
+_reciprocal = rule(lambda x: jnp.where(x == 0, jnp.inf, 1.0 / x), lambda x, r: -(inverse(x) ** 2))
 _times = rule(jnp.multiply, lambda x, y, z: _where_finite(x, y, y), lambda x, y, z: _where_finite(x, y, x))
 _power = rule(
     lambda b, p: jnp.exp(p * _kept_log(b)),
-    lambda b, p, y: where((b > 0) & (y < jnp.inf), y, 0.0) * p * inverse(b),
-    lambda b, p, y: where((b > 0) & (y < jnp.inf), y, 0.0) * _log(where((b > 0) & (b < jnp.inf), b, 1.0)),
+    lambda b, p, y: jnp.where((b > 0) & (y < jnp.inf), y, 0.0) * p * inverse(b),
+    lambda b, p, y: jnp.where((b > 0) & (y < jnp.inf), y, 0.0) * _log(jnp.where((b > 0) & (b < jnp.inf), b, 1.0)),
 )
 _plain_power = rule(
     lambda b, p: jnp.exp(p * _kept_log(b)),
-    lambda b, p, y: where(b > 0, y, 0.0) * p * inverse(b),
-    lambda b, p, y: where(b > 0, y, 0.0) * _log(where(b > 0, b, 1.0)),
+    lambda b, p, y: jnp.where(b > 0, y, 0.0) * p * inverse(b),
+    lambda b, p, y: jnp.where(b > 0, y, 0.0) * _log(jnp.where(b > 0, b, 1.0)),
 )
 
 
@@ -146,7 +144,7 @@ def plain_power(b, p):
 
 
 def heaviside(x):
-    return where(real(x) > 0, 1.0, 0.0)
+    return jnp.where(real(x) > 0, 1.0, 0.0)
 
 
 def normcdf(x):
@@ -159,21 +157,21 @@ def expm1_ratio(x):
     x = real(x)
     near, far = jnp.abs(x) < 0.5, jnp.abs(x) >= 0.5
     # Differentiating the quotient near 0 subtracts equal numbers, so there the series stands: 0.5^15/16! < 1e-17.
-    small, series = where(near, x, 0.0), 1.0
+    small, series = jnp.where(near, x, 0.0), 1.0
     for k in range(16, 1, -1):
         series = 1.0 + small / k * series
     finite = far & (x < jnp.log(jnp.finfo(x.dtype).max).astype(x.dtype))
-    safe = where(finite, x, 1.0)
-    quotient = where(finite, jnp.expm1(safe) / safe, where(jnp.isnan(x), jnp.nan, jnp.inf))
-    return where(near, series, quotient)
+    safe = jnp.where(finite, x, 1.0)
+    quotient = jnp.where(finite, jnp.expm1(safe) / safe, jnp.where(jnp.isnan(x), jnp.nan, jnp.inf))
+    return jnp.where(near, series, quotient)
 
 
 def log1p_ratio(w):
     r"""$\log(1 + w)/w$ with all its derivatives, also at 0, for $w > -1$."""
     near = jnp.abs(w) < 0.25
-    small = where(near, w, 0.0)
+    small = jnp.where(near, w, 0.0)
     # log(1 + w) = 2 atanh(w/(2 + w)), whose series converges like 0.02^k.
     square, series = (small / (2.0 + small)) ** 2, 0.0
     for k in range(21, 0, -2):
         series = series * square + 1.0 / k
-    return where(near, 2.0 / (2.0 + small) * series, log(1.0 + w) * reciprocal(where(near, 1.0, w)))
+    return jnp.where(near, 2.0 / (2.0 + small) * series, log(1.0 + w) * reciprocal(jnp.where(near, 1.0, w)))

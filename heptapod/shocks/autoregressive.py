@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from heptapod.formulas import smooth
 from heptapod.formulas.formula import Formula
-from heptapod.formulas.where import where
 from heptapod.shocks.base import AbstractShock, Moments, dtype_of
 from heptapod.shocks.chain import long_run, stationary, step
 
@@ -29,9 +28,9 @@ def rouwenhorst(rho: Float[Array, ""], points: int) -> tuple[Float[Array, " n"],
     first = (np.arange(points) == 0)[:, None]
 
     def join(rows, _):
-        before = where(first, rows, jnp.roll(rows, 1, axis=0))
+        before = jnp.where(first, rows, jnp.roll(rows, 1, axis=0))
         up = jnp.roll(before, 1, axis=1)  # The last column is empty until all have joined.
-        return where(first, stay * before + (1 - stay) * up, stay * up + (1 - stay) * before), None
+        return jnp.where(first, stay * before + (1 - stay) * up, stay * up + (1 - stay) * before), None
 
     alone = jnp.zeros((points, points), stay.dtype).at[:, 0].set(1.0)
     transition, _ = lax.scan(join, alone, None, points - 1)
@@ -50,7 +49,7 @@ def tauchen(rho: Float[Array, ""], points: int, width: Float[Array, ""]) -> tupl
     below = jnp.pad(smooth.normcdf(z), ((0, 0), (1, 1)), constant_values=(0.0, 1.0))
     above = jnp.pad(smooth.normcdf(-z), ((0, 0), (1, 1)), constant_values=(1.0, 0.0))
     high = jnp.pad(z[:, 1:] + z[:, :-1] > 0, ((0, 0), (1, 1)), constant_values=(False, True))[:, :points]
-    return nodes, where(high, above[:, :-1] - above[:, 1:], below[:, 1:] - below[:, :-1])
+    return nodes, jnp.where(high, above[:, :-1] - above[:, 1:], below[:, 1:] - below[:, :-1])
 
 
 def _spread(points):

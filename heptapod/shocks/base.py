@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from heptapod.formulas import smooth
-from heptapod.formulas.where import where
 
 
 class Moments(NamedTuple):
@@ -76,9 +75,9 @@ def dtype_of(scope: Mapping):
 def normalised(covariance: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
     """Standard deviations and correlations; what does not vary is correlated with itself only, and has no gradient."""
     std = smooth.sqrt(jnp.diagonal(covariance))
-    safe = where(std > 0, std, 1.0)
+    safe = jnp.where(std > 0, std, 1.0)
     one = jnp.eye(len(std), dtype=bool)
-    return std, where(one, 1.0, covariance / (safe[:, None] * safe[None, :]))
+    return std, jnp.where(one, 1.0, covariance / (safe[:, None] * safe[None, :]))
 
 
 def listed_moments(values: Float[Array, "d nodes"], weights: Float[Array, " nodes"]) -> Moments:

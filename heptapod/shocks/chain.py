@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from heptapod.formulas.where import where
 from heptapod.shocks.base import Moments, listed_moments
 
 
@@ -14,7 +13,7 @@ def stationary(transition: Float[Array, "n n"]) -> Float[Array, " n"]:
     One of the balance equations follows from the others and gives way to $\sum_i \pi_i = 1$.
     """
     n = len(transition)
-    apart = where(jnp.eye(n, dtype=bool), 0.0, transition)
+    apart = jnp.where(jnp.eye(n, dtype=bool), 0.0, transition)
     # Who leaves is summed and not taken as 1 - P_ii, which has no digits left where leaving is rare.
     balance = jnp.diag(apart.sum(axis=1)) - apart.T
     return jnp.linalg.solve(balance.at[-1].set(1.0), jnp.zeros(n, transition.dtype).at[-1].set(1.0))
@@ -26,7 +25,7 @@ def long_run(values: Float[Array, " n"], transition: Float[Array, "n n"], weight
     deviation = values - law.mean
     variance, covariance = weights @ deviation**2, (weights * deviation) @ transition @ deviation
     varies = variance > 0
-    persistence = where(varies, covariance / where(varies, variance, 1.0), 0.0)
+    persistence = jnp.where(varies, covariance / jnp.where(varies, variance, 1.0), 0.0)
     return Moments(law.mean, law.std, None, persistence)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from heptapod.formulas.where import where
 from heptapod.shocks.base import AbstractShock
 from heptapod.shocks.point_mass import PointMass
 
@@ -34,7 +33,7 @@ def odds(
     if given is not None and shock.given is not None:
         before = jnp.abs(given[:, None] - nodes[shock.dimensions[0]][None, :])
         law = law[jnp.argmin(before, axis=1)]
-    return jnp.sum(where(here, law, 0.0), axis=1)
+    return jnp.sum(jnp.where(here, law, 0.0), axis=1)
 
 
 def _mixed(mass: PointMass, scope, values):
@@ -42,4 +41,4 @@ def _mixed(mass: PointMass, scope, values):
     q, hit = mass.prob(scope), True
     for formula, x in zip(mass.value, values, strict=True):
         hit = hit & (x == jnp.asarray(formula(scope), x.dtype))
-    return where(hit, q, 1.0 - q)
+    return jnp.where(hit, q, 1.0 - q)

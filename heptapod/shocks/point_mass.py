@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from heptapod.formulas.formula import Formula
-from heptapod.formulas.where import where
 from heptapod.shocks.base import Moments, dtype_of, normalised
 
 
@@ -35,7 +34,7 @@ class PointMass:
         fixed, q = self._read(scope)
         count = next(iter(drawn.values())).shape[0]
         hit = jax.random.uniform(key, (count,), q.dtype) < q
-        return {n: where(hit, x, v) for (n, v), x in zip(drawn.items(), fixed, strict=True)}
+        return {n: jnp.where(hit, x, v) for (n, v), x in zip(drawn.items(), fixed, strict=True)}
 
     def moments(self, scope: Mapping, law: Moments) -> Moments:
         r"""Of the mixture: $\Sigma = (1-q)\,\Sigma_0 + q(1-q)(\mu_0 - v)(\mu_0 - v)'$."""

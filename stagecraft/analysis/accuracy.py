@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from heptapod import where
 from stagecraft.analysis.comparative_statics import labelled
+from stagecraft.arrays import where
 from stagecraft.backward.solve import solve
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.forward.mass import drawn, through

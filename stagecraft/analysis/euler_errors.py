@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.circuit.composer import period_at
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.horses.policy import implied

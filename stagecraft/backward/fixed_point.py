@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod import where
-from stagecraft.arrays import dtype_of, floating
+from stagecraft.arrays import dtype_of, floating, where
 from stagecraft.backward.newton import floats_of, newton, scales
 from stagecraft.backward.recursion import Recursion
 from stagecraft.backward.watch import Watch, gap_of, policies_of, relative, typical, values_of, watched, weights_of, worth_of

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from heptapod import where
-from stagecraft.arrays import floating
+from stagecraft.arrays import floating, where
 from stagecraft.backward.watch import Watch, gap_of, same_rules, typical
 from stagecraft.operators.linear_solve import solve_near_identity
 

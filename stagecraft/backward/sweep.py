@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.backward.tabulate import blank_table, tabulate
 from stagecraft.circuit.composer import Composer
 from stagecraft.circuit.info import FLAGS, Health

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from heptapod import where
-from stagecraft.arrays import floating
+from stagecraft.arrays import floating, where
 
 _WINDOW = 5  # Ratios of consecutive differences, the largest of which counts.
 

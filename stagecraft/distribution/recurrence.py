@@ -8,7 +8,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 
 # A cell that is entered with less probability than this in a period, or than rounding tells, is not entered.
 _LEAST = 1e-10

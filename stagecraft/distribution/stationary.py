@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod import where
-from stagecraft.arrays import dtype_of, traced
+from stagecraft.arrays import dtype_of, traced, where
 from stagecraft.circuit.model_circuit import ModelCircuit, check_solved
 from stagecraft.distribution.checks import check, check_feasible, watched
 from stagecraft.distribution.push_forward import landings, next_period, push_forward

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.decision import Decision
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.movers.optimise import Optimise

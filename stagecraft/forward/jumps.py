@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.searched import SearchedDecision
 from stagecraft.movers.switches import Line, finders, own_switches
 from stagecraft.movers.ties import ASIDE

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod import where
-from stagecraft.arrays import listed, page, shown
+from stagecraft.arrays import listed, page, shown, where
 from stagecraft.forward.density import with_density
 from stagecraft.forward.jumps import REPORT, jump_points
 from stagecraft.forward.walk import arrivals_of, survival_of, walk

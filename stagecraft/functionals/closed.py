@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from heptapod import where
-from stagecraft.arrays import room_above
+from stagecraft.arrays import room_above, where
 from stagecraft.functionals.functional import AbstractFunctional, States
 from stagecraft.horses.solution import Answer
 

@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod import where
-from stagecraft.arrays import floating, listed, page, shown, traced
+from stagecraft.arrays import floating, listed, page, shown, traced, where
 from stagecraft.horses.solution import Answer
 
 States = dict[str, Float[Array, "..."]]

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.functional import AbstractFunctional, States
 from stagecraft.horses.nested import inner_control
 from stagecraft.horses.solution import Answer

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.functional import AbstractFunctional, States
 from stagecraft.horses.solution import Answer, Lines
 

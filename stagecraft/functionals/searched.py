@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.decision import Optimum
 from stagecraft.functionals.tabulated import TabulatedContinuation

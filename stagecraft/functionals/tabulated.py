@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from heptapod import where
-from stagecraft.arrays import room_above
+from stagecraft.arrays import room_above, where
 from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.horses.levels import bend, levels, marginal_utility, secant_where

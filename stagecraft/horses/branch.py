@@ -5,8 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from heptapod import where
-from stagecraft.arrays import room_above
+from stagecraft.arrays import room_above, where
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.evaluate import other_bound
 from stagecraft.horses.intratemporal import by_state, lowest_control, state_on_curve

@@ -5,8 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from heptapod import where
-from stagecraft.arrays import room_above
+from stagecraft.arrays import room_above, where
 from stagecraft.horses.bounds import HELD, along_bound, lengthened
 from stagecraft.horses.branch import BRANCH, beside_at, constrained, places, with_edge_knot
 from stagecraft.horses.domain import within_domain

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from heptapod import where
-from stagecraft.arrays import room_above
+from stagecraft.arrays import room_above, where
 from stagecraft.horses.intratemporal import along_curve, by_state
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Rows

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.horses.evaluate import trade_off
 from stagecraft.horses.problems import ContinuousProblem
 from stagecraft.horses.solution import Answer, Row

@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from heptapod import where
-from stagecraft.arrays import room_above
+from stagecraft.arrays import room_above, where
 from stagecraft.horses.inverses import state_by_newton
 from stagecraft.operators.rootfind import bracketed_newton, implicit, newton_within
 

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
-from stagecraft.arrays import room_above
+from stagecraft.arrays import room_above, where
 from stagecraft.horses.bounds import HELD
 from stagecraft.horses.branch import BRANCH
 from stagecraft.horses.problems import KINK_ENDS, ContinuousProblem

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.horses.policy import After, States, has_range, objective_at, sides, worth
 from stagecraft.horses.problems import MaximumProblem
 from stagecraft.operators.rootfind import golden_section

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.axes import Axis
 from stagecraft.households.population import Population
 from stagecraft.operators.lottery import Landed, lottery

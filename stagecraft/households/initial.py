@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from heptapod import where
-from stagecraft.arrays import dtype_of, traced
+from stagecraft.arrays import dtype_of, traced, where
 from stagecraft.households.cells import cells, settle, spread
 from stagecraft.households.population import Population
 from stagecraft.households.types import HouseholdTypes

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from heptapod import where
-from stagecraft.arrays import dataset
+from stagecraft.arrays import dataset, where
 from stagecraft.board import show
 from stagecraft.pictures.profiles import plot_panel
 

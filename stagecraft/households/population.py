@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from heptapod import where
-from stagecraft.arrays import listed, page, traced
+from stagecraft.arrays import listed, page, traced, where
 from stagecraft.operators.interpolate import Segment
 
 

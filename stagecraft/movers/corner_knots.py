@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.composed import Arrival, Linked
 from stagecraft.functionals.decision import Decision, place_of
 from stagecraft.functionals.functional import AbstractFunctional, States

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Decision, place_of
 from stagecraft.functionals.functional import AbstractFunctional, States

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.axes import Axis, along
 from stagecraft.functionals.functional import AbstractFunctional
 from stagecraft.functionals.searched import SearchedDecision

@@ -9,7 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.movers.switches import Line, switches_of
 from stagecraft.movers.ties import ASIDE
 from stagecraft.operators.interpolate import take

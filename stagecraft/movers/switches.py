@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.functionals.axes import combinations
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import ChosenAlternative, Decision, Optimum, place_of

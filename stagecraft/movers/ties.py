@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.operators.rootfind import newton_within
 
 ASIDE = 1e-6  # How far from a switch its two sides are looked at, in widths of a cell.

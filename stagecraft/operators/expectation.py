@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 
 
 def expect(weights: Float[Array, "nodes ..."], values: Float[Array, "nodes ..."]) -> Float[Array, "..."]:

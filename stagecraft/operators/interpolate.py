@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, Shaped
 
-from heptapod import where
+from stagecraft.arrays import where
 
 # The name under which what a search found may be kept in a checkpoint, so that going back does not search again.
 FOUND = "found"

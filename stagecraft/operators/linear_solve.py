@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
-from heptapod import where
+from stagecraft.arrays import where
 
 _STEPS = 3_000
 

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from heptapod import where
-from stagecraft.arrays import floating
+from stagecraft.arrays import floating, where
 
 
 def loop_start(carry: Any, by: Any) -> Any:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.operators.interpolate import Segment, nearest
 
 

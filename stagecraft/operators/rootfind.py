@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.operators.pruned import pruned
 
 _EXPANSIONS = 200

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.circuit.composer import period_at
 from stagecraft.forward.agent import log_chance, log_odds, pass_through, record
 from stagecraft.forward.walk import arrivals_of, survival_of, walk

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.operators.envelope.runs import cell, counted, difference, running_max, running_min
 from stagecraft.operators.interpolate import take
 from stagecraft.operators.rootfind import newton_within

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.operators.envelope.crossings import OVER_HOLE, find_switches, no_switches
 from stagecraft.operators.envelope.runs import cell, counted, difference, runs_of, table_of
 from stagecraft.operators.interpolate import pairs, take

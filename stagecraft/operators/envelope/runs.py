@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from heptapod import where
+from stagecraft.arrays import where
 from stagecraft.operators.interpolate import hermite, pairs
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from heptapod.formulas.where import where
+from stagecraft.arrays import where
 
 VALUES = [1.0, 2, True, np.nan, np.float32(1), np.ones(3), np.ones((2, 1), np.float32), jnp.ones(3, jnp.float32),
           jnp.asarray(2.0), jnp.arange(3), jnp.asarray(1, jnp.int32), jnp.ones(3, bool)]  # fmt: skip
