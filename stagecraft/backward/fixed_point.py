@@ -145,12 +145,16 @@ def _policies_first(recursion, parts, rows, watch, count, tolerance):
 
 
 def _contracted(kappa, new, old):
-    r"""A bound on the relative error of values under given policies: $2\kappa/(1-\kappa)$ times their last difference."""
+    r"""A bound on the relative error of values under given policies: $10\kappa/(1-\kappa)$ times their last difference.
+
+    That is the bound of a contraction, and ten times for safety: beyond the last knot a line is read on, and differences are
+    larger there than on the knots (by up to nine times, in 180 solves of a buffer stock).
+    """
     pairs = jax.lax.stop_gradient(list(zip(new, old, strict=True)))
     floor = lambda x: 1e-3 * typical(x) + jnp.finfo(x.dtype).tiny ** 0.5
     change = jnp.max(jnp.stack([jnp.max(jnp.abs(a - b)) for a, b in pairs]))
     least = jnp.min(jnp.stack([jnp.min(jnp.abs(a) + floor(a)) for a, _ in pairs]))
-    return where(kappa < 1, 2 * kappa / jnp.maximum(1 - kappa, 1e-12) * change / least, jnp.inf)
+    return where(kappa < 1, 10 * kappa / jnp.maximum(1 - kappa, 1e-12) * change / least, jnp.inf)
 
 
 def _ending(attempts, count, tolerance):

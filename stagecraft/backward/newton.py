@@ -42,8 +42,8 @@ def newton(
 ) -> Attempt:
     """The fixed point of a map.
 
-    The last Newton step taken is the error bound: the error that it leaves is of the second order. After a step that does not
-    bring the residual down plain steps are taken, and the largest ratio of their differences bounds what is left.
+    The last Newton step taken is the error bound where none is certain: the error that it leaves is of the second order, but
+    for kinks and what its linear system is not solved for. After a step that does not bring the residual down plain steps are taken, and the largest ratio of their differences bounds what is left.
 
     **Arguments:**
 
@@ -75,7 +75,9 @@ def newton(
         values, linear, (new, told) = jax.linearize(image_of, floats, has_aux=True)
         gap, walks = gap_of(new, state.kept, judged), state.plain > 0
         known = infinite if certified is None else certified(new, state.kept)
-        bound = where(walks, state.bound, jnp.minimum(state.bound, known))
+        # What is certain counts; only where rounding is all that is left may the step say more.
+        step = state.bound if certified is None else where(gap > noise, infinite, state.bound)
+        bound = where(walks, state.bound, jnp.minimum(step, known))
         known = known if tail is None else tail * gap
         small = bound <= tolerance
         # What is read between knots may change by more than what stands on them, where another rule reads it.
