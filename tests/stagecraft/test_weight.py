@@ -80,7 +80,7 @@ LIMITS = {
     "aiyagari": ((6_320, 968), (15_370, None)),
     "housing": ((15_620, 1_617), (38_280, None)),
     "income by age": ((1_520, 148), (4_320, 526)),
-    "buffer stock for ever": ((4_690, 771), (9_450, 1_195)),
+    "buffer stock for ever": ((4_690, 771), (9_460, 1_195)),
     "retirement": ((6_190, 663), (15_380, 2_141)),
     "claim": ((55_560, None), None),
 }
