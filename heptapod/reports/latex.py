@@ -6,6 +6,7 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
 from heptapod.formulas.equation import name_of, perch_of
+from heptapod.reports.plain import replaced
 
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
@@ -62,7 +63,7 @@ class Names:
         """The LaTeX of an expression; `given`: keys with another spelling."""
         symbols = {s: (given or {}).get(str(s)) or self(str(s)) for s in expression.free_symbols}
         whole = {f: sp.Integer(int(f)) for f in expression.atoms(sp.Float) if float(f).is_integer()}
-        return _LatexPrinter({"symbol_names": symbols}).doprint(expression.xreplace(whole))
+        return _LatexPrinter({"symbol_names": symbols}).doprint(replaced(expression, whole))
 
 
 class _LatexPrinter(LatexPrinter):

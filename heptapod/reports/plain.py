@@ -56,4 +56,13 @@ def written(expression: sp.Basic) -> str:
             plain[symbol] = sp.Symbol(_SHOWN[name])
         elif perch_of(name) and bare.count(name_of(name)) == 1 and name != VALUE:
             plain[symbol] = real(name_of(name))
-    return _PlainPrinter().doprint(expression.xreplace(plain)).replace("**", "^")
+    return _PlainPrinter().doprint(replaced(expression, plain)).replace("**", "^")
+
+
+def replaced(expression: sp.Basic, others: dict) -> sp.Basic:
+    """An expression with other symbols or numbers, for reading; one that holds no real number is left as it was written."""
+    try:
+        return expression.xreplace(others)
+    except TypeError:  # Sympy weighs comparisons anew, and refuses those of what is not real.
+        with sp.evaluate(False):
+            return expression.xreplace(others)

@@ -42,8 +42,9 @@ def newton(
 ) -> Attempt:
     """The fixed point of a map.
 
-    The last Newton step taken is the error bound where none is certain: the error that it leaves is of the second order, but
-    for kinks and what its linear system is not solved for. After a step that does not bring the residual down plain steps are taken, and the largest ratio of their differences bounds what is left.
+    The last Newton step taken is the error bound where none is certain: the error that it leaves is of the second order,
+    but for kinks and what its linear system is not solved for. After a step that does not bring the residual down plain
+    steps are taken, and the largest ratio of their differences bounds what is left.
 
     **Arguments:**
 

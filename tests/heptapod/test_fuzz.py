@@ -171,7 +171,7 @@ def odd(rng: random.Random, other):
             lambda: rng.choice(
                 (None, True, False, 0, -1, 3.7, 10**18, 1e308, float("nan"), float("inf"), [], {}, [None], {"a": 1})
             ),
-            lambda: at(other, rng.choice(list(paths(other)))),
+            lambda: copy.deepcopy(at(other, rng.choice(list(paths(other))))),  # It may be put into itself later.
             lambda: [[[[1]]]],
             lambda: {rng.choice(ODD_SCALARS) or "x": rng.choice(ODD_SCALARS)},
             lambda: nested(rng.choice((5, 40, 80))),
@@ -345,6 +345,7 @@ def test_formulas_that_are_no_real_number_everywhere_are_derived_or_refused(case
         ("resource", "left = stock - x", '"left = stock - min(x, crra(x, x))"'),
         ("fishery", "left = fish - c", '"left = fish - where(log(c) > 0, c, 2*c)"'),
         ("default", "where(a > -0.5, a, -0.5)", "min(a, crra(a, a))"),
+        ("house", "solvent: x > 0", 'solvent: "sqrt(crra(0, x)) > 0"'),
     ],
 )
 def test_a_constant_that_is_no_real_number_after_a_transition_is_no_accident(name, old, new):
