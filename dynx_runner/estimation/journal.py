@@ -1,6 +1,7 @@
 """The evaluations of an estimation in a store: the same call goes on where it was cut off."""
 
 import contextlib
+import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -54,21 +55,17 @@ class Journal:
         def value(x):
             return self._ask("value", x, lambda: {"criterion": criterion.value(x)})["criterion"]
 
-        squares, curve = criterion.residual, criterion.hessian
-
-        if squares is None and curve is None:
-            return Criterion(point, value, way=criterion.way)
-        if squares is None:
-            exact = cast(Any, curve)
-            return Criterion(
-                point, value, None, lambda x: self._ask("hessian", x, lambda: {"hessian": exact(x)})["hessian"], criterion.way
-            )
+        squares, exact = cast(Any, criterion.residual), cast(Any, criterion.hessian)
 
         def residual(x):
             told = self._ask("residual", x, lambda: dict(zip(("residuals", "jacobian"), squares(x), strict=True)))
             return told["residuals"], told["jacobian"]
 
-        return Criterion(point, value, residual, way=criterion.way)
+        def hessian(x):
+            return self._ask("hessian", x, lambda: {"hessian": exact(x)})["hessian"]
+
+        parts = {"residual": squares and residual, "hessian": exact and hessian}
+        return dataclasses.replace(criterion, point=point, value=value, **parts)
 
     def _ask(self, what: str, x: np.ndarray, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         key = key_of(self._digest + what.encode(), np.asarray(x, dtype=np.float64))
