@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from stagecraft.arrays import dtype_of, floating, where
 from stagecraft.backward.newton import floats_of, newton, scales
 from stagecraft.backward.recursion import Recursion
+from stagecraft.backward.stall import Stall
 from stagecraft.backward.watch import Watch, gap_of, policies_of, relative, typical, values_of, watched, weights_of, worth_of
 from stagecraft.circuit.info import Ending, Health
 from stagecraft.operators.linear_solve import solve_near_identity
@@ -85,9 +86,10 @@ def _stationary_jvp(primals, tangents):
     _, linear = jax.linearize(lambda x: apply(circuit, x), floats)
     solution = solve_near_identity(linear, push, scales(floats))
     if _may_jump(circuit):
-        # Where knots still change places there is nothing to differentiate; that is said by NaN.
-        still_there = gap_of(Recursion(circuit).step(rows)[0], rows, watched) < jnp.finfo(ending.bound.dtype).eps ** 0.25
-        solution = tuple(where(still_there, x, jnp.nan) for x in solution)
+        # Where knots still change places there is nothing to differentiate; NaN says so, in both modes since it multiplies.
+        gap = gap_of(Recursion(circuit).step(rows)[0], rows, watched)
+        still_there = ending.held | (gap < jnp.finfo(ending.bound.dtype).eps ** 0.25)
+        solution = tuple(x * where(still_there, 1.0, jnp.nan).astype(x.dtype) for x in solution)
     solution = iter(solution)
     still = lambda x: jnp.zeros_like(x) if floating(x) else np.zeros(x.shape, jax.dtypes.float0)
     tangent = jax.tree.map(lambda x: next(solution) if floating(x) else still(x), rows)
@@ -162,27 +164,31 @@ def _ending(attempts, count, tolerance):
     bounds = jnp.stack([attempt.bound for attempt in attempts])
     bound = jnp.maximum(jnp.max(bounds), 1e4 * jnp.finfo(tolerance.dtype).eps)
     steps = count + sum(attempt.count for attempt in attempts)
-    return Ending(jnp.asarray(steps, jnp.int32), bound, jnp.all(jnp.stack([attempt.done for attempt in attempts])))
+    done = jnp.all(jnp.stack([attempt.done for attempt in attempts]))
+    return Ending(jnp.asarray(steps, jnp.int32), bound, done, jnp.asarray(False))
 
 
 def _by_values(recursion, tolerance, found=None):
     """Plain steps until the values of continuations, on their grids, are near: of contractions these are the measure.
 
+    Where a hard choice at a knot changes from step to step, so does the slope there, and values between knots with it. Once
+    changes become no smaller, slopes are the mean of those that come and are then held: between knots values are now means of
+    those at the knots plus what does not move, and contract as they do.
+
     **Arguments:** `found`: what to begin with, in place of the terminal value.
     """
     start = recursion.start if found is None else found
-    shapes = jax.eval_shape(lambda rows: recursion.step(rows)[1:], start)
+    shapes = jax.eval_shape(lambda rows: recursion.step(rows, jnp.asarray(True))[1:], start)
     nothing_told, nothing_asked = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     def body(state):
-        rows, _, before, watch, k = state
-        new, health, asked = recursion.step(rows, k == 0)
-        pairs = zip(jax.tree.leaves(asked), jax.tree.leaves(before), strict=True)
-        change = jnp.max(jnp.stack([relative(a, b) for a, b in pairs]))
-        return new, health, asked, watch.seen(change, future_weight(new)), k + 1
+        rows, _, before, watch, stall, k = state
+        new, health, asked = recursion.step(rows, k == 0, stall.hold(before))
+        change = jnp.max(jnp.stack([relative(asked[perch][0], before[perch][0]) for perch in asked]))
+        return new, health, asked, watch.seen(change, future_weight(new)), stall.seen(change), k + 1
 
-    go = lambda s: (s[3].bound > tolerance) & (s[4] < _MOST) & jnp.isfinite(s[3].change)
-    state = (start, nothing_told, nothing_asked, Watch.begin(tolerance.dtype), int(found is not None))
-    rows, health, _, watch, count = jax.lax.while_loop(go, body, state)
+    go = lambda s: (s[3].bound > tolerance) & (s[5] < _MOST) & jnp.isfinite(s[3].change)
+    begin = (start, nothing_told, nothing_asked, Watch.begin(tolerance.dtype), Stall.begin(tolerance.dtype))
+    rows, health, _, watch, stall, count = jax.lax.while_loop(go, body, (*begin, int(found is not None)))
     bound = jnp.maximum(watch.bound, 1e4 * jnp.finfo(tolerance.dtype).eps)
-    return rows, health, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance)
+    return rows, health, Ending(jnp.asarray(count, jnp.int32), bound, watch.bound <= tolerance, stall.averaged > 0)

@@ -25,15 +25,16 @@ class Recursion:
         self.start = placeholders(circuit, self.block)
         self.leaves, self.tree = jax.tree.flatten(self.start)
 
-    def step(self, rows: dict, first: Bool[Array, ""] | None = None):
-        """What is stored, its health, and what continuations were worth.
+    def step(self, rows: dict, first: Bool[Array, ""] | None = None, hold: Callable | None = None):
+        """What is stored, its health, and what continuations and tables were worth.
 
-        **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given.
+        **Arguments:** `first`: whether the terminal value stands in for the next period, zero where none is given; `hold`: as
+        of `sweep.step`.
         """
         own = Composer(self.circuit, self.block, self.t, rows, nothing, self.stages)
         terminal = lambda name: self.circuit.terminal(name, self.t)
         onward = own.arrival if first is None else lambda name: Either(first, terminal(name), own.arrival(name))
-        return step(self.circuit, self.block, self.t, onward, self.stages)
+        return step(self.circuit, self.block, self.t, onward, self.stages, hold)
 
     def parts(self) -> list["Part"]:
         """What is solved for one after the other: policies, then values; or policies and all where these depend on values.

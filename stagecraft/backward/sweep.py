@@ -76,25 +76,28 @@ def _solve_block(circuit, block, after):
     return packing.unpack(rows, 1), health
 
 
-def step(circuit, block, t, onward, stages=None) -> tuple[dict[str, AbstractStored], dict, dict]:
+def step(circuit, block, t, onward, stages=None, hold=None) -> tuple[dict[str, AbstractStored], dict, dict]:
     """One period backward: every stored stage, the last one first.
 
-    **Arguments:** `stages`: those that are built already.
+    **Arguments:** `stages`: those that are built already; `hold`: given the name of a perch and what is found
+    there, what is kept of it.
 
-    **Returns:** what is stored; the health of every stage; what the continuation of every stage is worth on its grid, where it
-    can be had.
+    **Returns:** what is stored; the health of every stage; values and slopes of every continuation and every table on their
+    grids, by perch.
     """
+    hold = hold or (lambda name, answer: answer)
     period, flags, asked = Composer(circuit, block, t, {}, onward, stages), {}, {}
     for name, num, operator in _kept(period):
         if isinstance(operator, AbstractHorse):
             points, answer = operator.ask(period.continuation(name, ""))
+            answer = hold(f"{name}.cntn", answer)
             stored = period.stored[name] = _strong(operator.solve(points, answer))
             flags[name] = _asked_flags(points, answer, num.solution) | operator.health(stored)
-            asked[name] = jax.lax.stop_gradient(where(answer.feasible, answer.value, 0.0))
+            asked[f"{name}.cntn"] = _asked(answer)
         if dict(num.spaces)["arvl"].tabulate:
-            table = period.stored[name] = tabulate(period, name)
+            table = period.stored[name] = Table(hold(f"{name}.arvl", tabulate(period, name).answer))
             flags[name] = flags.get(name) or _table_flags(table)
-            asked.setdefault(name, jax.lax.stop_gradient(where(table.answer.feasible, table.answer.value, 0.0)))
+            asked[f"{name}.arvl"] = _asked(table.answer)
     return period.stored, {name: _health(told) for name, told in flags.items()}, asked
 
 
@@ -110,6 +113,11 @@ def _health(told: dict) -> Health:
     """What was said, in one vector."""
     well = [jnp.asarray(told.get(flag, True)) for flag in FLAGS]
     return Health(jnp.stack(well), told["outside"], told["jumps"])
+
+
+def _asked(answer: Answer):
+    """Values where there are any, and slopes."""
+    return jax.lax.stop_gradient((where(answer.feasible, answer.value, 0.0), answer.marginal))
 
 
 def _asked_flags(points: dict, answer: Answer, solution):

@@ -26,9 +26,14 @@ def tabulate(period, name) -> Table:
     functional, outer = period.composed(name), _outer(period, name, sizes)
     if not outer:
         states = {axis.name: x for axis, x in zip(axes, along(axes), strict=True)}
-        return Table(_kept(functional, axes, states, sizes))
-    found = jax.lax.map(_block(period, name, functional, axes, outer), _lists(axes[:outer]))
-    return Table(jax.tree.map(lambda x: x.reshape(sizes), found))
+        found = _kept(functional, axes, states, sizes)
+    else:
+        blocks = jax.lax.map(_block(period, name, functional, axes, outer), _lists(axes[:outer]))
+        found = jax.tree.map(lambda x: x.reshape(sizes), blocks)
+    if not any(period.circuit.structure.stage(stage).solution.stored for stage in period.block.stages):
+        # The constant reward 1 is added where a control is chosen; where none is, here.
+        found = dataclasses.replace(found, weight=found.weight + 1)
+    return Table(found)
 
 
 def blank_table(axes) -> Table:

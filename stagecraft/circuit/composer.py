@@ -10,6 +10,7 @@ from stagecraft.functionals.axes import continuation_of
 from stagecraft.functionals.composed import Arrival, Either, Linked
 from stagecraft.functionals.decision import Tabulated
 from stagecraft.functionals.functional import AbstractFunctional
+from stagecraft.functionals.kinked import table_kinks
 from stagecraft.horses.solution import Table
 from stagecraft.horses.stored import AbstractStored
 from stagecraft.households.cells import cells
@@ -48,7 +49,9 @@ class Composer:
             num = self.circuit.structure.stage(name)
             stored = self.stored.get(name)
             if isinstance(stored, Table):
-                self._arrivals[name] = Tabulated(stored, cells(self.circuit, name, self.t), num.interp)
+                axes = cells(self.circuit, name, self.t)
+                kinks = table_kinks(axes, stored.answer) if num.interp != "linear" and _chooses(self.circuit) else None
+                self._arrivals[name] = Tabulated(stored, axes, num.interp, kinks)
             else:
                 self._arrivals[name] = self.composed(name)
         return self._arrivals[name]
@@ -76,6 +79,11 @@ class Composer:
         link = self.block.following(name, branch)
         target = self.onward(link.target) if link.crosses else self.arrival(link.target)
         return linked(self.circuit, link, target, self.t)
+
+
+def _chooses(circuit):
+    choices = [num.choice for block in circuit.structure.blocks for num in map(circuit.structure.stage, block.stages)]
+    return any(choice is not None and choice.by == "agent" for choice in choices)
 
 
 def period_at(circuit, kind: int, t, last: bool | None = None) -> Composer:

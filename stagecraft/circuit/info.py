@@ -41,11 +41,13 @@ class Health(eqx.Module):
 
 
 class Ending(NamedTuple):
-    """How a fixed point ended: steps taken, the bound on the relative error of policies and values, and whether it holds."""
+    """How a fixed point ended: steps taken, the bound on the relative error of policies and values, whether it holds, and
+    whether slopes were held in the end."""
 
     iterations: Int[Array, ""]
     bound: Float[Array, ""]
     converged: Bool[Array, ""]
+    held: Bool[Array, ""]
 
 
 class Info(eqx.Module):
@@ -73,7 +75,8 @@ class Info(eqx.Module):
         if np.any(stage >= 0):
             rows.append(("first at", f"period {shown(period)}, stage {self.structure.stages[int(np.max(stage))].name}"))
         steps, bound = (self._periods, 0.0) if self.ending is None else self.ending[:2]
-        rows += [("iterations", shown(np.asarray(steps))), ("error bound", shown(np.asarray(bound)))]
+        still = ", of values, slopes held" * bool(self.ending is not None and np.any(np.asarray(self.ending.held)))
+        rows += [("iterations", shown(np.asarray(steps))), ("error bound", shown(np.asarray(bound)) + still)]
         told = lambda health: np.asarray(health.outside)
         asked = [(name, np.max(self._over_time(name, told, 0.0, np))) for name in self._stored]
         return listed("Info of a solve", [*rows, *[("beyond grids", f"{x:.2%} of the questions of {n}") for n, x in asked]])

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from stagecraft.arrays import shown
 from stagecraft.functionals.axes import Axis, CellCorners, States, combinations, labels_of, row_of
 from stagecraft.functionals.functional import AbstractFunctional, Choices
+from stagecraft.functionals.kinked import Kinks, at_kink
 from stagecraft.horses.choice import join, options
 from stagecraft.horses.evaluate import evaluate
 from stagecraft.horses.problems import ChoiceProblem, ContinuousProblem
@@ -192,12 +193,13 @@ class ChosenAlternative(AbstractFunctional):
 class Tabulated(AbstractFunctional):
     """An arrival whose answers are stored on its grid.
 
-    **Attributes:** `table`; `axes`: of all states.
+    **Attributes:** `table`; `axes`: of all states; `kinks`: along the continuous one, where a choice may switch.
     """
 
     table: Table
     axes: tuple[Axis, ...]
     interp: str = eqx.field(static=True, default="auto")
+    kinks: Kinks | None = None
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -208,4 +210,11 @@ class Tabulated(AbstractFunctional):
         """The stored answers at the nearest values of discrete states, and between knots of continuous ones."""
         between = CellCorners([axis for axis in self.axes if not axis.discrete], states)
         row = row_of(self.axes, between, states)
-        return between.blend(jax.tree.map(lambda x: take(x.ravel(), row), self.table.answer), self.interp)
+        corners = jax.tree.map(lambda x: take(x.ravel(), row), self.table.answer)
+        answer = between.blend(corners, self.interp)
+        if self.kinks is None:
+            return answer
+        pair = lambda x: (x[0], x[1])
+        ends = pair(corners.value), {n: pair(x) for n, x in corners.marginal.items()}, pair(corners.weight)
+        kinks = jax.tree.map(lambda x: take(x.ravel(), row[0]), self.kinks)
+        return at_kink(ends, kinks, answer, between.segments[0], between.names[0])

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from stagecraft.arrays import room_above, where
 from stagecraft.functionals.axes import Axis, CellCorners, States, row_of
 from stagecraft.functionals.functional import AbstractFunctional
+from stagecraft.functionals.kinked import Kinks, at_kink, kinks_of
 from stagecraft.horses.levels import bend, levels, marginal_utility, secant_where
 from stagecraft.horses.problems import Scale
 from stagecraft.horses.solution import Answer, PostTable
@@ -58,6 +59,15 @@ class TabulatedContinuation(AbstractFunctional):
     scale: Scale
     post: str = eqx.field(static=True)
     axes: tuple[Axis, ...] = ()
+    kinks: Kinks | None = None
+
+    @classmethod
+    def of(cls, table: PostTable, scale: Scale, post: str, axes: tuple[Axis, ...], jumps: bool) -> "TabulatedContinuation":
+        """That of a table; `jumps`: whether what follows may switch, so that the value kinks."""
+        stored, kinks = table.answer, None
+        if jumps and scale.interp != "linear" and table.knots.shape[-1] > 3:
+            kinks = kinks_of(table.knots, stored.value, stored.marginal[post], stored.feasible)
+        return cls(table, scale, post, axes, kinks)
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -88,6 +98,13 @@ class TabulatedContinuation(AbstractFunctional):
         beyond = where((share > 1 + near) | (share < -near), 1.0, 0.0)
         weight, outside = segment.linear(stored.weight), beyond * jnp.ones_like(value)
         answer = Answer(value=value, marginal=marginal, weight=weight, feasible=feasible, outside=outside)
+        if self.kinks is not None:
+            ends = (
+                segment.ends(stored.value),
+                {n: segment.ends(x) for n, x in stored.marginal.items()},
+                segment.ends(stored.weight),
+            )
+            answer = at_kink(ends, jax.tree.map(segment.here, self.kinks), answer, segment, self.post)
         return between.blend(answer, self.scale.interp)
 
     def _value(self, segment):

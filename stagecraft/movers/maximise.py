@@ -78,7 +78,7 @@ class Maximise(AbstractHorse):
     def solve(self, points: dict, answer: Answer) -> Policies:
         """Search, given the continuation's answer at `points`."""
         table = self._table(points, answer)
-        after = TabulatedContinuation(table, self.scale, self.post, self.post_axes)
+        after = self._after(table)
         states, chosen = self._states()
         problem = self.problem.given(**chosen)
         found = vfi(problem, after.at, states)
@@ -92,7 +92,7 @@ class Maximise(AbstractHorse):
 
     def decide(self, stored: Policies) -> SearchedDecision:
         """The functional object of given policies."""
-        after = TabulatedContinuation(stored.after, self.scale, self.post, self.post_axes)
+        after = self._after(stored.after)
         joined = {"axes": self.axes, "options": self.options, "choice": self.choice}
         return SearchedDecision(problem=self.problem, policies=stored, after=after, state=self.state, **joined)
 
@@ -118,6 +118,9 @@ class Maximise(AbstractHorse):
             "maximal": jnp.all(stored.bounded),
             "found": jnp.any(stored.feasible),
         }
+
+    def _after(self, table: PostTable) -> TabulatedContinuation:
+        return TabulatedContinuation.of(table, self.scale, self.post, self.post_axes, self.problem.jumps)
 
     def _table(self, points, answer) -> PostTable:
         """The answer in rows, one for each combination of the other post-states."""

@@ -182,6 +182,22 @@ def test_a_firm_with_a_fixed_cost_is_worth_what_brute_force_says(horizon):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("n", [30, 40, 41])
+def test_hard_choices_for_ever_settle(n):
+    """At forty points the choice at a few knots changed for ever: slopes are held, and values settle."""
+    solved = sc.solve(sc.load(FIRM.format(horizon="infinite").replace("n: 60", f"n: {n}")))
+    k, z, value = firm_by_brute_force(150)
+    inside = (k > 0.4) & (k < 20.0)
+    for j in range(2):
+        np.testing.assert_allclose(solved[0]["FIRM"].dcsn.sol.value(k=k[inside], z=z[j]), value[inside, j], rtol=1e-3)
+    moved = jax.grad(lambda cost: sc.solve(solved.with_parameters({"main.F": cost}))[0]["FIRM"].dcsn.sol.value(k=3.0, z=1.2))(
+        0.03
+    )
+    (k, _, more), (_, _, less) = (firm_by_brute_force(150, fixed) for fixed in (0.035, 0.025))
+    np.testing.assert_allclose(moved, np.interp(3.0, k, (more - less)[:, 1] / 0.01), rtol=5e-2)
+
+
+@pytest.mark.slow
 def test_the_value_of_a_firm_for_ever_moves_with_its_fixed_cost():
     """Two stages that store, of which the later one's name comes before: what is judged of them keeps its order."""
     circuit, at = sc.load(FIRM.format(horizon="infinite")), np.array([1.0, 3.0, 8.0])
