@@ -11,6 +11,7 @@ import sympy as sp
 from heptapod.derivation import certificate
 from heptapod.derivation.conditions import Derivation, writable
 from heptapod.derivation.euler_inputs import UTIL, EulerInputs, V, real
+from heptapod.derivation.kept import kept
 from heptapod.derivation.steps import noting, step
 from heptapod.formulas.equation import key, name_of, perch_of
 
@@ -71,6 +72,10 @@ def derive(stage: EulerInputs) -> Derived:
 
 @functools.lru_cache(maxsize=256)
 def _from_text(stage: EulerInputs) -> Derived:
+    return kept(stage, _derived, Derived)
+
+
+def _derived(stage: EulerInputs) -> Derived:
     with noting() as left:
         found = _formulas(stage)
     return replace(found, left_out=tuple(left))
