@@ -184,8 +184,11 @@ def _by_values(recursion, tolerance, found=None):
     def body(state):
         rows, _, before, watch, stall, k = state
         new, health, asked = recursion.step(rows, k == 0, stall.hold(before))
-        change = jnp.max(jnp.stack([relative(asked[perch][0], before[perch][0]) for perch in asked]))
-        return new, health, asked, watch.seen(change, future_weight(new)), stall.seen(change), k + 1
+        pairs = [(asked[perch][0], before[perch][0]) for perch in asked]
+        change = jnp.max(jnp.stack([relative(*pair) for pair in pairs]))
+        # What is relative to a value that passes zero rises and falls; the largest difference of a contraction falls.
+        stall = stall.seen(jnp.max(jnp.stack([jnp.max(jnp.abs(a - b)) for a, b in pairs])))
+        return new, health, asked, watch.seen(change, future_weight(new)), stall, k + 1
 
     go = lambda s: (s[3].bound > tolerance) & (s[5] < _MOST) & jnp.isfinite(s[3].change)
     begin = (start, nothing_told, nothing_asked, Watch.begin(tolerance.dtype), Stall.begin(tolerance.dtype))

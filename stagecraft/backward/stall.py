@@ -10,7 +10,7 @@ from stagecraft.arrays import where
 from stagecraft.horses.solution import Answer
 
 # So many steps without a smaller change are no convergence, however slow; over so many more slopes are averaged.
-_PATIENCE, _AVERAGED = 100, 64
+_PATIENCE, _AVERAGED = 200, 64
 
 
 class Stall(NamedTuple):
@@ -26,9 +26,9 @@ class Stall(NamedTuple):
         return cls(jnp.full((), jnp.inf, dtype), jnp.int32(0), jnp.int32(0))
 
     def seen(self, change):
-        """With one more change."""
-        smaller = change < 0.99 * self.least
-        since = where(smaller, 0, self.since + 1)
+        """With one more change; none at all is the end, or the first step from a terminal value of nothing."""
+        smaller = (change < 0.99 * self.least) & (change > 0)
+        since = where(smaller | (change == 0), 0, self.since + 1)
         stalled = (self.averaged > 0) | (since > _PATIENCE)
         return Stall(where(smaller, change, self.least), since, self.averaged + stalled)
 
