@@ -1,10 +1,14 @@
-"""What one waits for before anything is computed, in fresh processes: imports, loading, checking, showing.
+"""What one waits for in fresh processes: imports, loading, checking, showing; and a first policy, and a first gradient.
 
-`python benchmarks/start.py` prints the best of several runs of each, in seconds, and imports beside that of JAX.
+`python benchmarks/start.py` prints the best of several runs of each, in seconds, and imports beside that of JAX; then CPU
+seconds of a whole process to its first policy and its first gradient, with nothing on disk and with what was kept.
 """
 
+import os
+import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +24,21 @@ WORKS = {
     f"heptapod.load({str(HOUSING)!r}), heptapod.check({str(HOUSING)!r})\nbegin()\n"
     f"heptapod.load({str(HOUSING)!r}), heptapod.check({str(HOUSING)!r})",
     "a circuit as HTML": f"import stagecraft as sc\ncircuit = sc.load({str(BUFFER)!r})\nbegin()\ncircuit._repr_html_()",
+}
+FIRST = """
+import jax, stagecraft as sc
+sc.enable_x64()
+circuit = sc.load({model!r})
+worth = lambda p: sc.solve(circuit.with_parameters(p))[0][{stage!r}].dcsn.sol.value(**{at})
+"""
+POLICY = FIRST + "print(sc.solve(circuit)[0][{stage!r}].dcsn.sol.policy[{control!r}](**{at}))"
+GRADIENT = FIRST + "print(jax.jit(jax.grad(worth))(circuit.parameters))"
+CONS = {"model": str(BUFFER), "stage": "CONS", "control": "c", "at": {"m": 3.0}}
+OWNER = {"model": str(HOUSING), "stage": "OWNC", "control": "c", "at": {"w": 20.0, "H": 1.0, "y": 1.0}}
+PROCESSES = {
+    "`cons_indshock`, first policy": POLICY.format(**CONS),
+    "`cons_indshock`, first gradient": GRADIENT.format(**CONS),
+    "`housing`, first policy": POLICY.format(**OWNER),
 }
 FRAME = """
 import time
@@ -38,8 +57,27 @@ def seconds(work: str, runs: int = 7) -> float:
     return min(float(run.stdout.split()[-1]) for run in done)
 
 
+def cpu(script: str, kept: str) -> float:
+    """CPU seconds of a fresh process, its imports included, the best of two. `kept`: what `DYNX_CACHE` says."""
+
+    def once():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, cwd=ROOT, env=os.environ | {"DYNX_CACHE": kept}
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(2))
+
+
 if __name__ == "__main__":
     found = {name: seconds(work) for name, work in WORKS.items()}
     print("| what | seconds | of `import jax` |\n|---|---|---|")
     for name, value in found.items():
         print(f"| {name} | {value:.3f} | {value / found['import jax']:.2f} |")
+    print("\n| CPU seconds | with nothing on disk | with what was kept |\n|---|---|---|")
+    for name, script in PROCESSES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            cold, _ = cpu(script, "off"), cpu(script, folder)
+            print(f"| {name} | {cold:.2f} | {cpu(script, folder):.2f} |")
