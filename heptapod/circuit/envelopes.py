@@ -31,7 +31,9 @@ def envelopes(graph: Graph, stages: Mapping[str, tuple]) -> dict[str, AbstractSo
         if isinstance(num.solution, Search):
             # A search looks everywhere by itself; between its knots it must know where policies may jump.
             bent = any(n in sources for n in (name, *graph.downstream(name)))
-            found[name] = replace(num.solution, upper_envelope=bent, may_jump=shut)
+            choices = [problems[n].num.choice for n in graph.downstream(name)]
+            hard = any(choice is not None and choice.by == "agent" and choice.scale is None for choice in choices)
+            found[name] = replace(num.solution, upper_envelope=bent, may_jump=shut, switches=hard)
             continue
         if not isinstance(num.solution, AbstractConditions):
             continue

@@ -181,7 +181,7 @@ class Search(AbstractOptimum):
 
     **Attributes:** `strict`: the controls with a strict bound; `state_grid`: of the endogenous state, where it has one;
     `post_grids`: (post-state, grid) pairs; `base`: the state that leads to a post-state while the controls take as little as
-    they may.
+    they may; `switches`: whether a choice without taste shocks lies downstream, so that the continuation kinks.
     """
 
     of: ClassVar[Any] = classmethod(_derived)
@@ -190,6 +190,7 @@ class Search(AbstractOptimum):
     state_grid: AbstractGrid | None = None
     post_grids: tuple[tuple[str, AbstractGrid], ...] = ()
     base: Equation | None = None
+    switches: bool = False
 
 
 # Name -> record of every method; `heptapod.HORSES | {"mine": Mine}` adds one.

@@ -17,6 +17,7 @@ from stagecraft.backward.newton import floats_of, newton, scales
 from stagecraft.backward.recursion import Recursion
 from stagecraft.backward.stall import Stall
 from stagecraft.backward.watch import Watch, gap_of, policies_of, relative, typical, values_of, watched, weights_of, worth_of
+from stagecraft.circuit.composer import chooses_hard
 from stagecraft.circuit.info import Ending, Health
 from stagecraft.operators.linear_solve import solve_near_identity
 from stagecraft.results import TOLERANCE
@@ -50,12 +51,6 @@ def _may_jump(circuit) -> bool:
     return any(num.solution.upper_envelope and num.stored for num in stages)
 
 
-def _chooses_hard(circuit) -> bool:
-    """Whether a stage takes the best of finitely many alternatives without taste shocks."""
-    choices = [circuit.structure.stage(name).choice for name in circuit.structure.blocks[0].stages]
-    return any(choice is not None and choice.by == "agent" and choice.scale is None for choice in choices)
-
-
 @jax.custom_jvp
 def _stationary(circuit):
     """The fixed point, the health of the step that found it, and how it ended."""
@@ -69,7 +64,7 @@ def _stationary(circuit):
         found = ended.kept, ended.told, _ending([ended], count, tolerance)
     else:
         found = _policies_first(recursion, parts, rows, watch, count, tolerance)
-    if not _chooses_hard(circuit):
+    if not chooses_hard(circuit):
         return found
     # Newton steps improve a policy, and between knots two policies may each improve on the other for ever; values do not cycle.
     return jax.lax.cond(found[2].converged, lambda: found, lambda: _by_values(recursion, tolerance, found[0]))

@@ -50,7 +50,7 @@ class Composer:
             stored = self.stored.get(name)
             if isinstance(stored, Table):
                 axes = cells(self.circuit, name, self.t)
-                kinks = table_kinks(axes, stored.answer) if num.interp != "linear" and _chooses(self.circuit) else None
+                kinks = table_kinks(axes, stored.answer) if num.interp != "linear" and chooses_hard(self.circuit) else None
                 self._arrivals[name] = Tabulated(stored, axes, num.interp, kinks)
             else:
                 self._arrivals[name] = self.composed(name)
@@ -81,9 +81,10 @@ class Composer:
         return linked(self.circuit, link, target, self.t)
 
 
-def _chooses(circuit):
+def chooses_hard(circuit) -> bool:
+    """Whether a stage takes the best of finitely many alternatives without taste shocks, which round every switch off."""
     choices = [num.choice for block in circuit.structure.blocks for num in map(circuit.structure.stage, block.stages)]
-    return any(choice is not None and choice.by == "agent" for choice in choices)
+    return any(choice is not None and choice.by == "agent" and choice.scale is None for choice in choices)
 
 
 def period_at(circuit, kind: int, t, last: bool | None = None) -> Composer:

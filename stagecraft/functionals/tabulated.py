@@ -62,10 +62,10 @@ class TabulatedContinuation(AbstractFunctional):
     kinks: Kinks | None = None
 
     @classmethod
-    def of(cls, table: PostTable, scale: Scale, post: str, axes: tuple[Axis, ...], jumps: bool) -> "TabulatedContinuation":
-        """That of a table; `jumps`: whether what follows may switch, so that the value kinks."""
+    def of(cls, table: PostTable, scale: Scale, post: str, axes: tuple[Axis, ...], switches: bool) -> "TabulatedContinuation":
+        """That of a table; `switches`: whether a choice that follows does, so that the value kinks."""
         stored, kinks = table.answer, None
-        if jumps and scale.interp != "linear" and table.knots.shape[-1] > 3:
+        if switches and scale.interp != "linear" and table.knots.shape[-1] > 3:
             kinks = kinks_of(table.knots, stored.value, stored.marginal[post], stored.feasible)
         return cls(table, scale, post, axes, kinks)
 

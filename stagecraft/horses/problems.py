@@ -205,6 +205,7 @@ class MaximumProblem(eqx.Module):
     - `allowed`: $(p, x_v, c, x_e) \mapsto$ whether a choice is admissible beside the bounds; `None` always.
     - `admitted`: $(p, x_v) \mapsto$ whether there is a choice at all; `None` always.
     - `jumps`: whether the continuation need not be concave, so that the objective may have several peaks and policies jump.
+    - `switches`: whether a choice without taste shocks lies downstream, so that the continuation kinks between its knots.
     - `varying`: the keys of those parameters that have a value for each state, discrete controls.
     """
 
@@ -217,6 +218,7 @@ class MaximumProblem(eqx.Module):
     allowed: Callable | None = eqx.field(static=True, default=None)
     admitted: Callable | None = eqx.field(static=True, default=None)
     jumps: bool = eqx.field(static=True, default=False)
+    switches: bool = eqx.field(static=True, default=False)
     varying: tuple[str, ...] = eqx.field(static=True, default=())
     recorded: Pointwise | None = eqx.field(static=True, default=None)
 

@@ -120,7 +120,7 @@ class Maximise(AbstractHorse):
         }
 
     def _after(self, table: PostTable) -> TabulatedContinuation:
-        return TabulatedContinuation.of(table, self.scale, self.post, self.post_axes, self.problem.jumps)
+        return TabulatedContinuation.of(table, self.scale, self.post, self.post_axes, self.problem.switches)
 
     def _table(self, points, answer) -> PostTable:
         """The answer in rows, one for each combination of the other post-states."""

@@ -59,6 +59,7 @@ def maximum_problem(num: "NumericProblem", scope: Mapping[str, Array]) -> Maximu
         allowed=Bound(_choice_allowed, (num,)) if _constraints(num, True) else None,
         admitted=Bound(_admitted, (num,)) if _constraints(num, False) else None,
         jumps=own.upper_envelope,
+        switches=own.switches,
     )
 
 

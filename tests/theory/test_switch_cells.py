@@ -75,12 +75,12 @@ stages:
 SLOW = pytest.mark.slow
 
 
-def machine(periods, price=3.0, wear=1.0, cost=lambda x: 0.1 * x**1.5):
+def machine(periods, price=3.0, wear=1.0, cost=lambda x: 0.1 * x**1.5, best=np.maximum):
     """Ages and values of the machine, by value iteration with lines between very many knots."""
     x, value = np.linspace(0.0, 15.0, 60001), np.zeros(60001)
     for _ in range(periods):
         keep = 0.9 * np.interp(np.minimum(x + wear, 15.0), x, value) - cost(x)
-        value = np.maximum(keep, 0.9 * np.interp(wear, x, value) - price)
+        value = best(keep, 0.9 * np.interp(wear, x, value) - price)
     return x, value
 
 
@@ -111,6 +111,17 @@ def test_a_machine_is_replaced_when_it_should_be(horizon, periods, n, cost, clos
     inside = (x > 1.0) & (x < 14.0)
     found = solved[0]["M"].arvl.sol.value(x=x[inside])
     np.testing.assert_allclose(found, value[inside], atol=close)
+
+
+@SLOW
+@pytest.mark.parametrize("scale", [0.3, 0.03])
+def test_where_taste_shocks_round_a_switch_off_nothing_kinks(scale):
+    """The larger one of both sides would be a share of the scale too low, as much as .007."""
+    shocks = f"{{by: agent, taste_shock: gumbel, scale: {scale}}}"
+    solved = sc.solve(sc.load(MACHINE.format(horizon="infinite", n=80).replace("{by: agent}", shocks)))
+    x, value = machine(300, best=lambda a, b: scale * np.logaddexp(a / scale, b / scale))
+    inside = (x > 1.0) & (x < 14.0)
+    np.testing.assert_allclose(solved[0]["M"].arvl.sol.value(x=x[inside]), value[inside], atol=5e-4)
 
 
 @pytest.mark.parametrize(
